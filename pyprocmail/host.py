@@ -1,0 +1,374 @@
+"""The machine as the engine sees it: files, clock, identity, processes, signals.
+
+Everything that a session does to the world goes through a Host that is passed in, so that tests
+and dry runs can pass another one.  The methods that carry the name of an `os` function take and
+raise what that function does.  Paths are bytes.  This module is on the start-up path: it imports
+neither `signal` nor `subprocess`, whose imports cost more than a delivery.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
+
+    Environment = Mapping[bytes, bytes]
+
+SIGALRM = int(_signal.SIGALRM)
+SIGCHLD = int(_signal.SIGCHLD)
+SIGHUP = int(_signal.SIGHUP)
+SIGINT = int(_signal.SIGINT)
+SIGKILL = int(_signal.SIGKILL)
+SIGPIPE = int(_signal.SIGPIPE)
+SIGQUIT = int(_signal.SIGQUIT)
+SIGTERM = int(_signal.SIGTERM)
+SIGUSR1 = int(_signal.SIGUSR1)
+SIGUSR2 = int(_signal.SIGUSR2)
+
+_CHILD_DEFAULTS = (SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2)
+
+
+class Interrupted(BaseException):
+    """A signal arrived while the Host was waiting; `signum` says which.
+
+    Not an Exception: nothing but the edge of a session may swallow it.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class AlarmError(Exception):
+    """The time given to `Host.alarm` is used up."""
+
+
+class User:
+    """One entry of the password file, in bytes."""
+
+    __slots__ = ("name", "uid", "gid", "home", "shell")
+
+    def __init__(self, name: bytes, uid: int, gid: int, home: bytes, shell: bytes) -> None:
+        self.name = name
+        self.uid = uid
+        self.gid = gid
+        self.home = home
+        self.shell = shell
+
+
+def _user(entry: pwd.struct_passwd) -> User:
+    encode = os.fsencode
+    return User(encode(entry.pw_name), entry.pw_uid, entry.pw_gid, encode(entry.pw_dir), encode(entry.pw_shell))
+
+
+class Host:
+    """The real machine.
+
+    Signals are never handled in the middle of a write: a handler only notes the signal, and
+    `check_signals`, called between steps, raises Interrupted.  While the Host waits (a lock, a
+    child, a sleep) the handler raises at once.
+    """
+
+    def __init__(self) -> None:
+        self._pending = 0
+        self._waiting = False
+        self._alarmed = False
+        self._toggle: Callable[[bool], None] | None = None
+
+    # -- files -----------------------------------------------------------------------------
+
+    open = staticmethod(os.open)
+    close = staticmethod(os.close)
+    read = staticmethod(os.read)
+    write = staticmethod(os.write)
+    fsync = staticmethod(os.fsync)
+    ftruncate = staticmethod(os.ftruncate)
+    lseek = staticmethod(os.lseek)
+    stat = staticmethod(os.stat)
+    lstat = staticmethod(os.lstat)
+    fstat = staticmethod(os.fstat)
+    link = staticmethod(os.link)
+    unlink = staticmethod(os.unlink)
+    rename = staticmethod(os.rename)
+    mkdir = staticmethod(os.mkdir)
+    listdir = staticmethod(os.listdir)
+    chmod = staticmethod(os.chmod)
+    fchmod = staticmethod(os.fchmod)
+    fchown = staticmethod(os.fchown)
+    utime = staticmethod(os.utime)
+    chdir = staticmethod(os.chdir)
+    getcwd = staticmethod(os.getcwdb)
+    umask = staticmethod(os.umask)
+    dup2 = staticmethod(os.dup2)
+    isatty = staticmethod(os.isatty)
+
+    def lock_to_end(self, fd: int) -> None:
+        """Take the kernel lock (fcntl) from the present offset of `fd` to infinity.
+
+        Waits until it is free; bound the wait with `alarm`.
+        """
+        start = os.lseek(fd, 0, os.SEEK_CUR)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 0, start)
+        except (BlockingIOError, PermissionError):
+            with self._wait():
+                fcntl.lockf(fd, fcntl.LOCK_EX, 0, start)
+
+    # -- clock -----------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that is never set."""
+        return time.monotonic()
+
+    def localtime(self) -> time.struct_time:
+        """The local date and time."""
+        return time.localtime(self.time())
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing for `seconds`; a signal ends it with Interrupted."""
+        with self._wait():
+            time.sleep(seconds)
+
+    def alarm(self, seconds: float) -> _Alarm:
+        """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 is no limit."""
+        return _Alarm(self, seconds)
+
+    # -- identity --------------------------------------------------------------------------
+
+    getpid = staticmethod(os.getpid)
+    getuid = staticmethod(os.getuid)
+    geteuid = staticmethod(os.geteuid)
+    getgid = staticmethod(os.getgid)
+    getegid = staticmethod(os.getegid)
+
+    def hostname(self) -> bytes:
+        """The name of this machine, as uname(2) says it."""
+        return os.fsencode(os.uname().nodename)
+
+    def user_by_name(self, name: bytes) -> User | None:
+        """The password entry of `name`."""
+        try:
+            return _user(pwd.getpwnam(os.fsdecode(name)))
+        except (KeyError, ValueError):
+            return None
+
+    def user_by_id(self, uid: int) -> User | None:
+        """The password entry of `uid`."""
+        try:
+            return _user(pwd.getpwuid(uid))
+        except (KeyError, OverflowError):
+            return None
+
+    def group_name(self, gid: int) -> bytes | None:
+        """The name of the group `gid`."""
+        try:
+            return os.fsencode(grp.getgrgid(gid).gr_name)
+        except (KeyError, OverflowError):
+            return None
+
+    def become(self, user: User) -> None:
+        """Take the identity of `user`, with its groups, for good.
+
+        Raises:
+            OSError: the process is not allowed to, or could still go back.
+        """
+        if os.geteuid() == 0:
+            os.initgroups(os.fsdecode(user.name), user.gid)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+        if user.uid != 0:
+            try:
+                os.setresuid(0, 0, 0)
+            except OSError:
+                return
+            raise OSError(errno.EPERM, "privileges could be regained")
+
+    # -- processes -------------------------------------------------------------------------
+
+    def pipe(self) -> tuple[int, int]:
+        """A pipe whose ends no child inherits by accident."""
+        return os.pipe2(os.O_CLOEXEC)
+
+    def spawn(
+        self, argv: Sequence[bytes], environment: Environment, *, stdin: int, stdout: int, stderr: int
+    ) -> int:
+        """Start the program argv[0], found along PATH of `environment`, and return its process id.
+
+        The three descriptors become 0, 1 and 2 of the program; it inherits no other.
+
+        Raises:
+            OSError: no such program, not executable, or no process to be had.
+        """
+        actions = [
+            (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_DUP2, stdout, 1),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
+        ]
+        if stdin in (1, 2) or stdout == 2:
+            raise ValueError("descriptors of a child would overwrite each other")
+        refused: OSError | None = None
+        for path in _candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
+            try:
+                return os.posix_spawn(
+                    path, argv, environment, file_actions=actions, setsigmask=(), setsigdef=_CHILD_DEFAULTS
+                )
+            except OSError as error:
+                if error.errno == errno.ENOEXEC:
+                    return os.posix_spawn(
+                        b"/bin/sh",
+                        [b"/bin/sh", path, *argv[1:]],
+                        environment,
+                        file_actions=actions,
+                        setsigmask=(),
+                        setsigdef=_CHILD_DEFAULTS,
+                    )
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG):
+                    raise
+                if refused is None or error.errno == errno.EACCES:
+                    refused = error
+        raise refused or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+
+    def fork(self) -> int:
+        """Clone this process; 0 in the clone."""
+        return os.fork()
+
+    def wait(self, pid: int, deadline: float | None) -> int | None:
+        """The status of the child `pid`: its exit code, or minus the signal that killed it.
+
+        None when it still runs at `deadline` (on the monotonic clock).
+        """
+        if deadline is None:
+            with self._wait():
+                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        watch = os.pidfd_open(pid)
+        try:
+            left = deadline - time.monotonic()
+            if not self.poll({watch: select.POLLIN}, max(left, 0)):
+                return None
+        finally:
+            os.close(watch)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def kill(self, pid: int, signum: int) -> None:
+        """Send a signal to a child; a child that is gone is no error."""
+        try:
+            os.kill(pid, signum)
+        except ProcessLookupError:
+            pass
+
+    def poll(self, interest: dict[int, int], seconds: float | None) -> dict[int, int]:
+        """The descriptors of `interest` that are ready, with their events; empty when the time is up."""
+        poller = select.poll()
+        for fd, events in interest.items():
+            poller.register(fd, events)
+        with self._wait():
+            return dict(poller.poll(None if seconds is None else seconds * 1000))
+
+    def exit_now(self, status: int) -> None:
+        """End this process without running anything else of it (the end of a clone)."""
+        os._exit(status)
+
+    # -- signals ---------------------------------------------------------------------------
+
+    def catch_signals(self, toggle_verbose: Callable[[bool], None]) -> None:
+        """Handle what procmail(1) handles; a signal that is ignored stays ignored.
+
+        SIGHUP, SIGINT, SIGQUIT and SIGTERM end the session through Interrupted.  SIGUSR1 and
+        SIGUSR2 switch VERBOSE off and on.  SIGALRM ends the current wait.
+        """
+        self._toggle = toggle_verbose
+        for signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM):
+            if _signal.getsignal(signum) != _signal.SIG_IGN:
+                _signal.signal(signum, self._on_end)
+        _signal.signal(SIGUSR1, self._on_verbose)
+        _signal.signal(SIGUSR2, self._on_verbose)
+        _signal.signal(SIGALRM, self._on_alarm)
+        _signal.signal(SIGPIPE, _signal.SIG_IGN)
+
+    def check_signals(self) -> None:
+        """Raise Interrupted for a signal that came while nothing waited."""
+        if self._pending:
+            raise Interrupted(self._pending)
+
+    def _on_end(self, signum: int, frame: FrameType | None) -> None:
+        self._pending = signum
+        if self._waiting:
+            raise Interrupted(signum)
+
+    def _on_verbose(self, signum: int, frame: FrameType | None) -> None:
+        if self._toggle is not None:
+            self._toggle(signum == SIGUSR2)
+
+    def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
+        self._alarmed = True
+        if self._waiting:
+            raise AlarmError
+
+    def _wait(self) -> _Waiting:
+        return _Waiting(self)
+
+
+class _Waiting:
+    """While this is open, a signal is raised where it arrives."""
+
+    __slots__ = ("_host",)
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def __enter__(self) -> None:
+        host = self._host
+        host._waiting = True
+        if host._pending:
+            host._waiting = False
+            raise Interrupted(host._pending)
+        if host._alarmed:
+            host._waiting = False
+            raise AlarmError
+
+    def __exit__(self, *_: object) -> None:
+        self._host._waiting = False
+
+
+class _Alarm:
+    """See Host.alarm."""
+
+    __slots__ = ("_host", "_seconds")
+
+    def __init__(self, host: Host, seconds: float) -> None:
+        self._host = host
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._host._alarmed = False
+        if self._seconds:
+            _signal.signal(SIGALRM, self._host._on_alarm)
+            _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        if self._seconds:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
+        self._host._alarmed = False
+
+
+def _candidates(program: bytes, path: bytes) -> Iterator[bytes]:
+    """Where execvp(3) would look for `program`."""
+    if b"/" in program:
+        yield program
+    else:
+        for folder in path.split(b":"):
+            yield folder + b"/" + program if folder else program

@@ -1,0 +1,47 @@
+"""A message: header and body, exactly the bytes that came in."""
+
+from __future__ import annotations
+
+
+class Message:
+    """One mail.  Frozen: a filter makes a new one.
+
+    `data` is the whole mail.  `split` is where the body begins: the header includes the empty
+    line that ends it, and newlines before the first header line are part of the header.  A mail
+    without an empty line is all header.
+    """
+
+    __slots__ = ("data", "split", "_head")
+
+    data: bytes
+    split: int
+    _head: bytes | None
+
+    def __init__(self, data: bytes, split: int | None = None) -> None:
+        self.data = data
+        self.split = end_of_header(data) if split is None else split
+        self._head = None
+
+    @property
+    def head(self) -> bytes:
+        """The header, with the empty line that ends it."""
+        if self._head is None:
+            self._head = self.data[: self.split]
+        return self._head
+
+    @property
+    def body(self) -> bytes:
+        """The body: a copy, so ask once."""
+        return self.data[self.split :]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def end_of_header(data: bytes) -> int:
+    """The offset of the body in `data`."""
+    start = 0
+    while data.startswith(b"\n", start):
+        start += 1
+    end = data.find(b"\n\n", start)
+    return len(data) if end < 0 else end + 2
