@@ -1,0 +1,67 @@
+"""The program of a rcfile: plain nested tuples, which `marshal` stores and the engine runs.
+
+A program is a tuple of instructions in the order of the file.  Only int, float, bytes, bool, None
+and tuples stand in it.  Every instruction begins with its kind and the byte offset of its text.
+
+    (ASSIGN, offset, name, word, notes, skipping)
+        `NAME=value`.  word is bytes when nothing is to be expanded, else pieces (program.words).
+        notes are logged behind the expansion and before "assigning".
+    (UNSET, offset, name)
+        `NAME` alone.
+    (NOTE, offset, kind, text)
+        A line for the log; logged when it is reached, and in a block that is skipped as well.
+    (RECIPE, offset, start, conditions, action, end, notes, unmatched, skipping)
+        start: (flags, lock, skipped), or (DYNAMIC, pieces) when it is to be expanded to words
+            and given to start_line.read(); DYNAMIC is negative, flags are not.  lock and skipped
+            as in start_line.StartLine: skipped, if not empty, is logged before the conditions.
+        conditions: (offset, raw_length, condition, text) each, condition as conditions.read()
+            makes it; raw_length is what counts against LINEBUF, text what stands behind the `*`.
+        end: index of the first instruction behind the action: for a block that of the instruction
+            behind its CLOSE.
+        notes: logged when the action has been expanded.
+        unmatched: logged when the recipe is read but its action not executed.
+    (CLOSE, offset)
+        `}` of a block.
+    (END_OF_FILE, offset, open)
+        The last instruction, and how many blocks are still open.  "missing-closing-brace" is
+        logged once when it is reached with open > 0, unless in a block that is being skipped.
+
+Notes are pairs (kind, text), the kind one of engine.log as bytes.  What procmail skips it still
+parses, and complains of: `skipping` are the notes of an instruction that stands in a block which
+is not executed (only its own, not those of the instructions in its block).  Words keep their BAD
+pieces: in a word that is expanded they are logged by whoever expands it, in the order of its
+pieces, and are not in `notes`; they are in `unmatched` and `skipping`.
+
+    The actions:
+    (FOLDER, offset, pieces, raw_length)
+    (FORWARD, offset, text)         all behind the `!`: to be read with words.scan_list(text, 0)
+    (PIPE, offset, text)            all behind the `|`, with its backslash-newlines
+    (CAPTURE, offset, name, text)   `NAME=| text`
+    (BLOCK, offset, recipes, quiet) recipes: whether there is a recipe in the block: skipping it
+                                    then sets `$=` to 0.  quiet: whether skipping it logs nothing,
+                                    so that it is one jump to `end`
+    (MISSING, offset)               there is none.  The recipe is dropped without its conditions
+                                    being looked at; `notes` say what is to be logged.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Value: TypeAlias = int | float | bytes | bool | tuple["Value", ...] | None
+    Instruction: TypeAlias = tuple[Value, ...]
+    Program: TypeAlias = tuple[Instruction, ...]
+
+ASSIGN, UNSET, NOTE, RECIPE, CLOSE, END_OF_FILE = 1, 2, 3, 4, 5, 6
+"""The kinds of instruction."""
+
+FOLDER, FORWARD, PIPE, CAPTURE, BLOCK, MISSING = 1, 2, 3, 4, 5, 6
+"""The kinds of action."""
+
+DYNAMIC = -1
+"""The first member of a start line that holds expansions."""
+
+FORMAT = 1
+"""The number of this format: to be raised with every change, as programs are cached on disk."""

@@ -1,0 +1,164 @@
+"""The start line of a recipe: `:0 flags : lockfile`.
+
+`read` takes the words behind the first colon.  `lower` calls it when nothing is left to expand
+in them, the engine when something is.  procmailrc(5), Recipe format.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.program.words import ALTERNATIVE, BREAK, END
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.program.words import Pieces
+
+HEAD = 1 << 0
+"""`H`: the conditions search the header."""
+BODY = 1 << 1
+"""`B`: the conditions search the body."""
+DISTINGUISH_CASE = 1 << 2
+"""`D`"""
+ALSO = 1 << 3
+"""`A`: only if the last recipe without A or a matched."""
+ALSO_SUCCEEDED = 1 << 4
+"""`a`: as A, and the last action succeeded."""
+ELSE = 1 << 5
+"""`E`: only if the preceding recipe was not executed."""
+ELSE_FAILED = 1 << 6
+"""`e`: only if the preceding recipe matched and its action failed."""
+FEED_HEAD = 1 << 7
+"""`h`: the action gets the header."""
+FEED_BODY = 1 << 8
+"""`b`: the action gets the body."""
+FILTER = 1 << 9
+"""`f`"""
+CARBON_COPY = 1 << 10
+"""`c`"""
+WAIT = 1 << 11
+"""`w`: wait for the program, and let its exit code count."""
+WAIT_QUIET = 1 << 12
+"""`W`: as w, without the message."""
+IGNORE_WRITE_ERRORS = 1 << 13
+"""`i`"""
+RAW = 1 << 14
+"""`r`"""
+
+FLAGS: dict[int, int] = dict(
+    zip(
+        b"HBDAaEehbfcwWir",
+        (
+            HEAD, BODY, DISTINGUISH_CASE, ALSO, ALSO_SUCCEEDED, ELSE, ELSE_FAILED, FEED_HEAD,
+            FEED_BODY, FILTER, CARBON_COPY, WAIT, WAIT_QUIET, IGNORE_WRITE_ERRORS, RAW,
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+"""The flags by their letter."""
+
+_DIGITS = b"0123456789"
+
+
+class StartLine:
+    """A start line that was read.
+
+    `count` is how many lines are conditions even without a `*`.  `lock` is None without a second
+    colon, b"" for the lockfile that the action implies, (name,) for one with a name, which may be
+    empty.  `skipped` is what was not understood, to be logged; b"" when there is nothing.
+    """
+
+    __slots__ = ("count", "flags", "lock", "skipped")
+
+    def __init__(self, count: int, flags: int, lock: bytes | tuple[bytes] | None, skipped: bytes) -> None:
+        self.count = count
+        self.flags = flags
+        self.lock = lock
+        self.skipped = skipped
+
+
+def read(words: tuple[bytes, ...]) -> StartLine:
+    """Read the expanded `words` behind the first colon.
+
+    A word may hold blanks (it was quoted); before the second colon they count as blanks.
+    """
+    head, found, tail = _split(words)
+    number, pos = _read_count(head)
+    flags = 0
+    while pos < len(head) and (head[pos] in b" \t" or head[pos] in FLAGS):
+        flags |= FLAGS.get(head[pos], 0)
+        pos += 1
+    if pos < len(head):
+        # What is not a flag ends the flags, and a lockfile behind it is not seen any more.
+        rest = head[pos:] + ((b":" + b" ".join(tail)) if found else b"")
+        return StartLine(_count(number, flags), flags, None, rest)
+    if not found:
+        return StartLine(_count(number, flags), flags, None, b"")
+    # `:0:name` has its lockfile in the word of the colon, `:0: name` in the next one.
+    named = tail if tail[0] else tail[1:]
+    lock: bytes | tuple[bytes] = (named[0],) if named else b""
+    return StartLine(_count(number, flags), flags, lock, b" ".join(named[1:]))
+
+
+def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
+    """The words in `pieces`, None when something in them is to be expanded."""
+    words: list[bytes] = []
+    current: bytes | None = None
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            current = piece if current is None else current + piece
+        elif piece[0] == BREAK:
+            if current is not None:
+                words.append(current)
+            current = None
+        else:
+            return None
+    if current is not None:
+        words.append(current)
+    return tuple(words)
+
+
+def static_count(pieces: Pieces) -> int:
+    """The count of a start line as far as it is written out: what is to be expanded adds nothing.
+
+    The lines of a recipe are told apart before anything is expanded, so `:$N` counts as `:`.
+    """
+    kept: list[bytes | tuple[int]] = []
+    depth = 0
+    for piece in pieces:
+        if not isinstance(piece, bytes):
+            depth += (piece[0] == ALTERNATIVE) - (piece[0] == END)
+            if piece[0] == BREAK:
+                kept.append((BREAK,))
+        elif not depth:
+            kept.append(piece)
+    return read(split_words(tuple(kept)) or ()).count
+
+
+def _split(words: tuple[bytes, ...]) -> tuple[bytes, bool, tuple[bytes, ...]]:
+    """The text before the second colon, whether there is one, and the words behind it."""
+    for index, word in enumerate(words):
+        before, colon, after = word.partition(b":")
+        if colon:
+            return b" ".join((*words[:index], before)), True, (after, *words[index + 1 :])
+    return b" ".join(words), False, ()
+
+
+def _read_count(text: bytes) -> tuple[int, int]:
+    """The number at the beginning, -1 when there is none, and the offset behind it."""
+    pos = 0
+    while pos < len(text) and text[pos] in b" \t\n\v\f\r":
+        pos += 1
+    start = pos
+    if text[pos : pos + 1] in (b"-", b"+"):
+        pos += 1
+    digits = pos
+    while pos < len(text) and text[pos] in _DIGITS:
+        pos += 1
+    if pos == digits:
+        return -1, 0
+    return int(text[start:pos]), pos
+
+
+def _count(number: int, flags: int) -> int:
+    if number >= 0:
+        return number
+    return 0 if flags & (ALSO | ALSO_SUCCEEDED | ELSE | ELSE_FAILED) else 1

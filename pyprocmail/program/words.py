@@ -1,0 +1,355 @@
+"""Words: where they end in an rcfile, and the flat pieces they expand to.
+
+A piece is literal text (bytes) or a tuple whose first member is one of the constants below.
+Nothing is expanded here: the rcfile's lexer uses the scanner to find the end of a word, `lower`
+to store its pieces, and the engine to read text that is itself the result of an expansion.
+The scanner keeps its own stack, so nesting of any depth costs no recursion.
+
+procmailrc(5), Environment variable assignments; sh(1) for what the quotes mean.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Piece: TypeAlias = bytes | tuple[int | bytes | bool, ...]
+    Pieces: TypeAlias = tuple[Piece, ...]
+
+VARIABLE = 1
+"""(VARIABLE, name, quoted): $NAME ${NAME} $0-$9 $$ $? $# $= $_ $-; the name of `${_}` is b"{_}"."""
+ESCAPED = 2
+"""(ESCAPED, name): $\\NAME, the value with the magic characters of a regular expression escaped."""
+ARGUMENTS = 3
+"""(ARGUMENTS,): "$@"."""
+BACKQUOTE = 4
+"""(BACKQUOTE, command, quoted): the backslashes that backquotes remove are gone from the command."""
+ALTERNATIVE = 5
+"""(ALTERNATIVE, name, operator, quoted) ... (END,): ${NAME:-word}; operator is one of :- - :+ +"""
+END = 6
+"""(END,): of the innermost alternative.  There is one for each, even where the rcfile forgot it."""
+BAD = 7
+"""(BAD, name): logged as a bad substitution when the word is read; expands to nothing."""
+BREAK = 8
+"""(BREAK,): ends the word, if there is one; two of them, or one inside an alternative, are normal."""
+
+BLANKS = b" \t"
+SHELLMETAS = b"&|<>~;?*["
+"""The default of the variable of that name."""
+
+_VALUE, _LIST, _TEXT = 0, 1, 2
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS = b"0123456789"
+NAME_START = _LETTERS + b"_"
+NAME_REST = NAME_START + _DIGITS
+_SPECIAL_NAMES = b"$?#=_-" + _DIGITS
+_MAGIC = b"$`\"'\\"
+_STOPS = (
+    frozenset(_MAGIC + b" \t\n#}"),  # outside quotes
+    frozenset(b'$`"\\}'),  # inside double quotes
+)
+
+
+class Scan:
+    """What was read: its pieces, and the offset behind it.
+
+    `unterminated` is true when the text ended inside quotes, which is logged ("unexpected-eol")
+    while what was read is used all the same.
+    """
+
+    __slots__ = ("pieces", "end", "unterminated")
+
+    def __init__(self, pieces: Pieces, end: int, unterminated: bool) -> None:
+        self.pieces = pieces
+        self.end = end
+        self.unterminated = unterminated
+
+
+def scan_value(text: bytes, pos: int) -> Scan:
+    """One word from `pos`, with the blanks before it, as the right side of an assignment.
+
+    Stops before the blank or newline that ends the word.  A comment is left unread.
+    """
+    stop = text.find(b"\n", pos)
+    line = text[pos:] if stop < 0 else text[pos:stop]
+    if _is_plain(line):
+        word = line.lstrip(BLANKS)
+        pos += len(line) - len(word)
+        if word.startswith(b"#"):
+            return Scan((), pos, False)
+        word = word.replace(b"\t", b" ").partition(b" ")[0]
+        return Scan((word,) if word else (), pos + len(word), False)
+    return _Scanner(text, pos, _VALUE).run()
+
+
+def scan_list(text: bytes, pos: int) -> Scan:
+    """The words from `pos` to the end of the line or to a comment, which is left unread."""
+    stop = text.find(b"\n", pos)
+    if stop < 0:
+        stop = len(text)
+    line = text[pos:stop]
+    if b"#" not in line and _is_plain(line):
+        pieces: list[Piece] = []
+        for word in line.replace(b"\t", b" ").split(b" "):
+            if word:
+                pieces += (word, (BREAK,))
+        return Scan(tuple(pieces[:-1]), stop, False)
+    return _Scanner(text, pos, _LIST).run()
+
+
+def scan_quoted(text: bytes) -> Scan:
+    """`text` from inside double quotes on: a `$` condition.
+
+    A `"` in it ends the quotes, another begins them again; that one is missing at the end is
+    silent.  Outside them blanks run together to one and a comment ends the text.  The pieces
+    hold no BREAK: nothing is split here, whatever is quoted.
+    """
+    if _is_plain(text):
+        return Scan((text,) if text else (), len(text), False)
+    return _Scanner(text, 0, _TEXT, quoted=True).run()
+
+
+def scan_size(text: bytes) -> Scan:
+    """`text` as scan_quoted reads it, but from outside quotes: what follows `<` or `>`."""
+    return _Scanner(text, 0, _TEXT).run()
+
+
+def literal(pieces: Pieces) -> bytes | None:
+    """The text of a single word in which nothing is left to expand, else None."""
+    if not pieces:
+        return b""
+    if len(pieces) == 1 and isinstance(pieces[0], bytes):
+        return pieces[0]
+    return None
+
+
+def name_end(text: bytes, pos: int) -> int:
+    """The offset behind the variable name at `pos`; `pos` itself when none begins there."""
+    end = pos
+    if end < len(text) and text[end] in NAME_START:
+        end += 1
+        while end < len(text) and text[end] in NAME_REST:
+            end += 1
+    return end
+
+
+def _is_plain(text: bytes) -> bool:
+    return len(text.translate(None, _MAGIC)) == len(text)
+
+
+class _Scanner:
+    """The state of one scan.
+
+    `opened` holds for each open alternative whether it was opened inside double quotes; there
+    the quotes of its word are literal, elsewhere they quote, and `}` closes only outside them.
+    """
+
+    __slots__ = ("text", "pos", "context", "pieces", "buffer", "exists", "started", "quoted", "opened", "mark", "eol")
+
+    def __init__(self, text: bytes, pos: int, context: int, quoted: bool = False) -> None:
+        self.text = text
+        self.pos = pos
+        self.context = context
+        self.pieces: list[Piece] = []
+        self.buffer = bytearray()
+        self.exists = False
+        self.started = False
+        self.quoted = quoted
+        self.opened: list[bool] = []
+        self.mark = 0
+        self.eol = False
+
+    def run(self) -> Scan:
+        text, size = self.text, len(self.text)
+        while self.pos < size:
+            stops = _STOPS[self.quoted]
+            start = self.pos
+            while self.pos < size and text[self.pos] not in stops:
+                self.pos += 1
+            if self.pos > start:
+                self.put(text[start : self.pos])
+                continue
+            if not self.special(text[start]):
+                break
+        else:
+            self.eol = self.eol or (self.quoted and self.context != _TEXT)
+        self.flush()
+        if self.pieces and self.pieces[-1] == (BREAK,):
+            self.pieces.pop()
+        self.pieces += [(END,)] * len(self.opened)
+        return Scan(tuple(self.pieces), self.pos, self.eol)
+
+    def put(self, literal_text: bytes) -> None:
+        self.buffer += literal_text
+        self.started = True
+
+    def flush(self) -> None:
+        if self.buffer or self.exists:
+            self.pieces.append(bytes(self.buffer))
+            self.buffer.clear()
+            self.exists = False
+
+    def emit(self, piece: Piece) -> None:
+        self.flush()
+        self.pieces.append(piece)
+
+    def special(self, byte: int) -> bool:
+        """Read the construct that `byte` begins; False when the scan ends before it."""
+        if byte == 0x24:
+            self.dollar()
+        elif byte == 0x60:
+            self.backquote()
+        elif byte == 0x5C:
+            self.backslash()
+        elif byte == 0x22:
+            self.double_quote()
+        elif byte == 0x27:
+            self.single_quote()
+        elif byte == 0x7D:
+            self.closing_brace()
+        elif byte == 0x23:
+            if not self.started:
+                return False
+            self.pos += 1
+            self.put(b"#")
+        else:
+            return self.blank(byte)
+        return True
+
+    def blank(self, byte: int) -> bool:
+        if (byte == 0x0A and self.context != _TEXT) or (self.started and self.context == _VALUE):
+            return False
+        self.pos += 1
+        if self.started and self.context == _TEXT:
+            self.buffer += b" "
+        elif self.started:
+            self.emit((BREAK,))
+        self.started = False
+        return True
+
+    def closing_brace(self) -> None:
+        self.pos += 1
+        if self.opened and self.opened[-1] == self.quoted:
+            self.emit((END,))
+            self.opened.pop()
+            self.started = True
+        else:
+            self.put(b"}")
+
+    def double_quote(self) -> None:
+        self.pos += 1
+        if self.quoted and self.opened and self.opened[-1]:
+            self.put(b'"')
+        elif self.quoted:
+            self.exists = self.exists or (len(self.pieces) == self.mark and not self.buffer)
+            self.quoted = False
+        else:
+            self.started = self.quoted = True
+            self.mark = len(self.pieces) if not self.buffer else -1
+
+    def single_quote(self) -> None:
+        close = self.text.find(b"'", self.pos + 1)
+        if close < 0:
+            self.eol = True
+            close = len(self.text)
+        self.put(self.text[self.pos + 1 : close])
+        self.exists = True
+        self.pos = min(close + 1, len(self.text))
+
+    def backslash(self) -> None:
+        following = self.text[self.pos + 1 : self.pos + 2]
+        self.pos += 1 + len(following)
+        if not following:
+            self.eol = True
+            return
+        if following == b"\n":
+            return
+        if self.quoted:
+            removed = following in (b'"', b"\\", b"$", b"`") or (following == b"}" and bool(self.opened))
+        else:
+            # Only at the start of a word is `\#` a plain `#`: elsewhere no comment could begin.
+            removed = following != b"#" or not self.started
+        self.put(following if removed else b"\\" + following)
+
+    def backquote(self) -> None:
+        text, pos = self.text, self.pos + 1
+        command = bytearray()
+        closers = b'`"' if self.quoted else b"`"
+        removable = b"\\$`\n" + (b'"' if self.quoted else b"")
+        closer = 0
+        while pos < len(text):
+            byte = text[pos]
+            pos += 1
+            if byte in closers:
+                closer = byte
+                break
+            if byte == 0x5C and pos < len(text) and text[pos] in removable:
+                byte = text[pos]
+                pos += 1
+                if byte == 0x0A:
+                    continue
+            command.append(byte)
+        self.pos = pos
+        self.emit((BACKQUOTE, bytes(command), self.quoted))
+        self.started = True
+        if closer == 0x22 and not self.opened and not _is_plain_command(command):
+            # A `"` ends the backquotes; when the shell runs the command it ends the quotes too.
+            self.quoted = False
+
+    def dollar(self) -> None:
+        text, pos = self.text, self.pos + 1
+        byte = text[pos] if pos < len(text) else 0x20
+        if byte in _LETTERS:
+            self.pos = name_end(text, pos)
+            self.variable(text[pos : self.pos])
+        elif byte == 0x7B:
+            self.braces(pos + 1)
+        elif byte in _SPECIAL_NAMES:
+            self.pos = pos + 1
+            self.variable(text[pos : pos + 1])
+        elif byte == 0x40:
+            self.pos = pos + 1
+            if self.quoted:
+                self.emit((ARGUMENTS,))
+                self.started = True
+            else:
+                self.put(b"@")
+        elif byte == 0x5C and text[pos + 1 : pos + 2] and text[pos + 1] in NAME_REST:
+            self.pos = name_end(text, pos + 1) if text[pos + 1] in NAME_START else pos + 2
+            self.emit((ESCAPED, text[pos + 1 : self.pos]))
+            self.started = True
+        else:
+            self.pos = pos
+            self.put(b"$")
+
+    def variable(self, name: bytes) -> None:
+        self.emit((VARIABLE, name, self.quoted))
+        self.started = True
+
+    def braces(self, pos: int) -> None:
+        """The rest of `${`: a name, and `}` or an operator.
+
+        The byte that ends a bad name is lost; it does not begin a word.
+        """
+        text = self.text
+        end = pos
+        while end < len(text) and text[end] in NAME_REST:
+            end += 1
+        name = text[pos:end]
+        operator = text[end : end + 2] if text[end : end + 1] == b":" else text[end : end + 1]
+        self.pos = min(end + max(len(operator), 1), len(text))
+        if len(name) > 1 and name[0] in _DIGITS:
+            self.emit((BAD, name))
+        elif operator == b"}" and name:
+            self.variable(b"{_}" if name == b"_" else name)
+        elif operator in (b":-", b"-", b":+", b"+"):
+            self.emit((ALTERNATIVE, b"{_}" if name == b"_" else name, operator, self.quoted))
+            self.opened.append(self.quoted)
+        else:
+            self.emit((BAD, name))
+
+
+def _is_plain_command(command: bytearray) -> bool:
+    return len(command.translate(None, SHELLMETAS)) == len(command)
