@@ -46,7 +46,7 @@ check: lint types test man
 demo: $(VENV)/.installed
 	rm -rf $(DEMO)
 	mkdir -p $(DEMO)
-	$(BIN)/pyprocmail -m MAILDIR=$(CURDIR)/$(DEMO) examples/rules.rc < examples/inbox.mbox
+	$(BIN)/pyprocmail -m FOLDERS=$(abspath $(DEMO)) examples/rules.rc < examples/inbox.mbox
 	$(BIN)/python examples/count.py $(DEMO)
 
 bench: setup

@@ -1,0 +1,103 @@
+"""Which part of the package may import which: the table of ARCHITECTURE.md, held by reading the imports.
+
+A part is a folder or a module directly under pyprocmail/.  Imports under TYPE_CHECKING and inside
+functions count.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "pyprocmail"
+
+# Part -> the parts that it may import; it may import what those may, too.
+TABLE = {
+    "servers": {"engine", "procmailrc", "mailfilter"},
+    "offline": {"engine", "procmailrc", "mailfilter"},
+    "engine": {"program", "matching", "delivery", "message"},
+    "lint": {"procmailrc", "mailfilter", "matching"},
+    "procmailrc": {"program", "matching", "grammars", "diagnostics"},
+    "mailfilter": {"program", "matching", "grammars", "diagnostics"},
+    "delivery": {"message", "host"},
+    "tools": {"message", "host"},
+    "program": {"exits"},
+    "matching": {"exits"},
+    "message": {"exits"},
+    "diagnostics": {"source"},
+    "grammars": {"exits"},
+    "source": set[str](),
+    "host": set[str](),
+    "exits": set[str](),
+}
+# Import everything, and are imported by nobody.
+EDGES = {"commands", "__main__"}
+
+
+def reachable(part: str) -> set[str]:
+    """Everything that `part` may import."""
+    seen: set[str] = set()
+    todo = [part]
+    while todo:
+        new = TABLE[todo.pop()] - seen
+        seen |= new
+        todo += new
+    return seen
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """The parts of pyprocmail that the file imports, each with its line."""
+    package = ["pyprocmail", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names: list[list[str]] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            base += node.module.split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        for name in names:
+            if name[0] == "pyprocmail" and len(name) > 1 and not name[1].startswith("__version"):
+                yield getattr(node, "lineno", 0), name[1]
+
+
+def files() -> list[Path]:
+    """The modules of the package, without its own __init__.py, which has only the version."""
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_table(path: Path) -> None:
+    """A module imports its own part and what the table gives it, nothing else of ours."""
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert part in TABLE or part in EDGES, f"{part} is not in the table"
+    if part not in EDGES:
+        allowed = reachable(part) | {part}
+        wrong = [f"{path}:{line}: {part} imports {name}" for line, name in imported(path) if name not in allowed]
+        assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_has_no_cycle() -> None:
+    """No part may, over others, import itself."""
+    assert [part for part in TABLE if part in reachable(part)] == []
+
+
+def test_the_reader_of_imports_sees_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute, relative, inside functions and under TYPE_CHECKING."""
+    monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path)
+    (tmp_path / "engine").mkdir()
+    module = tmp_path / "engine" / "session.py"
+    module.write_text(
+        "import os, pyprocmail.host\n"
+        "from pyprocmail import __version__, exits\n"
+        "from .. import lint\n"
+        "from ..delivery.mbox import append\n"
+        "from . import log\n"
+        "if TYPE_CHECKING:\n    from pyprocmail.tools import formail\n"
+        "def f():\n    import pyprocmail.servers.lmtp\n"
+    )
+    assert {name for _, name in imported(module)} == {
+        "host", "exits", "lint", "delivery", "engine", "tools", "servers",
+    }  # fmt: skip

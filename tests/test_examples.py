@@ -1,0 +1,138 @@
+"""Every file in examples/ does what its comments say."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+EXAMPLES = ROOT / "examples"
+TESTED = {"rules.rc", "inbox.mbox", "count.py", "archive.rc", "lists.rc", "outbound.rc", "spam.rc", "dot-forward"}
+
+
+def mail(*fields: str, body: str = "text\n") -> bytes:
+    """A message with a From_ line."""
+    return "\n".join(["From a@example.com Thu Jan  1 00:00:00 2026", *fields, "", body]).encode()
+
+
+def folders(root: Path) -> dict[str, int]:
+    """Folder -> number of messages, as count.py prints it."""
+    run = subprocess.run([sys.executable, EXAMPLES / "count.py", root], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in run.stdout.splitlines()]
+    return {row[2]: int(row[0]) for row in rows[:-1]}
+
+
+def deliver(procmail: Path, rcfile: str, root: Path, message: bytes, *assignments: str) -> None:
+    """Give one message to the example, with the folders under `root`."""
+    subprocess.run([procmail, "-m", f"FOLDERS={root}", *assignments, rcfile], input=message, cwd=EXAMPLES, check=True)
+
+
+def test_every_example_is_tested() -> None:
+    """A new example comes with a test."""
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"README.md"} == TESTED
+
+
+def test_rules_sort_the_mailbox(launchers: Path, tmp_path: Path) -> None:
+    """What `make demo` does: 200 messages and four carbon copies, into many folders of three kinds."""
+    with (EXAMPLES / "inbox.mbox").open("rb") as mailbox:
+        command: list[str | Path] = [launchers / "pyprocmail", "-m", f"FOLDERS={tmp_path}", "examples/rules.rc"]
+        subprocess.run(command, stdin=mailbox, cwd=ROOT, check=True)
+    found = folders(tmp_path)
+    assert sum(found.values()) == 204
+    assert len(found) == 49
+    sample = ("friends", "irish", "fork", "fork-threads", "list-razor-users", "spam", "large", "perl-Stories", "inbox")
+    assert {name: found.get(name) for name in sample} == {
+        "friends": 4, "irish": 12, "fork": 8, "fork-threads": 12, "list-razor-users": 8, "spam": 8, "large": 3,
+        "perl-Stories": 3, "inbox": 12,
+    }  # fmt: skip
+    assert b"[ILUG]" not in (tmp_path / "irish").read_bytes().replace(b"\nSubject: Re: [ILUG", b"")
+
+
+def test_archive_keeps_a_copy(launchers: Path, tmp_path: Path) -> None:
+    """The copy and the mail itself."""
+    months = {time.strftime("%Y-%m", time.localtime())}
+    deliver(launchers / "procmail", "archive.rc", tmp_path, mail("Subject: x"))
+    months.add(time.strftime("%Y-%m", time.localtime()))
+    found = folders(tmp_path)
+    assert found.pop("inbox") == 1
+    assert len(found) == 1
+    assert found.popitem() in [(f"archive-{month}", 1) for month in months]
+
+
+@pytest.mark.parametrize(
+    ("field", "folder"),
+    [
+        ("List-Id: People who talk <talk.example.com>", "list-talk"),
+        ("Mailing-List: list knitting@example.com; contact x@example.com", "list-knitting"),
+        ("X-BeenThere: garden-friends@example.com", "list-garden-friends"),
+        ("Precedence: bulk", "bulk"),
+        ("List-Id: <../../../etc/passwd>", "inbox"),
+        ("Subject: hello", "inbox"),
+    ],
+)
+def test_lists(launchers: Path, tmp_path: Path, field: str, folder: str) -> None:
+    """Each of the three ways, and a list that would like to choose a path."""
+    deliver(launchers / "procmail", "lists.rc", tmp_path, mail(field))
+    assert folders(tmp_path) == {folder: 1}
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "folder"),
+    [
+        ("Me <me@example.com>", "Ann <ann.lee@example.net>", "sent-ann.lee"),
+        ("me@example.com", "bob@example.net", "sent-bob"),
+        ("me@example.com", "undisclosed-recipients:;", "sent"),
+        ("someone@example.com", "me@example.com", "inbox"),
+        ("me@exampleXcom", "bob@example.net", "inbox"),
+    ],
+)
+def test_outbound(launchers: Path, tmp_path: Path, sender: str, recipient: str, folder: str) -> None:
+    """One's own mail by recipient; a dot in the address is a dot."""
+    message = mail(f"From: {sender}", f"To: {recipient}")
+    deliver(launchers / "procmail", "outbound.rc", tmp_path, message, "ADDRESS=me@example.com")
+    assert folders(tmp_path) == {folder: 1}
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'X-Spam-Status: Yes, score=6'; echo 'X-Spam-Level: ******'; cat", {"spam": 1}),
+        ("echo 'X-Spam-Status: Yes'; echo 'X-Spam-Level: ****************'; cat", {}),
+        ("echo 'X-Spam-Status: No'; cat", {"inbox": 1}),
+        ("cat > /dev/null; exit 1", {"inbox": 1}),
+    ],
+    ids=["spam", "certain", "ham", "broken"],
+)
+def test_spam_filter(launchers: Path, tmp_path: Path, script: str, found: dict[str, int]) -> None:
+    """With a spamc that marks, and one that fails."""
+    root = tmp_path / "mail"
+    root.mkdir()
+    spamc = tmp_path / "spamc"
+    spamc.write_text(f'#!/bin/sh\nread -r postmark; echo "$postmark"; {script}\n')
+    spamc.chmod(0o755)
+    deliver(launchers / "procmail", "spam.rc", root, mail("Subject: x"), f"SPAMC={spamc}")
+    assert folders(root) == found
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_dot_forward(launchers: Path, tmp_path: Path, present: bool) -> None:
+    """The command of the line, run by sh as an MTA does: delivered, or 75 so that the MTA keeps the mail."""
+    line = (EXAMPLES / "dot-forward").read_text().strip()
+    assert line.startswith('"|')
+    assert line.endswith('"')
+    (tmp_path / "rc").write_text(f"MAILDIR={tmp_path}\nDEFAULT=inbox\n")
+    program = tmp_path / "procmail"
+    if present:
+        # The test must not touch the mailbox of the user who runs it, so an rcfile is named.
+        program.write_text(f'#!/bin/sh\nexec {launchers}/procmail -m {tmp_path}/rc "$@"\n')
+        program.chmod(0o755)
+    command = line[2:-1].replace("/usr/local/bin/procmail", os.fspath(program))
+    run = subprocess.run(["/bin/sh", "-c", command], input=mail("Subject: x"), check=False, capture_output=True)
+    if present:
+        assert run.returncode == 0
+        assert (tmp_path / "inbox").read_bytes().count(b"Subject: x") == 1
+    else:
+        assert run.returncode == 75
