@@ -34,18 +34,21 @@ friends/
 Job = Callable[[], None]
 
 
-def seconds(job: Job) -> float:
-    """How long one run of the job takes."""
+def nothing() -> None:
+    """What there is to make ready for a job that needs nothing."""
+
+
+def seconds(job: Job, reset: Job) -> float:
+    """How long one run of the job takes, after a reset that does not count."""
+    reset()
     begin = time.perf_counter()
     job()
     return time.perf_counter() - begin
 
 
-def alternate(job: Job, yardstick: Job, rounds: int) -> tuple[list[float], list[float]]:
-    """Times of the job and of its yardstick, which take turns, after one run of each that does not count."""
-    job()
-    yardstick()
-    pairs = [(seconds(job), seconds(yardstick)) for _ in range(rounds)]
+def alternate(job: Job, yardstick: Job, rounds: int, reset: Job) -> tuple[list[float], list[float]]:
+    """Times of the job and of its yardstick, which take turns; the first round does not count."""
+    pairs = [(seconds(job, reset), seconds(yardstick, reset)) for _ in range(rounds + 1)][1:]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
@@ -55,9 +58,9 @@ def shown(times: list[float]) -> str:
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def row(what: str, job: Job, against: str, yardstick: Job, rounds: int) -> None:
+def row(what: str, job: Job, against: str, yardstick: Job, rounds: int, reset: Job = nothing) -> None:
     """Measure, and print one line of the table."""
-    ours, theirs = alternate(job, yardstick, rounds)
+    ours, theirs = alternate(job, yardstick, rounds, reset)
     multiple = statistics.median(ours) / statistics.median(theirs)
     print(f"| {what} | {shown(ours)} | {against} | {shown(theirs)} | {multiple:.2f} | {rounds} |", flush=True)
 
@@ -71,12 +74,10 @@ def command(*arguments: str | Path, stdin: bytes = b"") -> Job:
     return job
 
 
-def mailbox_run(folders: Path, prepared: Path, *arguments: str | Path) -> Job:
-    """A job that delivers examples/inbox.mbox into a fresh copy of the prepared folders."""
+def mailbox_run(folders: Path, *arguments: str | Path) -> Job:
+    """A job that delivers examples/inbox.mbox by rules.rc into the folders."""
 
     def job() -> None:
-        shutil.rmtree(folders, ignore_errors=True)
-        shutil.copytree(prepared, folders)
         with (ROOT / "examples" / "inbox.mbox").open("rb") as mailbox:
             subprocess.run(
                 [*arguments, "-m", f"FOLDERS={folders}", "rules.rc"],
@@ -107,13 +108,17 @@ def main() -> None:
         row("the same", one, "procmail", command("procmail", "-m", rcfile, stdin=MESSAGE), 60)
 
         # The reference waits a second at each new mbox file, so the folders are there, and not empty.
-        prepared = work / "prepared"
-        empty = work / "empty"
-        empty.mkdir()
-        mailbox_run(prepared, empty, links / "pyprocmail")()
-        job = mailbox_run(work / "ours", prepared, links / "pyprocmail")
-        yardstick = mailbox_run(work / "theirs", prepared, "formail", "-s", "procmail")
-        row("200 messages of examples/, one process", job, "`formail -s procmail`", yardstick, 7)
+        folders, prepared = work / "folders", work / "prepared"
+        prepared.mkdir()
+        mailbox_run(prepared, links / "pyprocmail")()
+
+        def reset() -> None:
+            shutil.rmtree(folders, ignore_errors=True)
+            shutil.copytree(prepared, folders)
+
+        job = mailbox_run(folders, links / "pyprocmail")
+        yardstick = mailbox_run(folders, "formail", "-s", "procmail")
+        row("200 messages of examples/, one process", job, "`formail -s procmail`", yardstick, 7, reset)
 
 
 if __name__ == "__main__":
