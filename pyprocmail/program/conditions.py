@@ -66,9 +66,16 @@ def read(text: bytes, before: Condition | None = None) -> Condition:
 
 
 def join(text: bytes) -> bytes:
-    """`text` without the backslash and newline of continuations and the blanks that follow them."""
-    lines = text.split(b"\\\n")
-    return lines[0] + b"".join(line.lstrip(BLANKS) for line in lines[1:])
+    """`text` without the backslash and newline of continuations, and without the blanks behind a newline.
+
+    A backslash that is the first byte is text: it may be there to protect the newline.
+    """
+    if b"\n" not in text:
+        return text
+    parts = text[1:].split(b"\\\n")
+    joined = text[:1] + parts[0] + b"".join(part.lstrip(BLANKS) for part in parts[1:])
+    lines = joined.split(b"\n")
+    return b"\n".join((lines[0], *(line.lstrip(BLANKS) for line in lines[1:])))
 
 
 def _area_end(text: bytes) -> int:

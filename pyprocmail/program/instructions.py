@@ -23,8 +23,9 @@ and tuples stand in it.  Every instruction begins with its kind and the byte off
     (CLOSE, offset)
         `}` of a block.
     (END_OF_FILE, offset, open)
-        The last instruction, and how many blocks are still open.  "missing-closing-brace" is
-        logged once when it is reached with open > 0, unless in a block that is being skipped.
+        The last instruction, and how many blocks are still open: "missing-closing-brace" is
+        logged once when it is reached with open > 0.  The `end` of such a block is behind this
+        instruction, so that who skips the block does not come here: procmail logs nothing then.
 
 Notes are pairs (kind, text), the kind one of engine.log as bytes.  What procmail skips it still
 parses, and complains of: `skipping` are the notes of an instruction that stands in a block which
@@ -40,8 +41,9 @@ pieces, and are not in `notes`; they are in `unmatched` and `skipping`.
     (BLOCK, offset, recipes, quiet) recipes: whether there is a recipe in the block: skipping it
                                     then sets `$=` to 0.  quiet: whether skipping it logs nothing,
                                     so that it is one jump to `end`
-    (MISSING, offset)               there is none.  The recipe is dropped without its conditions
-                                    being looked at; `notes` say what is to be logged.
+    (MISSING, offset)               there is none.  The conditions are evaluated and logged; then
+                                    the recipe counts as one whose conditions do not hold, and
+                                    `unmatched` says what is missing
 """
 
 from __future__ import annotations

@@ -117,20 +117,30 @@ def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
 
 
 def static_count(pieces: Pieces) -> int:
-    """The count of a start line as far as it is written out: what is to be expanded adds nothing.
+    """The count of a start line as far as it is written out.
 
     The lines of a recipe are told apart before anything is expanded, so `:$N` counts as `:`.
     """
+    return read(static_words(pieces)).count
+
+
+def static_words(pieces: Pieces) -> tuple[bytes, ...]:
+    """The words in `pieces` when everything that is to be expanded expands to nothing."""
     kept: list[bytes | tuple[int]] = []
-    depth = 0
+    opened: list[bool] = []
+    unused = 0
     for piece in pieces:
-        if not isinstance(piece, bytes):
-            depth += (piece[0] == ALTERNATIVE) - (piece[0] == END)
-            if piece[0] == BREAK:
-                kept.append((BREAK,))
-        elif not depth:
-            kept.append(piece)
-    return read(split_words(tuple(kept)) or ()).count
+        if isinstance(piece, bytes):
+            if not unused:
+                kept.append(piece)
+        elif piece[0] == BREAK and not unused:
+            kept.append((BREAK,))
+        elif piece[0] == ALTERNATIVE:
+            opened.append(piece[2] in (b":+", b"+"))
+            unused += opened[-1]
+        elif piece[0] == END:
+            unused -= opened.pop()
+    return split_words(tuple(kept)) or ()
 
 
 def _split(words: tuple[bytes, ...]) -> tuple[bytes, bool, tuple[bytes, ...]]:

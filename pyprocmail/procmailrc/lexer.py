@@ -1,0 +1,332 @@
+"""Terminals of the rcfile grammar, and what is wrong with the text they come from.
+
+What a line is depends on the lines before it: a line behind a start line is a condition, an
+action or, behind an empty line, the next recipe; a word runs on over lines while it is quoted.
+So the lexer is written by hand and goes through the file as procmail does.  The raw texts of its
+lexemes, in order, are the file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from pyprocmail.diagnostics import Diagnostic, Severity
+from pyprocmail.program import start_line
+from pyprocmail.program.words import BAD, BLANKS, BREAK, Scan, name_end, scan_list, scan_value
+from pyprocmail.source import Span
+
+if TYPE_CHECKING:
+    from pyprocmail.program.words import Pieces
+
+_SPACE = BLANKS + b"\n"
+_FLAG_LETTERS = "one of H B D A a E e h b f c w W i r"
+
+
+class Lexeme:
+    """One terminal: `raw` as in the file, `text` as it is meant, and the scan of a word.
+
+    Lark asks its last lexeme for a position that we keep in `span`.
+    """
+
+    __slots__ = ("raw", "scan", "span", "text", "type")
+
+    start_pos = line = column = end_line = end_column = end_pos = None
+
+    def __init__(self, kind: str, raw: bytes, text: bytes, span: Span, scan: Scan | None = None) -> None:
+        self.type = kind
+        self.raw = raw
+        self.text = text
+        self.span = span
+        self.scan = scan
+
+
+def lex(data: bytes, *, strict: bool = False) -> tuple[list[Lexeme], list[Diagnostic]]:
+    """The lexemes of an rcfile, and the diagnostics.
+
+    A carriage return before a newline is no part of the text, except with `strict`.
+    """
+    lexer = _Lexer(data, strict=strict)
+    lexer.run()
+    return lexer.lexemes, sorted(lexer.diagnostics, key=lambda diagnostic: diagnostic.span.start)
+
+
+def logical(text: bytes) -> bytes:
+    """A condition or command of the file as procmail keeps it, before continuations are joined.
+
+    Where a line is nothing but a backslash, the backslash goes and the newline stays.
+    """
+    if text.endswith(b"\\"):
+        text += b"\n"  # only the end of the file leaves such a line
+    if b"\\\n" not in text:
+        return text
+    *lines, last = text.split(b"\\\n")
+    return b"".join(line + b"\\\n" if line else b"\n" for line in lines) + last
+
+
+class _Lexer:
+    """The place in the file: `text` is the file as it is meant, offsets in it are mapped back.
+
+    `returns` holds the offsets of the newlines before which a carriage return was taken out.
+    """
+
+    def __init__(self, data: bytes, *, strict: bool) -> None:
+        self.data = data
+        self.text = data
+        self.returns: list[int] = []
+        self.lexemes: list[Lexeme] = []
+        self.diagnostics: list[Diagnostic] = []
+        self.blocks: list[Span] = []
+        self.pos = 0
+        if b"\r\n" in data and not strict:
+            self.take_out_returns()
+
+    def take_out_returns(self) -> None:
+        length = 0
+        for line in self.data.split(b"\r\n")[:-1]:
+            length += len(line)
+            self.returns.append(length)
+            length += 1
+        self.text = self.data.replace(b"\r\n", b"\n")
+        first = self.returns[0]
+        self.complain(
+            "P109",
+            Span(first, first + 1),
+            "the lines of this file end in a carriage return",
+            "taken for a newline here; procmail takes it for text: save the file with Unix line ends",
+            severity=Severity.WARNING,
+        )
+
+    def run(self) -> None:
+        while self.pos < len(self.text):
+            self.statement()
+        for span in reversed(self.blocks):
+            self.complain("P103", span, "missing closing brace", "this block is never closed", "Recipe action line")
+            self.emit("UNCLOSED", self.pos)
+
+    # Emitting
+
+    def span(self, start: int, end: int) -> Span:
+        if not self.returns:
+            return Span(start, end)
+        return Span(start + bisect_left(self.returns, start), end + bisect_left(self.returns, end))
+
+    def emit(self, kind: str, end: int, scan: Scan | None = None) -> Lexeme:
+        """Emit a lexeme from here to `end`, and go there."""
+        span = self.span(self.pos, end)
+        text = self.text[self.pos : end]
+        raw = self.data[span.start : span.end] if self.returns else text
+        lexeme = Lexeme(kind, raw, text, span, scan)
+        self.lexemes.append(lexeme)
+        self.pos = end
+        return lexeme
+
+    def complain(
+        self,
+        code: str,
+        span: Span,
+        sentence: str,
+        hint: str = "",
+        section: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        manual = f"procmailrc(5), {section}" if section else "procmailrc(5)"
+        self.diagnostics.append(Diagnostic(code, span, sentence, hint, manual, severity))
+
+    def emit_word(self, kind: str, scan: Scan) -> None:
+        """Emit a lexeme made of words, and complain about them."""
+        lexeme = self.emit(kind, scan.end, scan)
+        if scan.unterminated:
+            self.complain("P107", lexeme.span, "the file ends inside quotes", "a quote that begins here is not closed")
+        for piece in scan.pieces:
+            if isinstance(piece, tuple) and piece[0] == BAD and isinstance(piece[1], bytes):
+                self.complain("P108", lexeme.span, f"bad substitution of {_quoted(piece[1])}", "", "Environment")
+
+    # Reading
+
+    def peek(self) -> bytes:
+        return self.text[self.pos : self.pos + 1]
+
+    def line_end(self, pos: int) -> int:
+        end = self.text.find(b"\n", pos)
+        return len(self.text) if end < 0 else end
+
+    def logical_end(self, pos: int) -> int:
+        """The end of the line at `pos` and of those that a backslash joins to it."""
+        end = self.line_end(pos)
+        while self.text[end - 1 : end] == b"\\" and pos < end < len(self.text):
+            end = self.line_end(end + 1)
+        return end
+
+    def skip(self, pos: int, bytes_: bytes) -> int:
+        while pos < len(self.text) and self.text[pos] in bytes_:
+            pos += 1
+        return pos
+
+    def trivia(self) -> bool:
+        """Emit the blanks, newlines or the comment that stand here; False if there are none."""
+        end = self.skip(self.pos, _SPACE)
+        if end > self.pos:
+            self.emit("BLANK", end)
+        elif self.peek() == b"#":
+            self.emit("COMMENT", self.line_end(self.pos))
+        else:
+            return False
+        return True
+
+    def statement(self) -> None:
+        if self.trivia():
+            return
+        byte = self.peek()
+        if byte == b":":
+            self.recipe()
+        elif byte == b"}":
+            self.closing_brace()
+        elif name_end(self.text, self.pos) > self.pos:
+            self.named()
+        else:
+            self.skipped(self.line_end(self.pos))
+
+    def skipped(self, end: int) -> None:
+        lexeme = self.emit("SKIPPED", end)
+        self.complain("P101", lexeme.span, f"skipped {_quoted(lexeme.text)}: neither assignment nor recipe")
+
+    def closing_brace(self) -> None:
+        if self.blocks:
+            self.blocks.pop()
+            self.emit("CLOSE", self.pos + 1)
+            return
+        lexeme = self.emit("STRAY_BRACE", self.pos + 1)
+        self.complain("P102", lexeme.span, "closing brace unexpected", "no block is open", "Recipe action line")
+
+    def named(self) -> None:
+        """An assignment or an unset; a name that nothing suitable follows is skipped."""
+        end = name_end(self.text, self.pos)
+        if self.text[end : end + 1] not in (b" ", b"\t", b"\n", b"="):
+            self.skipped(end)
+            return
+        self.emit("NAME", end)
+        equals = self.skip(end, BLANKS)
+        if self.text[equals : equals + 1] == b"=":
+            self.emit("EQUALS", self.skip(equals + 1, BLANKS))
+            self.emit_word("VALUE", scan_value(self.text, self.pos))
+
+    # Recipes
+
+    def recipe(self) -> None:
+        scan = scan_list(self.text, self.pos + 1)
+        start = self.pos
+        self.emit_word("START", scan)
+        self.check_start(start, scan)
+        if self.conditions(start_line.static_count(scan.pieces)):
+            self.action()
+
+    def check_start(self, start: int, scan: Scan) -> None:
+        words = start_line.split_words(scan.pieces)
+        skipped = start_line.read(words).skipped if words is not None else b""
+        if not skipped:
+            return
+        read = start_line.read(words or ())
+        at = self.text.find(skipped, start, scan.end)
+        span = self.span(at, at + 1) if at >= 0 else self.span(start, scan.end)
+        if read.lock is None:
+            self.complain("P104", span, f"unknown recipe flag {_quoted(skipped[:1])}", _FLAG_LETTERS, "Recipes")
+        else:
+            span = Span(span.start, span.start + len(skipped)) if at >= 0 else span
+            self.complain("P110", span, f"skipped {_quoted(skipped)}: a lockfile has one name", "", "Recipes")
+
+    def conditions(self, count: int) -> bool:
+        """The lines up to the action, `count` of them conditions without a star.
+
+        False when there is no action.  An empty line anywhere before it, even before a condition,
+        makes a `:` the start of the next recipe; without one it is a folder's name.
+        """
+        self.rest_of_line()
+        for _ in range(min(count, len(self.text) - self.pos + 1)):
+            self.blanks()
+            self.condition()
+            self.rest_of_line()
+        empty_line = False
+        while self.pos < len(self.text):
+            end = self.skip(self.pos, _SPACE)
+            if end > self.pos:
+                empty_line = empty_line or b"\n" in self.text[self.pos : end]
+                self.emit("BLANK", end)
+            elif self.peek() == b"#":
+                self.emit("COMMENT", self.line_end(self.pos))
+                self.rest_of_line()
+            elif self.peek() == b"*":
+                self.condition()
+                self.rest_of_line()
+            elif empty_line and self.peek() == b":":
+                self.missing("P105", "missing action: the next recipe begins here")
+                return False
+            else:
+                return True
+        self.missing("P106", "incomplete recipe: the file ends before its action")
+        return False
+
+    def missing(self, code: str, sentence: str) -> None:
+        self.emit("MISSING", self.pos, None if code == "P106" else Scan((), self.pos, False))
+        self.complain(code, self.span(self.pos, self.pos), sentence, "", "Recipe action line")
+
+    def rest_of_line(self) -> None:
+        """A comment, and the newline."""
+        if self.peek() == b"#":
+            self.emit("COMMENT", self.line_end(self.pos))
+        if self.peek() == b"\n":
+            self.emit("BLANK", self.pos + 1)
+
+    def blanks(self) -> None:
+        end = self.skip(self.pos, BLANKS)
+        if end > self.pos:
+            self.emit("BLANK", end)
+
+    def condition(self) -> None:
+        if self.peek() == b"*":
+            self.emit("STAR", self.skip(self.pos + 1, BLANKS))
+        self.emit("CONDITION", self.logical_end(self.pos))
+
+    def action(self) -> None:
+        byte = self.peek()
+        end = name_end(self.text, self.pos)
+        if byte == b"{" and self.text[self.pos + 1 : self.pos + 2] in (b" ", b"\t", b"\n"):
+            self.blocks.append(self.span(self.pos, self.pos + 1))
+            self.emit("OPEN", self.pos + 1)
+        elif byte == b"!":
+            self.emit_word("FORWARD", scan_list(self.text, self.pos + 1))
+        elif byte == b"|":
+            self.emit("PIPE", self.logical_end(self.pos))
+        elif end > self.pos and self.is_capture(end):
+            self.emit("NAME", end)
+            self.emit("EQUALS", self.skip(self.skip(end, BLANKS) + 1, BLANKS))
+            self.emit("PIPE", self.logical_end(self.pos))
+        else:
+            # A name or a `{` is read by itself: behind it a `#` begins a comment.
+            prefix = self.text[self.pos : max(end, self.pos + (byte == b"{"))]
+            scan = scan_list(self.text, self.pos + len(prefix))
+            if prefix:
+                behind = self.text[self.pos + len(prefix) : self.pos + len(prefix) + 1]
+                scan = Scan(_join(prefix, scan.pieces, behind), scan.end, scan.unterminated)
+            self.emit_word("FOLDER", scan)
+
+    def is_capture(self, end: int) -> bool:
+        """Whether the name that ends at `end` is followed by `= |`."""
+        equals = self.skip(end, BLANKS)
+        if self.text[equals : equals + 1] != b"=":
+            return False
+        pipe = self.skip(equals + 1, BLANKS)
+        return self.text[pipe : pipe + 1] == b"|"
+
+
+def _join(prefix: bytes, pieces: Pieces, behind: bytes) -> Pieces:
+    """`prefix` put before words of which `behind` is the first byte."""
+    if behind in (b" ", b"\t"):
+        return (prefix, (BREAK,), *pieces) if pieces else (prefix,)
+    if pieces and isinstance(pieces[0], bytes):
+        return (prefix + pieces[0], *pieces[1:])
+    return (prefix, *pieces)
+
+
+def _quoted(text: bytes) -> str:
+    return "'" + text.decode("utf-8", errors="backslashreplace").replace("\n", "\\n") + "'"

@@ -1,0 +1,221 @@
+"""Tree to program (program.instructions).  Nothing is lost but the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from pyprocmail.procmailrc.nodes import (
+    Action,
+    Assignment,
+    Blank,
+    Block,
+    Capture,
+    Comment,
+    Condition,
+    Folder,
+    Forward,
+    Item,
+    Missing,
+    Pipe,
+    Rcfile,
+    Recipe,
+    Skipped,
+    StrayBrace,
+    Unset,
+    Word,
+)
+from pyprocmail.procmailrc.parse import parse
+from pyprocmail.program import instructions as op
+from pyprocmail.program import start_line
+from pyprocmail.program.words import BAD, literal
+
+if TYPE_CHECKING:
+    from pyprocmail.program.instructions import Instruction, Program, Value
+
+_EOL: tuple[bytes, bytes] = (b"unexpected-eol", b"")
+
+Notes = tuple[tuple[bytes, bytes], ...]
+
+
+def compile_rcfile(data: bytes, *, strict: bool = False) -> Program:
+    """The program of the rcfile `data`; never raises.  `strict` as for parse()."""
+    tree, _ = parse(data, strict=strict)
+    return lower(tree)
+
+
+def lower(tree: Rcfile) -> Program:
+    """The program of `tree`."""
+    lowering = _Lowering()
+    lowering.run(tree)
+    return tuple(lowering.program)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block whose instructions are being written: where its recipe stands, and what is in it."""
+
+    items: Iterator[Item]
+    block: Block | None
+    at: int
+    recipes: bool = False
+    quiet: bool = True
+
+
+class _Lowering:
+    """The program so far, and the blocks that are open, the file itself the outermost."""
+
+    def __init__(self) -> None:
+        self.program: list[Instruction] = []
+        self.open: list[_Open] = []
+
+    def run(self, tree: Rcfile) -> None:
+        self.open.append(_Open(iter(tree.items), None, 0))
+        unclosed: list[int] = []
+        while self.open:
+            item = next(self.open[-1].items, None)
+            if item is not None:
+                self.item(item)
+                continue
+            done = self.open.pop()
+            if done.block is None:
+                break
+            if done.block.close:
+                self.program.append((op.CLOSE, done.block.span.end - 1))
+            else:
+                unclosed.append(done.at)
+            self.close(done)
+        self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed)))
+        for at in unclosed:
+            # Behind END_OF_FILE: whoever skips a block that is not closed is not told.
+            self.patch(at, len(self.program))
+
+    def item(self, item: Item) -> None:
+        offset = item.span.start
+        match item:
+            case Blank() | Comment():
+                pass
+            case Skipped():
+                self.note(offset, b"skipped", item.text)
+            case StrayBrace():
+                self.note(offset, b"closing-brace-unexpected", b"")
+            case Unset():
+                self.program.append((op.UNSET, offset, item.name))
+            case Assignment():
+                self.assignment(item)
+            case Recipe():
+                self.recipe(item)
+            case _:
+                assert_never(item)
+
+    def note(self, offset: int, kind: bytes, text: bytes) -> None:
+        self.program.append((op.NOTE, offset, kind, text))
+        self.open[-1].quiet = False
+
+    def assignment(self, item: Assignment) -> None:
+        whole = literal(item.value.pieces)
+        word: Value = item.value.pieces if whole is None else whole
+        skipping = _complaints(item.value)
+        self.program.append((op.ASSIGN, item.span.start, item.name, word, _eol(item.value), skipping))
+        self.open[-1].quiet &= not skipping
+
+    def recipe(self, item: Recipe) -> None:
+        if item.start.unterminated:
+            self.note(item.span.start, *_EOL)
+        around = self.open[-1]
+        start, start_notes = _start(item.start)
+        conditions = tuple(_condition(part) for part in item.conditions if isinstance(part, Condition))
+        notes, unmatched = _action_notes(item.action)
+        skipping = start_notes + unmatched
+        around.recipes = True
+        around.quiet &= not skipping
+        at = len(self.program)
+        self.program.append(
+            (op.RECIPE, item.span.start, start, conditions, _action(item.action), at + 1, notes, unmatched, skipping)
+        )
+        if isinstance(item.action, Block):
+            self.open.append(_Open(iter(item.action.items), item.action, at))
+
+    def close(self, done: _Open) -> None:
+        """The instructions of a block are written: complete those of its recipe."""
+        self.patch(done.at, len(self.program), (op.BLOCK, self.block_offset(done), done.recipes, done.quiet))
+        around = self.open[-1]
+        around.quiet &= done.quiet
+
+    def block_offset(self, done: _Open) -> int:
+        assert done.block is not None
+        return done.block.span.start
+
+    def patch(self, at: int, end: int, action: Value = None) -> None:
+        recipe = self.program[at]
+        self.program[at] = (*recipe[:4], recipe[4] if action is None else action, end, *recipe[6:])
+
+
+def _start(word: Word) -> tuple[Value, Notes]:
+    """The start line, and what is logged of it when it is skipped over."""
+    words = start_line.split_words(word.pieces)
+    if words is not None:
+        read = start_line.read(words)
+        return (read.flags, read.lock, read.skipped), _skipped(read.skipped)
+    # What is to be expanded expands to nothing in a block that is not executed.
+    read = start_line.read(start_line.static_words(word.pieces))
+    return (op.DYNAMIC, word.pieces), _bad(word) + _skipped(read.skipped)
+
+
+def _skipped(text: bytes) -> Notes:
+    return ((b"skipped", text),) if text else ()
+
+
+def _condition(node: Condition) -> Value:
+    return (node.span.start, len(node.raw), node.parts, node.text)
+
+
+def _action(node: Action) -> Value:
+    offset = node.span.start
+    match node:
+        case Folder():
+            return (op.FOLDER, offset, node.words.pieces, len(node.words.raw))
+        case Forward():
+            return (op.FORWARD, offset, node.text)
+        case Pipe():
+            return (op.PIPE, offset, node.text)
+        case Capture():
+            return (op.CAPTURE, offset, node.name, node.pipe.text)
+        case Block():
+            return (op.BLOCK, offset, False, True)
+        case Missing():
+            return (op.MISSING, offset)
+        case _:
+            assert_never(node)
+
+
+def _action_notes(node: Action) -> tuple[Notes, Notes]:
+    """The notes of an action that is executed, and of one that is not."""
+    match node:
+        case Folder():
+            return _eol(node.words), _complaints(node.words)
+        case Forward():
+            return (), _complaints(node.words)
+        case Missing():
+            return (), ((b"incomplete-recipe" if node.at_end else b"missing-action", b""),)
+        case Pipe() | Capture() | Block():
+            return (), ()
+        case _:
+            assert_never(node)
+
+
+def _complaints(word: Word) -> Notes:
+    return _bad(word) + _eol(word)
+
+
+def _eol(word: Word) -> Notes:
+    return (_EOL,) if word.unterminated else ()
+
+
+def _bad(word: Word) -> Notes:
+    notes: list[tuple[bytes, bytes]] = []
+    for piece in word.pieces:
+        if isinstance(piece, tuple) and piece[0] == BAD and isinstance(piece[1], bytes):
+            notes.append((b"bad-substitution", piece[1]))
+    return tuple(notes)
