@@ -84,6 +84,7 @@ class Host:
         self._waiting = False
         self._alarmed = False
         self._toggle: Callable[[bool], None] | None = None
+        self._number = -1
 
     # -- files -----------------------------------------------------------------------------
 
@@ -124,6 +125,11 @@ class Host:
             with self._wait():
                 fcntl.lockf(fd, fcntl.LOCK_EX, 0, start)
 
+    def open_waiting(self, path: bytes, flags: int, mode: int) -> int:
+        """Open what may take a while to open (a FIFO needs a reader); a signal ends it with Interrupted."""
+        with self._wait():
+            return os.open(path, flags, mode)
+
     # -- clock -----------------------------------------------------------------------------
 
     def time(self) -> float:
@@ -154,6 +160,11 @@ class Host:
     geteuid = staticmethod(os.geteuid)
     getgid = staticmethod(os.getgid)
     getegid = staticmethod(os.getegid)
+
+    def next_number(self) -> int:
+        """0, 1, 2 and so on: what makes names unique that one process makes within a second."""
+        self._number += 1
+        return self._number
 
     def hostname(self) -> bytes:
         """The name of this machine, as uname(2) says it."""
@@ -262,6 +273,17 @@ class Host:
         finally:
             os.close(watch)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def wait_any(self, pids: Sequence[int]) -> tuple[int, int]:
+        """The child among `pids` that ends first, and its status as `wait` gives it."""
+        watches = {os.pidfd_open(pid): pid for pid in pids}
+        try:
+            ready = self.poll(dict.fromkeys(watches, select.POLLIN), None)
+            pid = watches[next(iter(ready))]
+        finally:
+            for watch in watches:
+                os.close(watch)
+        return pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def kill(self, pid: int, signum: int) -> None:
         """Send a signal to a child; a child that is gone is no error."""

@@ -1,0 +1,1 @@
+"""The companions of procmail, as functions over a Host."""

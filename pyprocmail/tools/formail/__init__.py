@@ -1,0 +1,287 @@
+"""formail(1): reformat, extract from, answer and split mail."""
+
+from __future__ import annotations
+
+import time
+
+from pyprocmail.exits import EX_CANTCREAT, EX_IOERR, EX_NOINPUT, EX_NOUSER, EX_OK, EX_OSERR, EX_USAGE
+from pyprocmail.tools.formail import edit, idcache, sender
+from pyprocmail.tools.formail.abstract import abstract
+from pyprocmail.tools.formail.body import Body, Layout, Outlet, skip_to_mail
+from pyprocmail.tools.formail.header import POSTMARK, Field, last
+from pyprocmail.tools.formail.options import Options, UsageError, VersionAsked, parse
+from pyprocmail.tools.formail.programs import Numbering, Programs
+from pyprocmail.tools.formail.source import Source, read_header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pyprocmail.host import Host
+
+_NOBODY = b"foo@bar"
+_BABYL_START = b"\x1f\x0c\n"
+
+
+def run(
+    host: Host,
+    argv: Sequence[bytes],
+    environ: Mapping[bytes, bytes],
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], None],
+    note: Callable[[bytes], None],
+) -> int:
+    """Do what `formail` does when called with `argv` (its own name first); the exit status.
+
+    `read(n)` gives up to n bytes of the input, none at its end.  `write` takes output whole, or raises
+    OSError.  `note` takes the lines meant for standard error.  Programs that -s names get descriptors 1
+    and 2 of this process for output; see `starts_programs`.
+    """
+    try:
+        options = parse(argv[1:])
+    except UsageError as error:
+        note(error.text)
+        return EX_USAGE
+    except VersionAsked:
+        note(_version())
+        return EX_USAGE
+    if options.cache is not None:
+        try:
+            idcache.create(host, options.cache)
+        except OSError:
+            note(b'formail: Couldn\'t open "%b"\n' % options.cache)
+            return EX_CANTCREAT
+    return _Run(host, options, environ, Source(read), write, note).run()
+
+
+def starts_programs(argv: Sequence[bytes]) -> bool:
+    """Whether `formail` with `argv` would start programs, which need descriptors of their own."""
+    try:
+        return bool(parse(argv[1:]).program)
+    except (UsageError, VersionAsked):
+        return False
+
+
+def _version() -> bytes:
+    from pyprocmail import __version__
+
+    return b"formail (pyprocmail %b)\n" % __version__.encode()
+
+
+class _Run:
+    """One run over one input."""
+
+    __slots__ = (
+        "duplicate", "environ", "host", "ids_made", "layout", "no_sender", "note", "options", "source", "strict",
+        "write", "write_failed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        host: Host,
+        options: Options,
+        environ: Mapping[bytes, bytes],
+        source: Source,
+        write: Callable[[bytes], None],
+        note: Callable[[bytes], None],
+    ) -> None:
+        self.host = host
+        self.options = options
+        self.environ = environ
+        self.source = source
+        self.write = write
+        self.note = note
+        self.strict = environ.get(b"PYPROCMAIL_STRICT") == b"yes"
+        self.ids_made = 0
+        self.duplicate = self.no_sender = self.write_failed = False
+        quoting = options.reply and not options.raw
+        self.layout = Layout(
+            splitting=options.splitting,
+            digest=options.digest,
+            every_line=options.every_line,
+            babyl=options.babyl,
+            minimum_fields=options.minimum_fields,
+            escape=b"" if options.raw or options.babyl else options.prefix,
+            quote=options.prefix if quoting else b"",
+        )
+
+    def run(self) -> int:
+        """Treat the input; the exit status."""
+        if self.options.splitting:
+            return self._split()
+        self.source.skip_newlines()
+        self._treat(self.write)
+        if self.write_failed:
+            return EX_IOERR
+        if self.options.cache is not None:
+            return EX_OK if self.duplicate else 1
+        return EX_NOUSER if self.no_sender else EX_OK
+
+    def _split(self) -> int:
+        options, source = self.options, self.source
+        if not options.total:
+            return EX_IOERR
+        programs = Programs(self.host, options.program, options.parallel)
+        numbering = Numbering(self.environ)
+        if options.babyl:
+            if not source.at_end() and not source.skip_past(_BABYL_START):
+                # The reference looks for the beginning for ever.
+                self.note(b"formail: No BABYL mail in the input\n")
+                return EX_NOINPUT
+            source.line()
+        else:
+            source.skip_newlines()
+        left, skip = options.total, options.skip
+        follows = not source.at_end()
+        while follows and left:
+            if skip:
+                skip -= 1
+                follows = self._treat(None)
+                continue
+            left -= 1
+            write = self.write
+            if options.program:
+                try:
+                    write = programs.start(numbering.environment())
+                except OSError:
+                    self.note(b"formail: Can't fork\n")
+                    return EX_OSERR
+            follows = self._treat(write)
+            programs.feed_ended()
+        status = programs.finish()
+        if status:
+            return status
+        if self.write_failed:
+            return EX_IOERR
+        return EX_NOUSER if self.no_sender else EX_OK
+
+    def _treat(self, write: Callable[[bytes], None] | None) -> bool:
+        """Read one mail and write what has to be written of it; whether another one follows.
+
+        Without `write` it is only read.
+        """
+        options, layout = self.options, self.layout
+        fields, ended = read_header(self.source, digest=layout.digest, babyl=layout.babyl)
+        barred = not ended and bool(fields) and fields[0].is_postmark()
+        fields = edit.revise(fields, options)
+        outlet = Outlet(write if options.folder is None else None)
+        header: list[Field] = []
+        address = None if write is None else self._sender(fields)
+        if write is not None and options.cache is not None and self._is_duplicate(options.cache, fields, address):
+            write = None
+        if write is not None:
+            header = self._header(fields, address)
+            self._put_header(outlet, header)
+        whole = write is not None and (options.keep_body or not (options.reply or options.extracting()))
+        follows = self._treat_body(outlet if whole else Outlet(None), fields, ended=ended, barred=barred)
+        if write is not None and options.folder is not None:
+            write(abstract(header, options.folder, outlet.size))
+        outlet.flush()
+        if outlet.failed:
+            self._complain_of_writing(follows=follows)
+        return follows
+
+    def _treat_body(self, outlet: Outlet, fields: list[Field], *, ended: bool, barred: bool) -> bool:
+        """Read the body behind the header `fields`, and put it; whether another mail follows."""
+        options, layout = self.options, self.layout
+        outlet.tail = b"\n\n"
+        body = Body(self.source, outlet, layout)
+        ignored = options.reply or options.berkeley or layout.digest or layout.babyl
+        if layout.babyl:
+            body.skip_shown_header(ended=ended)
+        follows = body.copy(length=0 if ignored else _content_length(fields), barred=barred)
+        # The reference counts one byte more than there is.  tests/conformance/formail/cl-long-verbose.json
+        if body.missing > 1 and not options.quiet:
+            self.note(b"formail: Content-Length: field exceeds actual length by %d bytes\n" % (body.missing - 1))
+        if not (layout.babyl and follows):
+            outlet.end_with_empty_line()
+        return skip_to_mail(self.source, layout) if layout.babyl and follows else follows
+
+    def _sender(self, fields: list[Field]) -> bytes | None:
+        options = self.options
+        if options.reply and options.trust_header:
+            return sender.find(fields, sender.RESENT if options.resent else sender.HEADER)
+        return sender.find(fields, sender.ENVELOPE)
+
+    def _is_duplicate(self, cache: bytes, fields: list[Field], address: bytes | None) -> bool:
+        """Whether there is nothing to write because of -D: without splitting there never is."""
+        key = address
+        if not self.options.reply:
+            identity = last(fields, b"message-id:")
+            key = None if identity is None or not identity.content else idcache.key_of(identity.content)
+        if key is not None and idcache.seen(self.host, cache, key, self.options.cache_limit_bytes):
+            self.duplicate = True
+            if not self.options.quiet:
+                self.note(b"formail: Duplicate key found:%b\n" % key)
+            return True
+        return not self.options.splitting
+
+    def _header(self, fields: list[Field], address: bytes | None) -> list[Field]:
+        """All fields that go out, whether -x and -X pick some or not."""
+        options = self.options
+        if options.reply:
+            self.no_sender |= address is None
+            fields = edit.reply(fields, options, address or _NOBODY, repeat_re=self.strict)
+        fields = edit.unique(fields, options.keep_first, options.keep_last)
+        if not options.reply and self._lacks_postmark(fields):
+            fields.insert(0, Field(POSTMARK, b"%b  %b" % (address or _NOBODY, self._date(fields))))
+        return fields + edit.additions(fields, options, self._message_id)
+
+    def _lacks_postmark(self, fields: list[Field]) -> bool:
+        """Whether a From_ line has to be made: not when an option took it away, unless -a asks for one."""
+        options = self.options
+        if options.forced or any(field.is_postmark() for field in fields):
+            return False
+        if any(insertion.name == POSTMARK and not insertion.content for insertion in options.add_if_absent):
+            return True
+        return not any(
+            names.match(POSTMARK) for names in (options.supersede_names, options.replace_names, options.rename_old)
+        )
+
+    def _date(self, fields: list[Field]) -> bytes:
+        """What a made From_ line says of the time: with -a Date: the words of the mail itself."""
+        if any(insertion.name.lower() == b"date:" for insertion in self.options.add_if_absent):
+            date = last(fields, b"date:")
+            if date is not None and date.content:
+                return date.content.removeprefix(b" ")
+        return time.asctime(self.host.localtime()).encode()
+
+    def _message_id(self) -> bytes:
+        """A Message-ID that no other mail has."""
+        host = self.host
+        self.ids_made += 1
+        parts = (int(host.time() * 1000000), host.getpid(), self.ids_made)
+        return b"<%b@%b>" % (b".".join(b"%x" % part for part in parts), host.hostname())
+
+    def _put_header(self, outlet: Outlet, fields: list[Field]) -> None:
+        options = self.options
+        if not options.extracting():
+            for field in fields:
+                outlet.put(field.text())
+            outlet.put(b"\n")
+            return
+        for field in fields:
+            if options.extract.match(field.name):
+                content = field.content
+                if options.trimmed:
+                    content = content.strip(b" \t")
+                outlet.put(content + b"\n")
+            elif options.extract_whole.match(field.name):
+                outlet.put(field.text())
+        if options.keep_body:
+            outlet.put(b"\n")
+
+    def _complain_of_writing(self, *, follows: bool) -> None:
+        self.write_failed = True
+        if not self.options.quiet:
+            self.note(b"formail: Couldn't write to stdout%b\n" % (b", continuing..." if follows else b""))
+
+
+def _content_length(fields: Sequence[Field]) -> int:
+    """The number in the first Content-Length: field, as strtol(3) reads it; 0 without."""
+    for field in fields:
+        if field.name.lower() == b"content-length:":
+            text = field.content.lstrip(b" \t\n\v\f\r").removeprefix(b"+")
+            digits = text[: len(text) - len(text.lstrip(b"0123456789"))]
+            return int(digits) if digits else 0
+    return 0

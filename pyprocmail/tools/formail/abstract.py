@@ -1,0 +1,32 @@
+"""The summary of a mail that procmail writes to its LOGFILE: -l."""
+
+from __future__ import annotations
+
+from pyprocmail.tools.formail.header import Field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SUBJECT_COLUMNS = 78
+_FOLDER = b"  Folder: "
+_FOLDER_COLUMNS = 61
+_SIZE_COLUMN = 72
+_UNFOLD = bytes.maketrans(b"\t\n", b"  ")
+
+
+def abstract(fields: Iterable[Field], folder: bytes, size: int) -> bytes:
+    """The From_ line, the Subject, and where a mail of `size` bytes went."""
+    lines = []
+    for field in fields:
+        if field.is_postmark():
+            lines.append(field.text())
+            break
+    for field in fields:
+        if field.name.lower() == b"subject:":
+            lines.append(b" %b\n" % (field.name + field.content).translate(_UNFOLD)[:_SUBJECT_COLUMNS])
+            break
+    line = _FOLDER + folder.translate(_UNFOLD)[:_FOLDER_COLUMNS]
+    tabs = (_SIZE_COLUMN - len(line) + 7) // 8
+    lines.append(b"%b%b%7d\n" % (line, b"\t" * tabs, size))
+    return b"".join(lines)

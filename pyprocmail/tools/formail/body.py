@@ -1,0 +1,264 @@
+"""Bodies: copied in large pieces, with From_ lines escaped or taken as the start of the next mail."""
+
+from __future__ import annotations
+
+from pyprocmail.tools.formail.header import POSTMARK, QUOTED_POSTMARK, read_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyprocmail.tools.formail.source import Source
+
+# The names after which formail takes a line for the header of a mail; X-anything and Old-anything as well.
+KNOWN_NAMES = frozenset(
+    b"""
+Accept Acknowledge-To Allow Alternate-Recipient Anon-Post-To Anon-Send-To App-Message-ID Apparently-Resent-To
+Apparently-To Approved Article Article-I.D. Auto-Forward-Count Auto-Forwarded-From Auto-Submitted Autoforwarded
+Bcc Cc Comments Content-Description Content-Disposition Content-ID Content-Identifier Content-Language
+Content-Length Content-MD5 Content-Return Content-Transfer-Encoding Content-Type Control Conversion
+Conversion-With-Loss Cost Cutmarks DL-Expansion-History Date Default-Options Deferred-Delivery Delivered-To
+Delivery-Date Derived-From Diagnostic-Code Discarded-X400-IPMS-Extensions Discarded-X400-MTS-Extensions
+Disclose-Recipients Distribution Encoding Encrypt-Key Encrypted End-of-Header Envelope-To Errors-To Expires
+Expiry-Date Fake-Sender Fcc Final-Recipient Followup-To Forwarded From From-warning Full-Name
+Generate-Delivery-Report Hop-count Importance In-Reply-To Incomplete-Copy Keywords Language Last-Attempt-Date
+Last-Modified Latent-Time Latest-Delivery-Time Lines MIME-Version MR-Received Mail-Copies-To Mail-from
+Mailing-List Message Message-ID Message-Type NNTP-Posting-Date NNTP-Posting-Host Newsgroups Not-Delivered-To
+Notice-Requested-Upon-Delivery-To Obsoletes Organisation Organization Original-Auto-Forwarded-From Original-Cc
+Original-Date Original-Encoded-Information-Types Original-From Original-Received Original-To Originator
+Originator-Return-Address PP-Warning Path Post-To Posted Posted-Date Posted-To Precedence
+Prevent-Nondelivery-Report Priority Public Read-Receipt-To Received Received-Date Reference References
+Relay-Version Remote-MTA Replied Reply-By Reply-To Report-Version Request-Remailing-To Requested-Delivery-Method
+Resent Resent-Bcc Resent-Cc Resent-Date Resent-From Resent-Message-ID Resent-Reply-To Resent-Sender Resent-To
+Return-Path Return-Receipt-Requested Return-Receipt-To Sender Sensitivity Sent-By Server Status Subject
+Submitted-by Summary Supersedes Text Title To Transport-Options URI User-Agent Version Via WWW-Link
+X400-Content-Type X400-MTS-Identifier X400-Originator X400-Received X400-Recipients X400-Trace Xref
+""".lower().split()
+)
+_BABYL_END = b"\x1f"
+_FLUSH_BYTES = 1 << 16
+_LONGEST_NEEDLE = len(b"\nFrom ")
+
+
+class Outlet:
+    """Where one mail goes: counts it, remembers how it ends, and writes it in large pieces."""
+
+    __slots__ = ("failed", "size", "tail", "_held", "_parts", "_write")
+
+    def __init__(self, write: Callable[[bytes], None] | None) -> None:
+        self.size = 0
+        # The last two bytes, to know whether an empty line ends the mail.
+        self.tail = b""
+        # A write failed; the rest is dropped.
+        self.failed = False
+        self._write = write
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    def put(self, data: bytes) -> None:
+        """Append `data`."""
+        self.size += len(data)
+        self.tail = data[-2:] if len(data) > 1 else (self.tail + data)[-2:]
+        if self._write is not None:
+            self._parts.append(data)
+            self._held += len(data)
+            if self._held > _FLUSH_BYTES:
+                self.flush()
+
+    def end_with_empty_line(self) -> None:
+        """Finish the last line, and have an empty one after it."""
+        if not self.tail.endswith(b"\n"):
+            self.put(b"\n")
+        if self.tail != b"\n\n":
+            self.put(b"\n")
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._held = 0
+        if self._write is not None and data and not self.failed:
+            try:
+                self._write(data)
+            except OSError:
+                self.failed = True
+
+
+class Layout:
+    """How bodies are read and written in one run."""
+
+    __slots__ = ("babyl", "digest", "escape", "every_line", "minimum_fields", "needles", "quote", "splitting")
+
+    def __init__(
+        self,
+        *,
+        splitting: bool,
+        digest: bool = False,
+        every_line: bool = False,
+        babyl: bool = False,
+        minimum_fields: int = 2,
+        escape: bytes = b">",
+        quote: bytes = b"",
+    ) -> None:
+        self.splitting = splitting
+        self.digest = digest and splitting
+        self.every_line = every_line
+        self.babyl = babyl and splitting
+        self.minimum_fields = minimum_fields
+        # Put before From_ lines that start no mail; before all lines that are not empty.
+        self.escape = escape
+        self.quote = quote
+        # What stands before a line that has to be looked at, and how much of it is before that line.
+        self.needles: tuple[tuple[bytes, int], ...]
+        if self.babyl:
+            self.needles = ((b"\n\x1f", 1),)
+        elif quote or (self.digest and every_line):
+            self.needles = ((b"\n", 1),)
+        elif self.digest:
+            self.needles = ((b"\nFrom ", 1), (b"\n\n", 2))
+        else:
+            self.needles = ((b"\nFrom ", 1),) if splitting or escape else ()
+
+
+def starts_mail(source: Source, layout: Layout) -> tuple[bool, int]:
+    """Whether the lines at hand are the header of a mail, and how long they are as far as they look like it.
+
+    That is `minimum_fields` fields of known names in a row, where a From_ line with two words counts
+    for one.  Length 0 when already the first line is nothing of the kind.
+    """
+    line = source.line_at(0)
+    postmark = line.startswith(POSTMARK)
+    loose = layout.digest or layout.babyl
+    article = loose and line.startswith(b"Article ")
+    if not (_has_two_words(line[5:]) if postmark else loose and (article or is_known(line))):
+        return False, 0
+    folds: tuple[bytes, ...] = (QUOTED_POSTMARK,) if postmark else () if article else (b" ", b"\t")
+    count, length = 1, len(line)
+    while count != layout.minimum_fields:
+        line = source.line_at(length)
+        if not (folds and line.startswith(folds)):
+            if not is_known(line):
+                return False, length
+            count += 1
+            folds = (b" ", b"\t")
+        length += len(line)
+    return True, length
+
+
+def is_known(line: bytes) -> bool:
+    """Whether a field with a name of mail headers begins at `line`."""
+    name = read_name(line).lower()
+    return name[:-1] in KNOWN_NAMES or name.startswith((b"x-", b"old-"))
+
+
+def _has_two_words(text: bytes) -> bool:
+    words = text.rstrip(b"\n").replace(b"\t", b" ").strip(b" ")
+    return b" " in words
+
+
+class Body:
+    """The copying of one body."""
+
+    __slots__ = ("missing", "_before", "_layout", "_outlet", "_source")
+
+    def __init__(self, source: Source, outlet: Outlet, layout: Layout) -> None:
+        # How many bytes of a Content-Length were not there.
+        self.missing = 0
+        self._source = source
+        self._outlet = outlet
+        self._layout = layout
+        # The last two bytes consumed; an empty line precedes when both are newlines.
+        self._before = b"\n\n"
+
+    def copy(self, *, length: int, barred: bool) -> bool:
+        """Consume a body and put it; whether it ends because another mail follows.
+
+        `length` bytes are copied without looking at them (Content-Length).  A `barred` first line starts no mail.
+        """
+        self._copy_bytes(length)
+        barred = barred and not length
+        while not self._source.at_end():
+            if self._before.endswith(b"\n"):
+                if self._layout.babyl and self._source.starts_with(_BABYL_END):
+                    return True
+                if self._look_at_line(barred=barred):
+                    return True
+                barred = False
+            self._copy_run()
+        return False
+
+    def skip_shown_header(self, *, ended: bool) -> None:
+        """In BABYL: consume the second header, the one that rmail shows, up to the empty line behind it.
+
+        What ended the first header has to be put.
+        """
+        source = self._source
+        if not ended:
+            self._outlet.put(source.line())
+        while source.line_at(0) not in (b"", b"\n"):
+            source.line()
+
+    def _copy_bytes(self, length: int) -> None:
+        source = self._source
+        while length > 0 and not source.at_end():
+            piece = source.data[source.position : source.position + length]
+            source.position += len(piece)
+            length -= len(piece)
+            self._pass_on(piece)
+        self.missing = max(length, 0)
+
+    def _pass_on(self, data: bytes) -> None:
+        self._before = data[-2:] if len(data) > 1 else (self._before + data)[-2:]
+        self._outlet.put(data)
+
+    def _look_at_line(self, *, barred: bool) -> bool:
+        """Look at the line at hand; True when a mail starts there.  What is consumed is put."""
+        layout, source = self._layout, self._source
+        while True:
+            candidate = not barred and (layout.every_line or self._before == b"\n\n")
+            if layout.digest and source.starts_with(b"\n"):
+                source.position += 1
+                self._pass_on(b"\n")
+                continue
+            length = 0
+            if layout.splitting and candidate and (layout.digest or source.starts_with(POSTMARK)):
+                starts, length = starts_mail(source, layout)
+                if starts:
+                    return True
+            if not length:
+                break
+            # Lines that only look like a header are not escaped, though a From_ line begins them.
+            # tests/conformance/formail/s-escape-run.json
+            self._pass_on(source.data[source.position : source.position + length])
+            source.position += length
+        if layout.escape and source.starts_with(POSTMARK):
+            self._outlet.put(layout.escape)
+        if layout.quote and not source.at_end() and not source.starts_with(b"\n"):
+            self._outlet.put(layout.quote)
+        return False
+
+    def _copy_run(self) -> None:
+        """Put what is before the next line that has to be looked at, or what there is in memory."""
+        source, data = self._source, self._source.data
+        end = -1
+        for needle, ahead in self._layout.needles:
+            found = data.find(needle, source.position)
+            if found >= 0 and (end < 0 or found + ahead < end):
+                end = found + ahead
+        if end < 0:
+            # The beginning of a needle may be all that has been read of it.
+            end = len(data) - (0 if source.ended or not self._layout.needles else _LONGEST_NEEDLE - 1)
+        if end > source.position:
+            self._pass_on(data[source.position : end])
+            source.position = end
+        else:
+            source.more()
+
+
+def skip_to_mail(source: Source, layout: Layout) -> bool:
+    """In BABYL: consume lines up to what looks like the header of a mail; False when none follows."""
+    while not source.at_end():
+        if starts_mail(source, layout)[0]:
+            return True
+        source.line()
+    return False

@@ -1,0 +1,121 @@
+"""What the options do to the fields of a header."""
+
+from __future__ import annotations
+
+from pyprocmail.tools.formail.header import Field, Names, is_complete, last, with_blank
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyprocmail.tools.formail.options import Insertion, Options
+
+_KEPT_IN_REPLY = b"x-loop:"
+
+
+def revise(fields: list[Field], options: Options) -> list[Field]:
+    """The fields after -i, -I, -R, -c and -z, each by the first option that names it.
+
+    For an auto-reply -i renames nothing yet: there it says what is kept.
+    """
+    revised = []
+    for field in fields:
+        changed = field
+        if options.supersede_names.match(field.name):
+            if not options.reply:
+                changed = field.renamed(b"Old-" + field.name)
+        elif options.replace_names.match(field.name):
+            continue
+        else:
+            changed = _rename(field, options)
+        if options.joined:
+            changed = changed.joined()
+        if options.trimmed and not changed.is_postmark():
+            if changed.is_empty():
+                continue
+            changed = Field(changed.name, with_blank(changed.content))
+        revised.append(changed)
+    return revised
+
+
+def _rename(field: Field, options: Options) -> Field:
+    """-R: the beginning of a name is exchanged for another beginning, or the whole name for a whole one."""
+    index = options.rename_old.find(field.name)
+    if index < 0:
+        return field
+    old, new = options.renames[index]
+    if is_complete(new):
+        return field.renamed(new)
+    return field.renamed(new + field.name[len(old) :])
+
+
+def unique(fields: list[Field], first: Names, final: Names) -> list[Field]:
+    """The fields without the repetitions that -u (`first` stays) and -U (`final` stays) remove."""
+    counts: dict[bytes, int] = {}
+    for field in fields:
+        counts[field.name.lower()] = counts.get(field.name.lower(), 0) + 1
+    seen: dict[bytes, int] = {}
+    kept = []
+    for field in fields:
+        name = field.name.lower()
+        seen[name] = seen.get(name, 0) + 1
+        by_first, by_final = first.match(name), final.match(name)
+        if not (by_first or by_final) or (by_first and seen[name] == 1) or (by_final and seen[name] == counts[name]):
+            kept.append(field)
+    return kept
+
+
+def additions(fields: list[Field], options: Options, make_id: Callable[[], bytes]) -> list[Field]:
+    """The fields that are appended: those of -a that are missing, then those of -A, -i and -I."""
+    present = {field.name.lower() for field in fields}
+    added = []
+    for insertion in options.add_if_absent:
+        name = insertion.name.lower()
+        if name not in present:
+            content = insertion.content
+            if not content and name in (b"message-id:", b"resent-message-id:"):
+                content = b" " + make_id()
+            added.append(Field(insertion.name, content))
+    for insertions in (options.add_always, options.supersede, options.replace):
+        added += [Field(insertion.name, insertion.content) for insertion in insertions if insertion.content]
+    return added
+
+
+def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: bool) -> list[Field]:
+    """The header of an answer to a mail with `fields`: what is kept of it, and what answers it.
+
+    With `repeat_re` a subject that begins with `Re:` gets another one.
+    """
+    kept = []
+    for field in fields:
+        keeping = _keeps(field, options.supersede)
+        if keeping or (keeping is None and field.name.lower() == _KEPT_IN_REPLY):
+            kept.append(field)
+    answer = [Field(b"To:", b" " + address)]
+    subject = last(fields, b"subject:")
+    if subject is not None and subject.content:
+        content = with_blank(subject.content)
+        answered = not repeat_re and content.lstrip(b" \t\n")[:3].lower() == b"re:"
+        answer.append(Field(b"Subject:", content if answered else b" Re:" + content))
+    references, identity = (_filled(last(fields, name)) for name in (b"references:", b"message-id:"))
+    if references or identity:
+        answer.append(Field(b"References:", references + identity))
+    if identity:
+        answer.append(Field(b"In-Reply-To:", identity))
+    revised = []
+    for field in answer:
+        if _keeps(field, options.supersede) is False:
+            revised.append(field.renamed(b"Old-" + field.name))
+        elif not options.replace_names.match(field.name):
+            revised.append(_rename(field, options))
+    return kept + revised
+
+
+def _keeps(field: Field, insertions: list[Insertion]) -> bool | None:
+    """Whether the first -i that names the field keeps it (has no content); None when none names it."""
+    index = Names(insertion.name for insertion in insertions).find(field.name)
+    return None if index < 0 else not insertions[index].content
+
+
+def _filled(field: Field | None) -> bytes:
+    return with_blank(field.content) if field is not None and field.content else b""

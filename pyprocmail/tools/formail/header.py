@@ -1,0 +1,112 @@
+"""A header as formail sees it: a list of fields, and the names that pick from it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BLANKS = b" \t"
+POSTMARK = b"From "
+QUOTED_POSTMARK = b">From "
+# What may not be in a field name: control characters, blanks and the colon; bytes above 127 may.
+_NAME_BYTES = bytes(byte for byte in range(256) if 32 < byte != 127 and byte != 58)
+
+
+class Field:
+    """One field: `name` with its colon (or `From `), `content` up to the last newline, which is left out."""
+
+    __slots__ = ("name", "content")
+
+    name: bytes
+    content: bytes
+
+    def __init__(self, name: bytes, content: bytes) -> None:
+        self.name = name
+        self.content = content
+
+    def text(self) -> bytes:
+        """The field as it stands in a mail."""
+        return b"%b%b\n" % (self.name, self.content)
+
+    def is_postmark(self) -> bool:
+        """Whether this is the From_ line (with the `>From ` lines that belong to it)."""
+        return self.name == POSTMARK
+
+    def is_empty(self) -> bool:
+        """Whether -z removes the field: no content, or one blank."""
+        return self.content in (b"", b" ", b"\t")
+
+    def renamed(self, name: bytes) -> Field:
+        """The field under another name; `>From ` lines become the folds of an ordinary field."""
+        if self.name == POSTMARK != name:
+            return Field(name, self.content.replace(b"\n>", b"\n "))
+        return Field(name, self.content)
+
+    def joined(self) -> Field:
+        """The field on one line: -c.  The `>From ` lines of a From_ line stay lines."""
+        return Field(self.name, b" ".join(self.content.split(b"\n"))) if not self.is_postmark() else self
+
+
+class Names:
+    """Field names of one option, in the order given.
+
+    A name with its colon (or `From `) means that field, any other one all fields that begin with it.
+    """
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self._names = [(name.lower(), is_complete(name)) for name in names]
+
+    def find(self, field_name: bytes) -> int:
+        """The index of the first name that means the field; -1 without."""
+        if self._names:
+            wanted = field_name.lower()
+            for index, (name, complete) in enumerate(self._names):
+                if wanted == name if complete else wanted.startswith(name):
+                    return index
+        return -1
+
+    def match(self, field_name: bytes) -> bool:
+        """Whether one of the names means the field."""
+        return self.find(field_name) >= 0
+
+
+def is_complete(name: bytes) -> bool:
+    """Whether `name` is a whole name, and not the beginning of names."""
+    return name.endswith(b":") or name.lower() == b"from "
+
+
+def name_length(line: bytes) -> int:
+    """The length of `line` up to its colon and with it, when a field name stands before it; else 0."""
+    colon = line.find(b":")
+    if colon < 1:
+        return 0
+    name = line[:colon].rstrip(BLANKS)
+    return colon + 1 if name and not name.translate(None, _NAME_BYTES) else 0
+
+
+def read_name(line: bytes) -> bytes:
+    """The name of the field that begins at `line`, blanks before the colon left out; empty when there is none."""
+    length = name_length(line)
+    return line[: length - 1].rstrip(BLANKS) + b":" if length else b""
+
+
+def is_name_start(text: bytes) -> bool:
+    """Whether `text` can be the beginning of a field name."""
+    return not text.translate(None, _NAME_BYTES)
+
+
+def with_blank(content: bytes) -> bytes:
+    """`content` with a blank in front of it."""
+    return content if content[:1] in (b" ", b"\t") else b" " + content
+
+
+def last(fields: Iterable[Field], name: bytes) -> Field | None:
+    """The last field called `name` (lower case, with its colon)."""
+    found = None
+    for field in fields:
+        if field.name.lower() == name:
+            found = field
+    return found

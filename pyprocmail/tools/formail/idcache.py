@@ -1,0 +1,77 @@
+"""The cache of Message-IDs (or senders) already seen: -D.
+
+The file is a ring of keys, each ended by a NUL; an empty key marks where the next one goes.  Keys behind
+the mark are the oldest ones and still count.  Its format is procmail's, and a procmail may use it at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.host import Host
+
+_CHUNK_BYTES = 1 << 16
+
+
+def create(host: Host, path: bytes) -> None:
+    """Make sure that the cache can be used.
+
+    Raises:
+        OSError: the file cannot be opened for reading and writing.
+    """
+    host.close(_open(host, path))
+
+
+def seen(host: Host, path: bytes, key: bytes, limit_bytes: int) -> bool:
+    """Whether `key` is in the cache; if not, it is put there.
+
+    A key may reach over the limit by its length.  The file is locked meanwhile, so that of two
+    processes with one new key exactly one is told that it is new.
+    """
+    fd = _open(host, path)
+    try:
+        host.lock_to_end(fd)
+        found, place = _search(_content(host, fd), key, limit_bytes)
+        if not found:
+            host.lseek(fd, place, os.SEEK_SET)
+            data = key + b"\0\0"
+            while data:
+                data = data[host.write(fd, data) :]
+    finally:
+        host.close(fd)
+    return found
+
+
+def _open(host: Host, path: bytes) -> int:
+    return host.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+
+
+def _content(host: Host, fd: int) -> bytes:
+    pieces = []
+    while piece := host.read(fd, _CHUNK_BYTES):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _search(content: bytes, key: bytes, limit: int) -> tuple[bool, int]:
+    """Whether `key` is in `content`, and where a new key goes.
+
+    Keys that begin at `limit` or later are not looked at, and without a mark before it the ring starts over.
+    """
+    place = 0
+    marked = False
+    start = 0
+    while start < limit and (end := content.find(b"\0", start)) >= 0:
+        if content[start:end] == key:
+            return True, 0
+        if start == end and not marked:
+            place, marked = start, True
+        start = end + 1
+    return False, place
+
+
+def key_of(content: bytes) -> bytes:
+    """The key that stands for a field: without the blanks in front, and without what follows a NUL."""
+    return content.lstrip(b" ").partition(b"\0")[0]
