@@ -102,7 +102,6 @@ class Host:
     unlink = staticmethod(os.unlink)
     rename = staticmethod(os.rename)
     mkdir = staticmethod(os.mkdir)
-    listdir = staticmethod(os.listdir)
     chmod = staticmethod(os.chmod)
     fchmod = staticmethod(os.fchmod)
     fchown = staticmethod(os.fchown)
@@ -112,6 +111,7 @@ class Host:
     umask = staticmethod(os.umask)
     dup2 = staticmethod(os.dup2)
     isatty = staticmethod(os.isatty)
+    set_blocking = staticmethod(os.set_blocking)
 
     def lock_to_end(self, fd: int) -> None:
         """Take the kernel lock (fcntl) from the present offset of `fd` to infinity.
@@ -124,6 +124,10 @@ class Host:
         except (BlockingIOError, PermissionError):
             with self._wait():
                 fcntl.lockf(fd, fcntl.LOCK_EX, 0, start)
+
+    def listdir(self, path: bytes) -> list[bytes]:
+        """The names in the folder `path`."""
+        return os.listdir(path)
 
     def open_waiting(self, path: bytes, flags: int, mode: int) -> int:
         """Open what may take a while to open (a FIFO needs a reader); a signal ends it with Interrupted."""
@@ -213,6 +217,10 @@ class Host:
     def pipe(self) -> tuple[int, int]:
         """A pipe whose ends no child inherits by accident."""
         return os.pipe2(os.O_CLOEXEC)
+
+    def null_output(self) -> int:
+        """A descriptor that swallows what is written to it."""
+        return os.open(b"/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 
     def spawn(
         self, argv: Sequence[bytes], environment: Environment, *, stdin: int, stdout: int, stderr: int

@@ -24,8 +24,8 @@ class Delivered:
 class Failed:
     """The mail is not there, and the folder is as it was.
 
-    `temporary` says that another try may succeed; `error` is the errno, 0 when there is none;
-    `size` is the number of bytes that were written before it failed.
+    `temporary` says that another try may succeed; `error` is the errno; `size` is what the abstract
+    log shows: the length of the text, 0 when the folder could not even be opened.
     """
 
     __slots__ = ("folder", "reason", "error", "temporary", "size")

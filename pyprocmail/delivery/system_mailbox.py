@@ -1,6 +1,16 @@
-"""The system mailbox: made when missing, moved out of the way when it is not the user's own."""
+"""The system mailbox: made when missing, moved out of the way when it is not the user's own.
+
+procmail(1), "If no rcfiles ..." and the diagnostics "Renaming bogus mailbox" and "Enforcing stricter
+permissions".  Done on every start without -m, before any rcfile is read.
+"""
 
 from __future__ import annotations
+
+import os
+import stat
+
+from pyprocmail.delivery import storage
+from pyprocmail.delivery.names import encode, folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,4 +29,95 @@ def screen(host: Host, path: bytes, user: User, *, suspend_s: int = 16, note: No
 
     A mailbox that somebody else could have put there is renamed to BOGUS.user.inode and a new one made.
     """
-    raise NotImplementedError
+    status = _lstat(host, path)
+    if status is not None and _is_bogus(status, user):
+        # Perhaps a mail program is just putting a new file in the place of the old one.
+        host.sleep(suspend_s)
+        status = _lstat(host, path)
+        if status is not None and _is_bogus(status, user):
+            if not _rename(host, path, status, user, note):
+                return UNUSABLE
+            status = None
+    if status is None:
+        return USABLE if _create(host, path, user, note) else UNUSABLE
+    if _forwards(status):
+        return AUTOFORWARDING
+    _restrict(host, path, status, note)
+    return USABLE
+
+
+def _lstat(host: Host, path: bytes) -> os.stat_result | None:
+    try:
+        return host.lstat(path)
+    except OSError:
+        return None
+
+
+def _is_bogus(status: os.stat_result, user: User) -> bool:
+    if stat.S_ISDIR(status.st_mode):
+        return status.st_uid != user.uid
+    return (
+        not stat.S_ISREG(status.st_mode)
+        or status.st_uid != user.uid
+        or status.st_nlink != 1
+        or not status.st_mode & stat.S_IWUSR
+    )
+
+
+def _forwards(status: os.stat_result) -> bool:
+    """Old mail systems marked a mailbox that holds a forwarding address with these bits."""
+    set_id = status.st_mode & stat.S_ISUID or (status.st_mode & stat.S_ISGID and stat.S_ISREG(status.st_mode))
+    return bool(set_id)
+
+
+def _spool_mask(host: Host, path: bytes) -> int:
+    """Mail programs of the spool's group may read the mailbox where that group is our own."""
+    status = storage.status_of(host, folder_of(path) or b".")
+    if status is not None and status.st_mode & stat.S_IWGRP and status.st_gid == host.getegid():
+        return 0o007
+    return 0o077
+
+
+def _rename(host: Host, path: bytes, status: os.stat_result, user: User, note: Note) -> bool:
+    bogus = b"%sBOGUS.%s.%s" % (folder_of(path), user.name, encode(status.st_ino))
+    note("renaming-bogus", path, bogus)
+    try:
+        host.rename(path, bogus)
+    except OSError:
+        note("couldnt-create", path)
+        return False
+    return True
+
+
+def _create(host: Host, path: bytes, user: User, note: Note) -> bool:
+    mask = host.umask(_spool_mask(host, path))
+    try:
+        fd = host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            if host.geteuid() != user.uid:
+                host.fchown(fd, user.uid, -1)
+        finally:
+            storage.close(host, fd)
+    except FileExistsError:
+        status = _lstat(host, path)
+        return status is not None and not _is_bogus(status, user)
+    except OSError:
+        note("couldnt-create", path)
+        return False
+    finally:
+        host.umask(mask)
+    return True
+
+
+def _restrict(host: Host, path: bytes, status: os.stat_result, note: Note) -> None:
+    if stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR:
+        return
+    wanted = stat.S_IMODE(status.st_mode) & ~_spool_mask(host, path)
+    # o+x says that there is new mail.
+    wanted |= status.st_mode & storage.NEW_MAIL
+    if wanted != stat.S_IMODE(status.st_mode):
+        note("enforcing-permissions", path)
+        try:
+            host.chmod(path, wanted)
+        except OSError:
+            pass

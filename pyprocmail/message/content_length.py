@@ -1,15 +1,59 @@
-"""The Content-Length field: procmail keeps it right, in the width it has."""
+"""The Content-Length field: procmail keeps it right, in the width it has.
+
+The field is the first of that name, with the colon right behind it.  Its value is blank-padded text
+on its first line, of a width that does not change, so that nothing of the mail moves.
+"""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pyprocmail.message.model import Message
+from pyprocmail.message.model import Message
+
+_NAME = b"content-length:"
 
 
 def refit(message: Message) -> Message:
     """The message with a Content-Length that fits its body (when read, and after each filter, without -Y).
 
-    The same message when there is no such field.
+    The same message when there is no such field, or when it is right.
     """
-    raise NotImplementedError
+    place = find(message)
+    if place is None:
+        return message
+    start, end = place
+    width = end - start
+    if not width:
+        return message
+    length = len(message.data) - message.split
+    if message.data.endswith(b"\n\n", max(message.split - 1, 0)) and length:
+        length -= 1
+    value = b"%*d" % (width, length)
+    if len(value) > width:
+        value = b"9" * width
+    data = message.data
+    if data[start:end] == value:
+        return message
+    return Message(b"".join((data[:start], value, data[end:])), message.split)
+
+
+def covered(message: Message) -> int | None:
+    """How many bytes of the body the field claims: these are not searched for From_ lines.
+
+    None without the field.
+    """
+    place = find(message)
+    if place is None:
+        return None
+    text = message.data[place[0] : place[1]].strip()
+    return int(text) if text.isdigit() else 0
+
+
+def find(message: Message) -> tuple[int, int] | None:
+    """Where the value of the field begins and ends."""
+    head = message.head
+    lowered = head.lower()
+    start = 0 if lowered.startswith(_NAME) else lowered.find(b"\n" + _NAME) + 1
+    if not start and not lowered.startswith(_NAME):
+        return None
+    start += len(_NAME)
+    end = head.find(b"\n", start)
+    return start, len(head) if end < 0 else end

@@ -2,15 +2,65 @@
 
 from __future__ import annotations
 
+from pyprocmail.message.postmark import is_postmark
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_READ_BYTES = 1 << 18
+_BOUNDARY = b"\n\nFrom "
 
 
 def split(read: Callable[[int], bytes]) -> Iterator[bytes]:
     """The messages of an mbox, each as `formail -s` feeds it to a program.
 
     `read(n)` gives up to n bytes, b"" at the end.  A message ends where an empty line is followed
-    by a From_ line with a date; Content-Length is not believed.  Only the current message is in memory.
+    by a From_ line with a date; Content-Length is not believed.  The empty line belongs to the message
+    before it; the last message gets one if it has none.  Newlines before the first message are dropped.
+    Only the current message and what was read with it are in memory.
     """
-    raise NotImplementedError
+    buffer = bytearray()
+    start = searched = 0
+    while data := read(_READ_BYTES):
+        buffer += data
+        if not start and not searched:
+            _drop_leading_newlines(buffer)
+        while True:
+            at = buffer.find(_BOUNDARY, searched)
+            end_of_line = buffer.find(b"\n", at + 2) if at >= 0 else -1
+            if end_of_line < 0:
+                # A boundary may lie across two reads; one whose line is not complete is looked at again.
+                searched = at if at >= 0 else max(searched, len(buffer) - len(_BOUNDARY) + 1, start)
+                break
+            if is_postmark(bytes(buffer[at + 2 : end_of_line])):
+                yield bytes(buffer[start : at + 2])
+                start = at + 2
+            searched = at + 1
+        if start:
+            del buffer[:start]
+            searched -= start
+            start = 0
+    yield from _last(buffer)
+
+
+def _drop_leading_newlines(buffer: bytearray) -> None:
+    if buffer.startswith(b"\n"):
+        buffer[:] = buffer.lstrip(b"\n")
+
+
+def _last(buffer: bytearray) -> Iterator[bytes]:
+    """What is left at the end; a From_ line without a newline may still begin a message in it."""
+    at = buffer.rfind(_BOUNDARY)
+    line = bytes(buffer[at + 2 :])
+    if at >= 0 and b"\n" not in line and is_postmark(line):
+        yield bytes(buffer[: at + 2])
+        del buffer[: at + 2]
+    if buffer:
+        yield bytes(buffer) + _missing_newlines(buffer)
+
+
+def _missing_newlines(buffer: bytearray) -> bytes:
+    if buffer.endswith(b"\n\n"):
+        return b""
+    return b"\n" if buffer.endswith(b"\n") else b"\n\n"

@@ -1,4 +1,7 @@
-"""From_ lines: the first line of a mail in an mbox, and the >From lines after it."""
+"""From_ lines: the first line of a mail in an mbox, and the >From lines after it.
+
+Pure functions on bytes; the time is given.  procmail(1), -f and -o.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,92 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from time import struct_time
 
+_DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+
+
+def timestamp(when: struct_time) -> bytes:
+    """`Thu Jan  1 00:00:00 2026`, as ctime(3) writes it in any locale."""
+    return b"%s %s %2d %02d:%02d:%02d %d" % (
+        _DAYS[when.tm_wday],
+        _MONTHS[when.tm_mon - 1],
+        when.tm_mday,
+        when.tm_hour,
+        when.tm_min,
+        when.tm_sec,
+        when.tm_year,
+    )
+
 
 def is_postmark(line: bytes) -> bool:
-    """Whether the line is `From who ... date`, with the hours and minutes of a date."""
-    raise NotImplementedError
+    """Whether the line is `From who ... date`: a weekday, a month, a day and a time of day in a row.
+
+    What stands after the time of day (a zone, a year, `remote from`) is anybody's.
+    """
+    if not line.startswith(b"From "):
+        return False
+    words = line.split()
+    for at in range(1, len(words) - 3):
+        if words[at] in _DAYS and words[at + 1] in _MONTHS and _is_day_and_time(words[at + 2], words[at + 3]):
+            return True
+    return False
+
+
+def _is_day_and_time(day: bytes, time: bytes) -> bool:
+    return day.isdigit() and len(day) <= 2 and len(time) >= 4 and time[:1].isdigit() and b":" in time[1:3]
 
 
 def make(who: bytes, when: struct_time) -> bytes:
     """`From who  Thu Jan  1 00:00:00 2026`, with its newline."""
-    raise NotImplementedError
+    return b"From %s  %s\n" % (who, timestamp(when))
+
+
+def line_end(data: bytes) -> int:
+    """The offset behind the From_ line alone; 0 without From_ line."""
+    if not data.startswith(b"From "):
+        return 0
+    return data.find(b"\n") + 1 or len(data)
 
 
 def envelope_end(data: bytes) -> int:
     """The offset of what follows the From_ line and the `>From ` lines right after it; 0 without From_ line."""
-    raise NotImplementedError
+    end = line_end(data)
+    while end and data.startswith(b">From ", end):
+        end = data.find(b"\n", end) + 1 or len(data)
+    return end
+
+
+def _without_leading_newlines(data: bytes) -> bytes:
+    return data.lstrip(b"\n") if data.startswith(b"\n") else data
 
 
 def replace(data: bytes, who: bytes, when: struct_time) -> bytes:
-    """The mail with `From who  date` in the place of its From_ line (-f who, -o)."""
-    raise NotImplementedError
+    """The mail with `From who  date` in the place of its From_ line (-f who, -o); newlines before it go."""
+    data = _without_leading_newlines(data)
+    return make(who, when) + data[line_end(data) :]
 
 
 def refresh(data: bytes, fallback: bytes, when: struct_time) -> bytes:
-    """The mail with a new date in its From_ line (-f -); without one it gets one from `fallback`."""
-    raise NotImplementedError
+    """The mail with a new date in its From_ line (-f -); without one it gets one from `fallback`.
+
+    The address stays as it is spelled; what follows the old date goes with it.
+    """
+    data = _without_leading_newlines(data)
+    end = line_end(data)
+    if not end:
+        return make(fallback, when) + data
+    words = data[:end].split(None, 2)
+    return make(words[1] if len(words) > 1 else b"", when) + data[end:]
 
 
 def mark_untrusted(data: bytes, invoker: bytes, when: struct_time) -> bytes:
-    """The mail with `>From invoker  date` below the From_ line that an untrusted caller gave."""
-    raise NotImplementedError
+    """The mail with `>From invoker  date` below the From_ line that an untrusted caller gave.
+
+    Without From_ line it gets one from `invoker`.
+    """
+    data = _without_leading_newlines(data)
+    end = line_end(data)
+    if not end:
+        return make(invoker, when) + data
+    first = data[:end] if data.endswith(b"\n", 0, end) else data[:end] + b"\n"
+    return first + b">" + make(invoker, when) + data[end:]

@@ -1,0 +1,133 @@
+"""Appending to an mbox file: kernel lock, write, fsync; or the file is cut back to what it was."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pyprocmail.delivery import storage
+from pyprocmail.delivery.names import folder_of
+from pyprocmail.delivery.results import Delivered, Failed
+from pyprocmail.host import AlarmError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyprocmail.delivery.format import Text
+    from pyprocmail.host import Host
+
+    Note = Callable[..., None]
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def append(host: Host, path: bytes, text: Text, *, lock_timeout_s: int, note: Note) -> Delivered | Failed:
+    """Append the text to the mbox, device or FIFO `path`."""
+    note("opening", path)
+    noted_lock = False
+    while True:
+        try:
+            fd, created = _open(host, path, lock_timeout_s)
+        except AlarmError:
+            note("error-writing", path)
+            return Failed(path, "nobody reads this FIFO", errno.EAGAIN)
+        except OSError as error:
+            note("error-writing", path)
+            return Failed(path, error.strerror or "cannot be opened", error.errno or errno.EIO)
+        try:
+            if not noted_lock:
+                note("acquiring-kernel-lock")
+                noted_lock = True
+            locked, timed_out = _lock(host, fd, lock_timeout_s)
+            if timed_out:
+                note("timeout-waiting", path)
+                note("error-writing", path)
+                return Failed(path, "the kernel lock is held", errno.EAGAIN)
+            # A mail program may have put another file in the place of this one while we waited.
+            if _is_current(host, fd, path):
+                return _append_locked(host, fd, path, text, created, locked, note)
+        except OSError as error:
+            note("error-writing", path)
+            return Failed(path, error.strerror or "cannot be looked at", error.errno or errno.EIO)
+        finally:
+            storage.close(host, fd)
+
+
+def _open(host: Host, path: bytes, timeout_s: int) -> tuple[int, bool]:
+    """The open file, and whether it may be new."""
+    status = storage.status_of(host, path)
+    storage.mark_new_mail(host, path, status)
+    if status is not None and stat.S_ISFIFO(status.st_mode):
+        with host.alarm(timeout_s):
+            return host.open_waiting(path, _FLAGS, storage.FILE_MODE), False
+    return host.open(path, _FLAGS, storage.FILE_MODE), status is None
+
+
+def _lock(host: Host, fd: int, timeout_s: int) -> tuple[bool, bool]:
+    """Whether the kernel lock is ours, and whether the time for it was used up.
+
+    From the end of the file to infinity, as procmail: mail programs that lock the whole file agree.
+    """
+    try:
+        host.lseek(fd, 0, os.SEEK_END)
+        with host.alarm(timeout_s):
+            host.lock_to_end(fd)
+    except AlarmError:
+        return False, True
+    except OSError:
+        return False, False
+    return True, False
+
+
+def _is_current(host: Host, fd: int, path: bytes) -> bool:
+    ours = host.fstat(fd)
+    if not stat.S_ISREG(ours.st_mode):
+        return True
+    there = storage.status_of(host, path)
+    return there is not None and (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _append_locked(
+    host: Host, fd: int, path: bytes, text: Text, created: bool, locked: bool, note: Note
+) -> Delivered | Failed:
+    status = host.fstat(fd)
+    # Only a regular file has a former size to go back to.
+    size = status.st_size if stat.S_ISREG(status.st_mode) else None
+    failure: OSError | None = None
+    truncated = False
+    try:
+        try:
+            storage.write_all(host, fd, text.batches())
+            storage.sync(host, fd)
+            if created:
+                storage.sync_folder(host, folder_of(path))
+        except BaseException:
+            truncated = size is not None and _truncate(host, fd, size)
+            raise
+    except OSError as error:
+        failure = error
+    if not locked:
+        note("kernel-lock-failed")
+        note("kernel-unlock-failed")
+    if failure is None:
+        return Delivered(path, text.size)
+    # procmail asks for the reason after it tried to truncate, which on a device changes it.
+    note(*(storage.write_failure(path, failure) if size is not None else ("error-writing", path)))
+    if truncated:
+        note("truncated")
+    return Failed(path, failure.strerror or "cannot be written", failure.errno or errno.EIO, text.length)
+
+
+def _truncate(host: Host, fd: int, size: int) -> bool:
+    """Cut the file back while it is locked, so that nobody's mail goes with ours."""
+    try:
+        host.ftruncate(fd, size)
+    except OSError:
+        return False
+    try:
+        host.fsync(fd)
+    except OSError:
+        pass
+    return True

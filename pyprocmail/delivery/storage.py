@@ -1,0 +1,199 @@
+"""Writing so that it stays written: whole writes, synced files and folders, one name at the end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pyprocmail.delivery.format import Chunk
+    from pyprocmail.host import Host
+
+    Note = Callable[..., None]
+
+FILE_MODE = 0o667
+FOLDER_MODE = 0o777
+NEW_MAIL = stat.S_IXOTH
+_CANNOT_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EROFS)
+_NO_HARD_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class UnnamedError(Exception):
+    """A file with the mail in it could not be given its name; `path` is the name, `error` the reason."""
+
+    def __init__(self, path: bytes, error: OSError) -> None:
+        super().__init__(path)
+        self.path = path
+        self.error = error
+
+
+def write_all(host: Host, fd: int, chunks: Iterable[Chunk]) -> None:
+    """Write every byte; write(2) may take less than it is given.
+
+    Raises:
+        OSError: a write failed; some of the bytes may be written.
+        Interrupted: a signal came between two writes.
+    """
+    for chunk in chunks:
+        host.check_signals()
+        written = host.write(fd, chunk)
+        while written < len(chunk):
+            host.check_signals()
+            written += host.write(fd, memoryview(chunk)[written:])
+
+
+def sync(host: Host, fd: int) -> None:
+    """Have the file on disk; a device that cannot be synced is as good as synced."""
+    try:
+        host.fsync(fd)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def sync_folder(host: Host, path: bytes) -> None:
+    """Have the names in the folder on disk, so that a crash does not lose a new one.
+
+    A folder that may not be read cannot be synced; the mail in it is as safe as it gets.
+    """
+    try:
+        fd = host.open(path or b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0)
+    except PermissionError:
+        return
+    try:
+        sync(host, fd)
+    finally:
+        close(host, fd)
+
+
+def close(host: Host, fd: int) -> None:
+    """Close what is synced, or of no more use: an error is nothing to act on."""
+    try:
+        host.close(fd)
+    except OSError:
+        pass
+
+
+def remove(host: Host, path: bytes) -> None:
+    """Remove a file of ours if we can."""
+    try:
+        host.unlink(path)
+    except OSError:
+        pass
+
+
+def write_file(host: Host, path: bytes, fd: int, chunks: Iterable[Chunk]) -> None:
+    """Fill the new file `path`, open as `fd`, and close it; it is removed when that fails."""
+    try:
+        try:
+            write_all(host, fd, chunks)
+            sync(host, fd)
+        except BaseException:
+            close(host, fd)
+            raise
+        # An NFS server may report a full disk only now.
+        host.close(fd)
+    except BaseException:
+        remove(host, path)
+        raise
+
+
+def create(host: Host, path: bytes) -> int:
+    """Make the file `path`, which must not exist, with the mode of new mail."""
+    return host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOCTTY | os.O_CLOEXEC, FILE_MODE)
+
+
+def give_name(host: Host, temporary: bytes, path: bytes) -> None:
+    """Link `temporary` to the name `path`, or rename it where there are no hard links.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: it cannot be done.
+    """
+    try:
+        host.link(temporary, path)
+    except OSError as error:
+        if same_file(host, temporary, path):
+            return
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _rename_to_new(host, temporary, path)
+
+
+def _rename_to_new(host: Host, temporary: bytes, path: bytes) -> None:
+    # The empty file holds the name, so that rename(2) replaces nobody's mail.
+    host.close(create(host, path))
+    try:
+        host.rename(temporary, path)
+    except BaseException:
+        remove(host, path)
+        raise
+
+
+def same_file(host: Host, one: bytes, other: bytes) -> bool:
+    """Whether both names lead to one file: over NFS link(2) may succeed and say that it did not."""
+    try:
+        first, second = host.lstat(one), host.lstat(other)
+    except OSError:
+        return False
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
+def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
+    """Give the finished file its name, for good: the folder is synced before the temporary name goes.
+
+    Whatever fails, neither name is left.
+
+    Raises:
+        FileExistsError: the name is taken; only then the temporary file is still there.
+        UnnamedError: the file could not be linked, or the folder not be synced.
+    """
+    host.check_signals()
+    try:
+        give_name(host, temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        remove(host, temporary)
+        raise UnnamedError(path, error) from error
+    try:
+        sync_folder(host, folder)
+    except OSError as error:
+        remove(host, path)
+        remove(host, temporary)
+        raise UnnamedError(path, error) from error
+    remove(host, temporary)
+
+
+def mark_new_mail(host: Host, path: bytes, status: os.stat_result | None) -> None:
+    """Set o+x, which tells that there is new mail, when the umask lets others look at it."""
+    if status is None or status.st_mode & NEW_MAIL:
+        return
+    mask = host.umask(0o077)
+    host.umask(mask)
+    if not mask & NEW_MAIL:
+        try:
+            host.chmod(path, stat.S_IMODE(status.st_mode) | NEW_MAIL)
+        except OSError:
+            pass
+
+
+def status_of(host: Host, path: bytes) -> os.stat_result | None:
+    """What stat(2) says of the file; None when it says that there is none, or nothing."""
+    try:
+        return host.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def write_failure(name: bytes, error: OSError) -> tuple[str, bytes]:
+    """The note of a write that failed."""
+    if error.errno == errno.ENOSPC:
+        return "no-space", name
+    if error.errno == errno.EDQUOT:
+        return "quota-exceeded", name
+    return "error-writing", name
