@@ -6,6 +6,14 @@ whether they are written only when VERBOSE is on.  procmail(1), DIAGNOSTICS.
 
 from __future__ import annotations
 
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.host import Host
+    from pyprocmail.message.model import Message
+
 ALWAYS, VERBOSE = False, True
 
 NOTES: dict[str, tuple[bytes, bool]] = {
@@ -60,9 +68,12 @@ NOTES: dict[str, tuple[bytes, bool]] = {
     "couldnt-determine-lockfile": (b"Couldn't determine implicit lockfile from \"%b\"", ALWAYS),
     # folders
     "opening": (b'Opening "%b"', VERBOSE),
+    "kernel-lock-failed": (b"Kernel-lock failed", ALWAYS),
+    "kernel-unlock-failed": (b"Kernel-unlock failed", ALWAYS),
     "acquiring-kernel-lock": (b"Acquiring kernel-lock", VERBOSE),
     "linking": (b'Linking to "%b"', VERBOSE),
     "error-writing": (b'Error while writing to "%b"', ALWAYS),
+    "error-writing-temporary": (b'Error while writing to "%b"', VERBOSE),
     "no-space": (b'No space left to finish writing "%b"', ALWAYS),
     "quota-exceeded": (b'Quota exceeded while writing "%b"', ALWAYS),
     "truncated": (b"Truncated file to former size", ALWAYS),
@@ -74,3 +85,108 @@ NOTES: dict[str, tuple[bytes, bool]] = {
     "enforcing-permissions": (b'Enforcing stricter permissions on "%b"', ALWAYS),
     "autoforwarding": (b"Autoforwarding mailbox found", ALWAYS),
 }
+
+
+_SUBJECT_WIDTH = 78
+_FOLDER_WIDTH = 60
+_SIZE_COLUMN = 72
+_TAB = 8
+_BLANKS = bytes.maketrans(b"\t\v\f\r", b"    ")
+_TABS = bytes.maketrans(b"\t\n", b"  ")
+
+
+class Log:
+    """Where the log goes, and how much of it: a listener of the trace.
+
+    A failing log never fails a delivery.
+    """
+
+    __slots__ = ("_host", "_fd", "_owned", "_second", "verbose", "abstract", "opened")
+
+    def __init__(self, host: Host, fd: int = 2) -> None:
+        self._host = host
+        self._fd = fd
+        self._owned = False
+        self._second = 0
+        self.verbose = False
+        self.abstract = 1
+        self.opened = False
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that is standard error for the programs a recipe starts."""
+        return self._fd
+
+    def hear(self, kind: str, texts: tuple[bytes | int, ...]) -> None:
+        """Write the line for an event, if it has one."""
+        template, only_verbose = NOTES[kind]
+        if only_verbose and not self.verbose:
+            return
+        self.write(self._stamp() + b"procmail: " + (template % texts) + b"\n")
+
+    def write(self, text: bytes) -> None:
+        """Append `text` as it is."""
+        try:
+            while text:
+                text = text[self._host.write(self._fd, text) :]
+        except OSError:
+            pass
+
+    def open(self, path: bytes) -> bool:
+        """Log to the file `path` from now on; False, and no change, when it cannot be opened."""
+        try:
+            fd = self._host.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC, 0o667)
+        except OSError:
+            return False
+        if self._owned:
+            self._host.close(self._fd)
+        self._fd = fd
+        self._owned = True
+        self.opened = True
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._owned:
+            self._host.close(self._fd)
+            self._owned = False
+            self._fd = 2
+
+    def write_abstract(self, message: Message, folder: bytes, size: int, *, subject: bool = True) -> None:
+        """The few lines that say where a mail went.  procmailrc(5), LOGABSTRACT."""
+        if self.abstract and (self.opened or self.verbose):
+            self.write(abstract(message.head, folder, size, subject=subject))
+
+    def _stamp(self) -> bytes:
+        if not self.verbose:
+            return b""
+        now = int(self._host.time())
+        if now == self._second:
+            return b""
+        self._second = now
+        when = time.asctime(time.localtime(now)).encode()
+        return b"procmail: [%d] %b\n" % (self._host.getpid(), when)
+
+
+def abstract(head: bytes, folder: bytes, size: int, *, subject: bool = True) -> bytes:
+    """From_ line, subject, folder and size, in the columns of the reference."""
+    lines = []
+    if head.startswith(b"From "):
+        lines.append(head.partition(b"\n")[0] + b"\n")
+    line = _subject(head) if subject else b""
+    if line:
+        lines.append(b" " + line[:_SUBJECT_WIDTH].translate(_BLANKS) + b"\n")
+    name = b"  Folder: " + folder[:_FOLDER_WIDTH].translate(_TABS)
+    tabs = max(1, -(-(_SIZE_COLUMN - len(name)) // _TAB))
+    lines.append(name + b"\t" * tabs + b"%7d\n" % size)
+    return b"".join(lines)
+
+
+def _subject(head: bytes) -> bytes:
+    """The first Subject line, as spelled, without its continuation."""
+    lower = head.lower()
+    at = 0 if lower.startswith(b"subject:") else lower.find(b"\nsubject:") + 1
+    if at == 0 and not lower.startswith(b"subject:"):
+        return b""
+    end = head.find(b"\n", at)
+    return head[at:] if end < 0 else head[at:end]
