@@ -267,7 +267,7 @@ class _Lexer:
         return False
 
     def missing(self, code: str, sentence: str) -> None:
-        self.emit("MISSING", self.pos, None if code == "P106" else Scan((), self.pos, False))
+        self.emit("MISSING", self.pos, None if code == "P106" else Scan((), self.pos))
         self.complain(code, self.span(self.pos, self.pos), sentence, "", "Recipe action line")
 
     def rest_of_line(self) -> None:
@@ -307,7 +307,7 @@ class _Lexer:
             scan = scan_list(self.text, self.pos + len(prefix))
             if prefix:
                 behind = self.text[self.pos + len(prefix) : self.pos + len(prefix) + 1]
-                scan = Scan(_join(prefix, scan.pieces, behind), scan.end, scan.unterminated)
+                scan = Scan(_join(prefix, scan.pieces, behind), scan.end, unterminated=scan.unterminated)
             self.emit_word("FOLDER", scan)
 
     def is_capture(self, end: int) -> bool:

@@ -85,7 +85,8 @@ class _Lowering:
                 self.program.append((op.CLOSE, done.block.span.end - 1))
             else:
                 unclosed.append(done.at)
-            self.close(done)
+            self.patch(done.at, len(self.program), (op.BLOCK, done.block.span.start, done.recipes, done.quiet))
+            self.open[-1].quiet &= done.quiet
         self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed)))
         for at in unclosed:
             # Behind END_OF_FILE: whoever skips a block that is not closed is not told.
@@ -121,8 +122,6 @@ class _Lowering:
         self.open[-1].quiet &= not skipping
 
     def recipe(self, item: Recipe) -> None:
-        if item.start.unterminated:
-            self.note(item.span.start, *_EOL)
         around = self.open[-1]
         start, start_notes = _start(item.start)
         conditions = tuple(_condition(part) for part in item.conditions if isinstance(part, Condition))
@@ -137,16 +136,6 @@ class _Lowering:
         if isinstance(item.action, Block):
             self.open.append(_Open(iter(item.action.items), item.action, at))
 
-    def close(self, done: _Open) -> None:
-        """The instructions of a block are written: complete those of its recipe."""
-        self.patch(done.at, len(self.program), (op.BLOCK, self.block_offset(done), done.recipes, done.quiet))
-        around = self.open[-1]
-        around.quiet &= done.quiet
-
-    def block_offset(self, done: _Open) -> int:
-        assert done.block is not None
-        return done.block.span.start
-
     def patch(self, at: int, end: int, action: Value = None) -> None:
         recipe = self.program[at]
         self.program[at] = (*recipe[:4], recipe[4] if action is None else action, end, *recipe[6:])
@@ -155,12 +144,11 @@ class _Lowering:
 def _start(word: Word) -> tuple[Value, Notes]:
     """The start line, and what is logged of it when it is skipped over."""
     words = start_line.split_words(word.pieces)
-    if words is not None:
+    if words is not None and not word.unterminated:
         read = start_line.read(words)
         return (read.flags, read.lock, read.skipped), _skipped(read.skipped)
-    # What is to be expanded expands to nothing in a block that is not executed.
     read = start_line.read(start_line.static_words(word.pieces))
-    return (op.DYNAMIC, word.pieces), _bad(word) + _skipped(read.skipped)
+    return (op.DYNAMIC, word.pieces, word.unterminated), _complaints(word) + _skipped(read.skipped)
 
 
 def _skipped(text: bytes) -> Notes:

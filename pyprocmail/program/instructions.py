@@ -11,9 +11,10 @@ and tuples stand in it.  Every instruction begins with its kind and the byte off
     (NOTE, offset, kind, text)
         A line for the log; logged when it is reached, and in a block that is skipped as well.
     (RECIPE, offset, start, conditions, action, end, notes, unmatched, skipping)
-        start: (flags, lock, skipped), or (DYNAMIC, pieces) when it is to be expanded to words
-            and given to start_line.read(); DYNAMIC is negative, flags are not.  lock and skipped
-            as in start_line.StartLine: skipped, if not empty, is logged before the conditions.
+        start: (flags, lock, skipped), or (DYNAMIC, pieces, unterminated) when it is to be
+            expanded to words, unexpected-eol logged if unterminated, and the words given to
+            start_line.read(); DYNAMIC is negative, flags are not.  lock and skipped as in
+            start_line.StartLine: skipped, if not empty, is logged before the conditions.
         conditions: (offset, raw_length, condition, text) each, condition as conditions.read()
             makes it; raw_length is what counts against LINEBUF, text what stands behind the `*`.
         end: index of the first instruction behind the action: for a block that of the instruction

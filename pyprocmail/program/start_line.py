@@ -6,7 +6,7 @@ in them, the engine when something is.  procmailrc(5), Recipe format.
 
 from __future__ import annotations
 
-from pyprocmail.program.words import ALTERNATIVE, BREAK, END
+from pyprocmail.program.words import BREAK, ESCAPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,21 +125,18 @@ def static_count(pieces: Pieces) -> int:
 
 
 def static_words(pieces: Pieces) -> tuple[bytes, ...]:
-    """The words in `pieces` when everything that is to be expanded expands to nothing."""
+    """The words in `pieces` as procmail reads them in a block that it skips.
+
+    Variables and backquotes expand to nothing there, and every alternative to its own text.
+    """
     kept: list[bytes | tuple[int]] = []
-    opened: list[bool] = []
-    unused = 0
     for piece in pieces:
         if isinstance(piece, bytes):
-            if not unused:
-                kept.append(piece)
-        elif piece[0] == BREAK and not unused:
+            kept.append(piece)
+        elif piece[0] == BREAK:
             kept.append((BREAK,))
-        elif piece[0] == ALTERNATIVE:
-            opened.append(piece[2] in (b":+", b"+"))
-            unused += opened[-1]
-        elif piece[0] == END:
-            unused -= opened.pop()
+        elif piece[0] == ESCAPED:
+            kept.append(b"()")  # what is escaped begins so, even when there is nothing to escape
     return split_words(tuple(kept)) or ()
 
 

@@ -28,7 +28,8 @@ BACKQUOTE = 4
 ALTERNATIVE = 5
 """(ALTERNATIVE, name, operator, quoted) ... (END,): ${NAME:-word}; operator is one of :- - :+ +"""
 END = 6
-"""(END,): of the innermost alternative.  There is one for each, even where the rcfile forgot it."""
+"""(END,): of the innermost alternative.  There is one for each: an alternative that is not closed
+before its word ends stands for the text behind its operator, and is not in the pieces."""
 BAD = 7
 """(BAD, name): logged as a bad substitution when the word is read; expands to nothing."""
 BREAK = 8
@@ -61,7 +62,7 @@ class Scan:
 
     __slots__ = ("pieces", "end", "unterminated")
 
-    def __init__(self, pieces: Pieces, end: int, unterminated: bool) -> None:
+    def __init__(self, pieces: Pieces, end: int, *, unterminated: bool = False) -> None:
         self.pieces = pieces
         self.end = end
         self.unterminated = unterminated
@@ -78,9 +79,9 @@ def scan_value(text: bytes, pos: int) -> Scan:
         word = line.lstrip(BLANKS)
         pos += len(line) - len(word)
         if word.startswith(b"#"):
-            return Scan((), pos, False)
+            return Scan((), pos)
         word = word.replace(b"\t", b" ").partition(b" ")[0]
-        return Scan((word,) if word else (), pos + len(word), False)
+        return Scan((word,) if word else (), pos + len(word))
     return _Scanner(text, pos, _VALUE).run()
 
 
@@ -95,7 +96,7 @@ def scan_list(text: bytes, pos: int) -> Scan:
         for word in line.replace(b"\t", b" ").split(b" "):
             if word:
                 pieces += (word, (BREAK,))
-        return Scan(tuple(pieces[:-1]), stop, False)
+        return Scan(tuple(pieces[:-1]), stop)
     return _Scanner(text, pos, _LIST).run()
 
 
@@ -107,7 +108,7 @@ def scan_quoted(text: bytes) -> Scan:
     hold no BREAK: nothing is split here, whatever is quoted.
     """
     if _is_plain(text):
-        return Scan((text,) if text else (), len(text), False)
+        return Scan((text,) if text else (), len(text))
     return _Scanner(text, 0, _TEXT, quoted=True).run()
 
 
@@ -142,8 +143,9 @@ def _is_plain(text: bytes) -> bool:
 class _Scanner:
     """The state of one scan.
 
-    `opened` holds for each open alternative whether it was opened inside double quotes; there
-    the quotes of its word are literal, elsewhere they quote, and `}` closes only outside them.
+    `opened` holds for each open alternative the index of its piece, and whether it was opened
+    inside double quotes; there the quotes of its word are literal, elsewhere they quote, and `}`
+    closes only outside them.
     """
 
     __slots__ = ("text", "pos", "context", "pieces", "buffer", "exists", "started", "quoted", "opened", "mark", "eol")
@@ -157,7 +159,7 @@ class _Scanner:
         self.exists = False
         self.started = False
         self.quoted = quoted
-        self.opened: list[bool] = []
+        self.opened: list[tuple[int, bool]] = []
         self.mark = 0
         self.eol = False
 
@@ -178,8 +180,10 @@ class _Scanner:
         self.flush()
         if self.pieces and self.pieces[-1] == (BREAK,):
             self.pieces.pop()
-        self.pieces += [(END,)] * len(self.opened)
-        return Scan(tuple(self.pieces), self.pos, self.eol)
+        if self.opened:
+            unclosed = {at for at, _ in self.opened}
+            self.pieces = [piece for at, piece in enumerate(self.pieces) if at not in unclosed]
+        return Scan(tuple(self.pieces), self.pos, unterminated=self.eol)
 
     def put(self, literal_text: bytes) -> None:
         self.buffer += literal_text
@@ -231,7 +235,7 @@ class _Scanner:
 
     def closing_brace(self) -> None:
         self.pos += 1
-        if self.opened and self.opened[-1] == self.quoted:
+        if self.opened and self.opened[-1][1] == self.quoted:
             self.emit((END,))
             self.opened.pop()
             self.started = True
@@ -240,7 +244,7 @@ class _Scanner:
 
     def double_quote(self) -> None:
         self.pos += 1
-        if self.quoted and self.opened and self.opened[-1]:
+        if self.quoted and self.opened and self.opened[-1][1]:
             self.put(b'"')
         elif self.quoted:
             self.exists = self.exists or (len(self.pieces) == self.mark and not self.buffer)
@@ -285,7 +289,10 @@ class _Scanner:
             if byte in closers:
                 closer = byte
                 break
-            if byte == 0x5C and pos < len(text) and text[pos] in removable:
+            if byte == 0x5C and pos == len(text):
+                self.eol = True
+                break
+            if byte == 0x5C and text[pos] in removable:
                 byte = text[pos]
                 pos += 1
                 if byte == 0x0A:
@@ -344,9 +351,11 @@ class _Scanner:
             self.emit((BAD, name))
         elif operator == b"}" and name:
             self.variable(b"{_}" if name == b"_" else name)
+        elif operator == b"}":
+            self.started = True  # `${}` is silent
         elif operator in (b":-", b"-", b":+", b"+"):
             self.emit((ALTERNATIVE, b"{_}" if name == b"_" else name, operator, self.quoted))
-            self.opened.append(self.quoted)
+            self.opened.append((len(self.pieces) - 1, self.quoted))
         else:
             self.emit((BAD, name))
 
