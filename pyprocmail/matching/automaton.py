@@ -1,0 +1,335 @@
+r"""Exact positions: where a match ends, what `\/` gives to MATCH, which matches a score counts.
+
+A breadth-first simulation of procmail's, one step a byte, whose steps are remembered as the
+transitions of a deterministic automaton, so that time is linear in the text.  The answers are the
+reference's, its early MATCH after a `+` included: `x+.*\/y` finds "x1y" in "xx1y".  Two things
+differ on purpose: every search ends, and `a\/|b` is read as it is written.
+
+Offsets count in a padded text: a newline, the text, a newline; see regex.Area.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.matching import egrep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    # A live thread: the node that has just consumed a byte, and the rank of its split.
+    Thread = tuple[int, int]
+
+UNSET = 1 << 62  # no `\/` crossed yet: later than any split
+NO_SPLIT = -1
+
+# What is fed besides bytes.
+_FIRST, _LAST, _OVER = 256, 257, 258
+_LF = 10
+
+_FORK, _CROSS, _ACCEPT, _CONSUME = range(4)
+
+# States and the threads in them that are remembered before all are forgotten.
+_STATES_LIMIT = 2_000
+_THREADS_LIMIT = 200_000
+
+_ASCII_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_WORD = _ASCII_LETTERS + b"0123456789_"
+
+
+class _State:
+    """A set of threads, ordered by creation; `recorded` once some match is complete.
+
+    `plain` holds the transitions in which no split moves and no match completes.
+    """
+
+    __slots__ = ("threads", "recorded", "plain", "edges")
+
+    def __init__(self, threads: tuple[Thread, ...], recorded: bool) -> None:
+        self.threads = threads
+        self.recorded = recorded
+        self.plain: list[_State | None] = [None] * 256
+        self.edges: dict[int, _Edge] = {}
+
+
+class _Edge:
+    """A transition: `sources` are the old ranks that the new ranks 0, 1, ... come from.
+
+    One rank more than there were means the present offset.  `record` is the rank of the match
+    that completes (UNSET: without a split, which ends the search), or NO_SPLIT for none.
+    """
+
+    __slots__ = ("state", "sources", "record")
+
+    def __init__(self, state: _State, sources: tuple[int, ...], record: int) -> None:
+        self.state = state
+        self.sources = sources
+        self.record = record
+
+
+class Automaton:
+    """One pattern, ready to find matches."""
+
+    __slots__ = ("_kinds", "_next", "_other", "_accepts", "_entry", "_splits", "_states", "_threads", "_initial")
+
+    def __init__(self, pattern: egrep.Pattern, *, fold: bool) -> None:
+        self._kinds = [_ACCEPT]
+        self._next = [0]
+        self._other = [0]  # second branch of a fork
+        self._accepts: list[bytes] = [b""]  # for each symbol, whether the node consumes it
+        self._splits = pattern.has_split
+        self._entry = self._build(pattern, fold)
+        self._forget()
+
+    # -- construction
+
+    def _build(self, pattern: egrep.Pattern, fold: bool) -> int:
+        """Nodes for the pattern, made from its end so that each knows what follows; the entry."""
+        tables: dict[egrep.Token, bytes] = {}
+        # For each open group: what its alternatives lead to, their entries (last first), and for
+        # the group as an atom its quantifier, the fork of that, and what follows.
+        after = 0
+        entries: list[int] = []
+        outer: list[tuple[int, list[int], int, int, int]] = []
+        here = 0
+        quantifier = 0
+        for token in reversed(pattern.tokens):
+            if token == egrep.OR:
+                entries.append(here)
+                here = after
+                continue
+            if token in (egrep.STAR, egrep.PLUS, egrep.OPTIONAL):
+                quantifier = token
+                continue
+            if token == egrep.OPEN:
+                here = self._alternatives([*entries, here])
+                after, entries, kind, fork, follow = outer.pop()
+                here = self._quantify(kind, fork, here, follow)
+                continue
+            kind, quantifier = quantifier, 0
+            follow = here
+            fork = self._node(_FORK, 0, 0) if kind else 0
+            if kind in (egrep.STAR, egrep.PLUS):
+                here = fork
+            if token == egrep.CLOSE:
+                outer.append((after, entries, kind, fork, follow))
+                after, entries = here, []
+                continue
+            if token == egrep.SPLIT:
+                here = self._node(_CROSS, here, 0)
+            else:
+                if token not in tables:
+                    tables[token] = _table(token, fold)
+                here = self._node(_CONSUME, here, 0, tables[token])
+            here = self._quantify(kind, fork, here, follow)
+        return self._alternatives([*entries, here])
+
+    def _node(self, kind: int, following: int, other: int, accepts: bytes = b"") -> int:
+        self._kinds.append(kind)
+        self._next.append(following)
+        self._other.append(other)
+        self._accepts.append(accepts)
+        return len(self._kinds) - 1
+
+    def _alternatives(self, entries: list[int]) -> int:
+        """Forks that try the entries, given last first, from the first to the last."""
+        entry = entries[0]
+        for earlier in entries[1:]:
+            entry = self._node(_FORK, earlier, entry)
+        return entry
+
+    def _quantify(self, kind: int, fork: int, atom: int, follow: int) -> int:
+        """Complete the fork of a quantified atom; the entry of the whole."""
+        if not kind:
+            return atom
+        if kind == egrep.PLUS:
+            # What follows is tried before another round; that is where the early MATCH comes from.
+            self._next[fork], self._other[fork] = follow, atom
+            return atom
+        self._next[fork], self._other[fork] = atom, follow
+        return fork
+
+    # -- the states
+
+    def _forget(self) -> None:
+        self._states: dict[tuple[tuple[Thread, ...], bool], _State] = {}
+        self._threads = 0
+        self._initial = self._state((), False)
+
+    def _state(self, threads: tuple[Thread, ...], recorded: bool) -> _State:
+        key = (threads, recorded)
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = _State(threads, recorded)
+            self._threads += len(threads)
+        return state
+
+    def _edge(self, state: _State, symbol: int) -> _Edge:
+        """The transition of `state` on `symbol`, made on its first use."""
+        edge = state.edges.get(symbol)
+        if edge is not None:
+            return edge
+        if len(self._states) > _STATES_LIMIT or self._threads > _THREADS_LIMIT:
+            self._forget()
+        ranks = 1 + max((rank for _, rank in state.threads if rank != UNSET), default=-1)
+        arrived, record = self._step(state, symbol, ranks)
+        sources = sorted({rank for rank in arrived.values() if rank != UNSET})
+        places = {rank: place for place, rank in enumerate(sources)}
+        places[UNSET] = UNSET
+        threads = [(node, places[rank]) for node, rank in arrived.items()]
+        if not self._splits:
+            threads.sort()  # order matters to splits only, and fewer states are better
+        following = self._state(tuple(threads), state.recorded or record >= 0)
+        edge = state.edges[symbol] = _Edge(following, tuple(sources), record)
+        finished = following.recorded and not threads
+        if symbol < _FIRST and record < 0 and not finished and sources == list(range(ranks)):
+            state.plain[symbol] = following
+        return edge
+
+    def _step(self, state: _State, symbol: int, now: int) -> tuple[dict[int, int], int]:
+        """Feed one symbol: the threads that arrive, in order, and the record (see _Edge).
+
+        Each thread is followed depth first with one register for its split, which crossing `\\/`
+        sets for all that is visited later, the other branches of earlier forks included.
+        """
+        kinds, following, other, accepts = self._kinds, self._next, self._other, self._accepts
+        recorded, record = state.recorded, NO_SPLIT
+        arrived: dict[int, int] = {}
+        roots = [(following[node], rank) for node, rank in reversed(state.threads)]
+        if not recorded and symbol < _LAST:
+            roots.insert(0, (self._entry, UNSET))
+        seen: set[int] = set()
+        for root, rank in roots:
+            if 0 <= record < rank:
+                continue
+            if self._splits:
+                seen = set()
+            todo = [root]
+            while todo:
+                node = todo.pop()
+                kind = kinds[node]
+                # After a crossing a node is visited once more: with another split.
+                key = ~node if rank == now else node
+                if key in seen:
+                    continue
+                seen.add(key)
+                if kind == _FORK:
+                    todo += (other[node], following[node])
+                elif kind == _CROSS:
+                    if not recorded:
+                        rank = now
+                    todo.append(following[node])
+                elif kind == _ACCEPT or (symbol == _LAST and accepts[node][_LAST] == _END_HERE):
+                    if rank == UNSET:
+                        if not recorded:
+                            return {}, UNSET
+                    elif not 0 <= record < rank:
+                        recorded, record = True, rank
+                        arrived = {node: held for node, held in arrived.items() if held <= rank}
+                elif accepts[node][symbol] and not 0 <= record < rank and rank < arrived.get(node, UNSET + 1):
+                    arrived[node] = rank
+        return arrived, record
+
+    # -- searching
+
+    def find(self, padded: bytes, start: int = 0) -> tuple[int, int] | None:
+        """The first match of a search that begins at `start`: its split, or NO_SPLIT, and its end.
+
+        Without a split the match is the one that ends first.  No match starts at the newline
+        behind the text, unless the search itself begins there: then one more newline follows.
+        """
+        last = len(padded) - 1
+        state = self._initial
+        splits: tuple[int, ...] = ()
+        found: tuple[int, int] | None = None
+        symbols: list[tuple[int, int]] = [(last, _LAST), (last + 1, _OVER)]
+        if start == last:
+            symbols = [(last, _LF), (last + 1, _LAST), (last + 2, _OVER)]
+        at = start
+        while True:
+            if at < last and at:
+                # `at` goes on from where it was, and is used below.
+                for at, symbol in enumerate(memoryview(padded)[at:last], at):  # noqa: B007, B020 (see above)
+                    plain = state.plain[symbol]
+                    if plain is None:
+                        break
+                    state = plain
+                else:
+                    at = last
+                    continue
+            elif at < last:
+                symbol = _FIRST
+            else:
+                at, symbol = symbols.pop(0)
+            edge = state.edges.get(symbol) or self._edge(state, symbol)
+            if edge.record >= 0:
+                if edge.record == UNSET:
+                    return NO_SPLIT, at
+                found = (splits[edge.record] if edge.record < len(splits) else at), at
+            state = edge.state
+            if symbol == _OVER or (state.recorded and not state.threads):
+                return found
+            splits = tuple([splits[source] if source < len(splits) else at for source in edge.sources])
+            at += 1
+
+    def successive(self, padded: bytes, start: int = 0) -> Iterator[tuple[int, int, bool]]:
+        """The matches that a score counts: split or NO_SPLIT, end, and whether it was empty.
+
+        Each search begins where the match before it ended; a newline that ended it can begin the
+        next.  An empty match is one that does not advance; it is the last.  `start` is where the
+        first search may begin, when the caller knows that no match starts earlier.
+        """
+        bottom = 1
+        over = len(padded) - 1
+        while bottom <= over:
+            found = self.find(padded, max(start, bottom - 1 if padded[bottom - 1] == _LF else bottom))
+            if found is None:
+                return
+            split, end = found
+            if split > over:
+                split = NO_SPLIT
+            if split != NO_SPLIT:
+                end = min(end, over)
+            yield split, end, end <= bottom
+            if end <= bottom:
+                return
+            bottom = end
+            start = 0
+
+
+_END_HERE = 2
+
+
+def _table(token: egrep.Token, fold: bool) -> bytes:
+    """For each symbol a 1 when the token consumes it; END is over before the last newline: a 2."""
+    table = bytearray(_OVER + 1)
+    if isinstance(token, tuple):
+        for low, high in zip(token[1::2], token[2::2], strict=True):
+            table[low : high + 1] = b"\1" * (high + 1 - low)
+        if fold:
+            for letter in _ASCII_LETTERS:
+                table[letter] |= table[letter ^ 0x20]
+        if token[0]:
+            table = bytearray([not member for member in table])
+            table[_LF] = table[_OVER] = 0
+    elif token == egrep.ANY:
+        table[:256] = b"\1" * 256
+        table[_LF] = 0
+    elif token == egrep.NEWLINE:
+        table[_LF] = 1
+    elif token == egrep.WORD_EDGE:
+        table[:256] = b"\1" * 256
+        for letter in _WORD:
+            table[letter] = 0
+    elif token == egrep.START:
+        table[_FIRST] = 1
+        return bytes(table)
+    elif token == egrep.END:
+        table[_FIRST] = 1
+        table[_LAST] = _END_HERE
+        return bytes(table)
+    else:
+        table[token] = 1
+        if fold and token in _ASCII_LETTERS:
+            table[token ^ 0x20] = 1
+    table[_FIRST] = table[_LAST] = table[_LF]
+    return bytes(table)

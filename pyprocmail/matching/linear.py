@@ -1,0 +1,89 @@
+"""Whether a pattern matches at all: RE2's answer, in time linear in the text.
+
+The text is searched in its padded form, a newline, the text, a newline (regex.Area), so that what
+procmail calls virtual newlines are bytes like others.  That no match may start at the last of
+them needs no care here: a match that does exists at the first one as well.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.matching import egrep, re2core
+from pyprocmail.matching.automaton import Automaton
+
+NOWHERE = -1
+
+_ASCII_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PLAIN = frozenset(_ASCII_LETTERS + b"0123456789 _-:;,<>@=%&\"'/!#~`")
+_CODE: dict[egrep.Token, bytes] = {
+    egrep.ANY: b".",
+    egrep.NEWLINE: rb"\n",
+    egrep.WORD_EDGE: b"[^a-zA-Z0-9_]",
+    egrep.START: rb"(?:\A\n)",
+    egrep.END: rb"(?:\A\n|\n\z)",
+    egrep.SPLIT: b"(?:)",
+    egrep.STAR: b"*",
+    egrep.PLUS: b"+",
+    egrep.OPTIONAL: b"?",
+    egrep.OPEN: b"(?:",
+    egrep.CLOSE: b")",
+    egrep.OR: b"|",
+}
+
+
+class Linear:
+    """A pattern compiled for the yes/no question, by RE2 or, when it is too big for that, by ours."""
+
+    __slots__ = ("_pattern", "_fold", "_expression", "_automaton")
+
+    def __init__(self, pattern: egrep.Pattern, *, fold: bool) -> None:
+        self._pattern = pattern
+        self._fold = fold
+        self._automaton: Automaton | None = None
+        self._expression = re2core.compile(translate(pattern, fold=fold), fold=fold)
+
+    def search(self, padded: bytes) -> bool:
+        """Whether the pattern matches somewhere in a padded text."""
+        return self.begins(padded) != NOWHERE
+
+    def begins(self, padded: bytes) -> int:
+        """An offset before which no match starts (RE2: where the first one does), or NOWHERE."""
+        if self._expression is not None:
+            return self._expression.begins(padded)
+        if self._automaton is None:
+            self._automaton = Automaton(self._pattern, fold=self._fold)
+        return NOWHERE if self._automaton.find(padded) is None else 0
+
+
+def translate(pattern: egrep.Pattern, *, fold: bool) -> bytes:
+    """The pattern in RE2's syntax, for a padded text and for options that fold as `fold` says."""
+    code: list[bytes] = []
+    for token in pattern.tokens:
+        if isinstance(token, tuple):
+            code.append(_class(token, fold))
+        elif token in _CODE:
+            code.append(_CODE[token])
+        elif token in _PLAIN:
+            code.append(b"%c" % token)
+        else:
+            # RE2 folds all of Latin-1, procmail ASCII only.
+            code.append(b"(?-i:\\x%02x)" % token if fold and token >= 0x80 else b"\\x%02x" % token)
+    return b"".join(code)
+
+
+def _class(token: egrep.Class, fold: bool) -> bytes:
+    negated, ranges = token[0], token[1:]
+    if not ranges and not negated:
+        return rb"[^\x00-\xff]"
+    foreign = fold and max(ranges, default=0) >= 0x80
+    if foreign:
+        folded: list[int] = []
+        for low, high in zip(ranges[::2], ranges[1::2], strict=True):
+            for shift, first, last in ((0, 0, 0xFF), (0x20, 0x41, 0x5A), (-0x20, 0x61, 0x7A)):
+                if max(low, first) <= min(high, last):
+                    folded += (max(low, first) + shift, min(high, last) + shift)
+        ranges = tuple(folded)
+    code = [b"[^\\n" if negated else b"["]
+    for low, high in zip(ranges[::2], ranges[1::2], strict=True):
+        code.append(b"\\x%02x" % low if low == high else b"\\x%02x-\\x%02x" % (low, high))
+    code.append(b"]")
+    return b"(?-i:%b)" % b"".join(code) if foreign else b"".join(code)

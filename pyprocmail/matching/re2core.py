@@ -1,0 +1,100 @@
+"""RE2 without its Python wrapper, whose imports cost more than a delivery.
+
+The compiled core of google-re2 needs nothing of the package around it, so it is loaded from its
+file; where that does not work, through the package.  Nothing is loaded before the first `compile`.
+"""
+
+from __future__ import annotations
+
+import _imp
+import os
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Options(Protocol):
+        case_sensitive: bool
+        encoding: object
+        log_errors: bool
+        never_capture: bool
+
+    class _Compiled(Protocol):
+        def ok(self) -> bool: ...
+
+        def Match(self, anchor: object, text: bytes, start: int, end: int) -> list[tuple[int, int]]: ...
+
+    class _Encoding(Protocol):
+        LATIN1: object
+
+    class _OptionsClass(Protocol):
+        Encoding: _Encoding
+
+        def __call__(self) -> _Options: ...
+
+    class _Anchor(Protocol):
+        UNANCHORED: object
+
+    class _RE2Class(Protocol):
+        Options: _OptionsClass
+        Anchor: _Anchor
+
+        def __call__(self, pattern: bytes, options: _Options) -> _Compiled: ...
+
+    class _Core(Protocol):
+        RE2: _RE2Class
+
+
+class Expression:
+    """A pattern that RE2 has compiled: Latin-1, nothing captured or logged."""
+
+    __slots__ = ("_match", "_anchor")
+
+    def __init__(self, compiled: _Compiled, anchor: object) -> None:
+        self._match = compiled.Match
+        self._anchor = anchor
+
+    def begins(self, text: bytes) -> int:
+        """Where the leftmost match starts; -1 for none."""
+        return self._match(self._anchor, text, 0, len(text))[0][0]
+
+
+def compile(pattern: bytes, *, fold: bool) -> Expression | None:
+    """Compile a pattern in RE2's syntax; None when RE2 refuses it, for its size or its depth."""
+    re2 = _load().RE2
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    options.never_capture = True
+    options.case_sensitive = not fold
+    compiled = re2(pattern, options)
+    return Expression(compiled, re2.Anchor.UNANCHORED) if compiled.ok() else None
+
+
+def _load() -> _Core:
+    """The module `_re2`, from its file beside the package if possible."""
+    name = "re2._re2"
+    core: _Core
+    if name in sys.modules:
+        core = sys.modules[name]
+        return core
+    for folder in sys.path:
+        for suffix in _imp.extension_suffixes():
+            path = f"{folder}/re2/_re2{suffix}"
+            try:
+                os.stat(path)
+                module = _imp.create_dynamic(ModuleSpec(name, ExtensionFileLoader(name, path), origin=path))
+                _imp.exec_dynamic(module)
+            except (OSError, ImportError):
+                continue
+            sys.modules[name] = module
+            core = module
+            return core
+    # The slow way, for an importer that keeps no such file.
+    from re2 import _re2  # type: ignore[import-untyped]  # the package has no types
+
+    core = _re2
+    return core

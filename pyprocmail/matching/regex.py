@@ -1,0 +1,143 @@
+r"""Regular expressions as the engine uses them: one class for the three questions a condition asks.
+
+Does it match (RE2), what becomes of MATCH, and which matches does a score count (automaton).
+"""
+
+from __future__ import annotations
+
+from pyprocmail.matching import egrep, macros
+from pyprocmail.matching.automaton import NO_SPLIT, Automaton
+from pyprocmail.matching.linear import NOWHERE, Linear
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Area:
+    """A text to search: header, body, both, or the value of a variable.
+
+    Keep it as long as the text is searched: it holds the one copy that all searches share, with
+    the virtual newlines that procmail sees before and behind a text.
+    """
+
+    __slots__ = ("text", "_padded")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self._padded: bytes | None = None
+
+    @property
+    def padded(self) -> bytes:
+        """A newline, the text, a newline."""
+        if self._padded is None:
+            self._padded = b"\n%b\n" % self.text
+        return self._padded
+
+
+class Match:
+    """A match: what MATCH becomes, `text[start:end]`, unless `none`: then it keeps its value.
+
+    `empty`, for scores: the match does not advance; the series is summed to its limit.
+    """
+
+    __slots__ = ("start", "end", "none", "empty")
+
+    def __init__(self, start: int, end: int, *, none: bool, empty: bool) -> None:
+        self.start = start
+        self.end = end
+        self.none = none
+        self.empty = empty
+
+
+class Regex:
+    """A pattern, without the backslash that a condition loses at its start.
+
+    Nothing is read or compiled before the first question.  The empty pattern matches every area,
+    without touching MATCH.
+    """
+
+    __slots__ = ("_text", "_fold", "_expanded", "_pattern", "_linear", "_automaton")
+
+    def __init__(self, text: bytes, fold: bool) -> None:
+        self._text = text
+        self._fold = fold
+        self._expanded: bytes | None = None
+        self._pattern: egrep.Pattern | None = None
+        self._linear: Linear | None = None
+        self._automaton: Automaton | None = None
+
+    @property
+    def expanded(self) -> bytes:
+        """The text with its macros replaced, as the log shows it."""
+        if self._expanded is None:
+            self._expanded, folds = macros.expand(self._text)
+            self._fold = self._fold or folds
+        return self._expanded
+
+    @property
+    def pattern(self) -> egrep.Pattern:
+        """What was read."""
+        if self._pattern is None:
+            self._pattern = egrep.parse(self.expanded)
+        return self._pattern
+
+    @property
+    def valid(self) -> bool:
+        """False when the caller is to log `Invalid regexp`; the pattern matches all the same."""
+        return self.pattern.valid
+
+    @property
+    def splits(self) -> bool:
+        """Whether a match may assign MATCH."""
+        return self.pattern.has_split
+
+    def search(self, area: Area) -> bool:
+        """Whether the pattern matches."""
+        return self._begins(area) != NOWHERE
+
+    def match(self, area: Area) -> Match | None:
+        """The match that decides what MATCH becomes, or None."""
+        begins = self._begins(area)
+        if begins == NOWHERE:
+            return None
+        if not self.splits:
+            return Match(0, 0, none=True, empty=False)
+        found = self._exact().find(area.padded, begins)
+        if found is None:
+            return None
+        return _match(area, found[0], found[1], False)
+
+    def count(self, area: Area) -> Iterator[Match]:
+        """The matches that a score counts, in order; an empty one is the last."""
+        begins = self._begins(area)
+        if begins == NOWHERE:
+            return
+        advancing = Match(0, 0, none=True, empty=False)
+        for split, end, empty in self._exact().successive(area.padded, begins):
+            yield advancing if split == NO_SPLIT and not empty else _match(area, split, end, empty)
+
+    def _begins(self, area: Area) -> int:
+        """An offset in the padded area before which no match starts, or NOWHERE."""
+        if not self._text:
+            return 0
+        if self._linear is None:
+            self._linear = Linear(self.pattern, fold=self._folds())
+        return self._linear.begins(area.padded)
+
+    def _exact(self) -> Automaton:
+        if self._automaton is None:
+            self._automaton = Automaton(self.pattern, fold=self._folds())
+        return self._automaton
+
+    def _folds(self) -> bool:
+        _ = self.expanded  # ^FROM_DAEMON decides
+        return self._fold
+
+
+def _match(area: Area, split: int, end: int, empty: bool) -> Match:
+    """A match in offsets of the text, from those of the padded text, virtual newlines left out."""
+    length = len(area.text)
+    if split == NO_SPLIT or split > length + 1:
+        return Match(0, 0, none=True, empty=empty)
+    return Match(max(split - 1, 0), min(max(end - 1, 0), length), none=False, empty=empty)
