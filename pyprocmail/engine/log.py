@@ -117,6 +117,10 @@ class Log:
         """The descriptor that is standard error for the programs a recipe starts."""
         return self._fd
 
+    def set_verbose(self, on: bool) -> None:
+        """What SIGUSR1 and SIGUSR2 do.  procmail(1), SIGNALS."""
+        self.verbose = on
+
     def hear(self, kind: str, texts: tuple[bytes | int, ...]) -> None:
         """Write the line for an event, if it has one."""
         template, only_verbose = NOTES[kind]

@@ -1,0 +1,138 @@
+"""procmail's command line.  procmail(1), OPTIONS and ARGUMENTS."""
+
+from __future__ import annotations
+
+USAGE = b"""\
+Usage: procmail [-vptoY] [-f fromwhom] [parameter=value | rcfile] ...
+   Or: procmail [-toY] [-f fromwhom] [-a argument] ... -d recipient ...
+   Or: procmail [-ptY] [-f fromwhom] -m [parameter=value] ... rcfile [arg] ...
+   Or: procmail [-toY] [-a argument] ... -z
+"""
+
+HELP = b"""\
+  -v            print the version and exit
+  -p            preserve the environment
+  -t            fail softly: what cannot be delivered is tried again (exit 75)
+  -f fromwhom   (re)generate the From_ line; -f - only renews its date
+  -o            override the From_ line instead of faking it
+  -Y            Berkeley mailboxes: ignore Content-Length
+  -a argument   is $1 in the rcfile; may be repeated
+  -d recipient  deliver to the recipients
+  -m            mail filter: the rcfile is the first operand, the others are $1, $2 ...
+"""
+
+
+class Options:
+    """What the command line says; `messages` is what is wrong with it, to be printed.
+
+    `action` is what is to be done instead of a delivery: "version", "help", "refuse" or "".
+    """
+
+    __slots__ = (
+        "action", "preserve", "requeue", "override", "berkeley", "sender", "arguments", "deliver",
+        "mail_filter", "operands", "messages",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.action = ""
+        self.preserve = False
+        self.requeue = False
+        self.override = False
+        self.berkeley = False
+        self.sender: bytes | None = None
+        self.arguments: list[bytes] = []
+        self.deliver = False
+        self.mail_filter = False
+        self.operands: list[bytes] = []
+        self.messages: list[bytes] = []
+
+
+def parse(argv: list[bytes], *, as_recipient: bool = False) -> Options:
+    """The options in `argv` (without the program's name).
+
+    `as_recipient`: called under a name that is not procmail's, the operands are recipients.
+    """
+    options = Options()
+    if as_recipient:
+        options.deliver = True
+        options.operands = list(argv)
+        return options
+    rest = list(argv)
+    while rest and rest[0][:1] == b"-" and not options.deliver and not options.action:
+        cluster = rest.pop(0)[1:]
+        if cluster == b"-":
+            break
+        if not cluster:
+            # A lone "-" ends the options, and is dropped.
+            break
+        _read_cluster(options, cluster, rest)
+        if options.mail_filter and b"m" in cluster and not rest:
+            break
+    options.operands = rest
+    _settle(options)
+    return options
+
+
+def _read_cluster(options: Options, cluster: bytes, rest: list[bytes]) -> None:
+    while cluster:
+        letter, cluster = cluster[:1], cluster[1:]
+        if letter == b"v":
+            options.action = "version"
+            return
+        if letter in b"h?":
+            options.action = "help"
+            return
+        if letter == b"z":
+            options.action = "refuse"
+            return
+        if letter == b"p":
+            options.preserve = True
+        elif letter == b"m":
+            options.mail_filter = True
+        elif letter == b"o":
+            options.override = True
+        elif letter in b"Yy":
+            options.berkeley = True
+        elif letter == b"t":
+            options.requeue = True
+        elif letter in b"fr":
+            options.sender = _value(options, cluster, rest, b"Missing name")
+            return
+        elif letter == b"a":
+            value = _value(options, cluster, rest, b"Missing argument")
+            if value is not None:
+                options.arguments.append(value)
+            return
+        elif letter == b"d":
+            if cluster:
+                rest.insert(0, cluster)
+            if rest:
+                options.deliver = True
+            else:
+                options.messages.append(b"procmail: Missing recipient\n")
+            return
+        elif letter == b"-":
+            return
+        else:
+            unknown = b'procmail: Unrecognised options: "%b"\n' % (letter + cluster)
+            options.messages += [unknown, USAGE, b"Processing continued\n"]
+            return
+
+
+def _value(options: Options, cluster: bytes, rest: list[bytes], missing: bytes) -> bytes | None:
+    if cluster:
+        return cluster
+    if rest:
+        return rest.pop(0)
+    options.messages.append(b"procmail: " + missing + b"\n")
+    return None
+
+
+def _settle(options: Options) -> None:
+    """Options that exclude each other."""
+    if options.deliver and (options.preserve or options.mail_filter):
+        options.messages += [b"procmail: Conflicting options\n", USAGE]
+        options.preserve = options.mail_filter = False
+    elif options.mail_filter and options.arguments:
+        options.messages += [b"procmail: Conflicting options\n", USAGE]
+        options.arguments = []

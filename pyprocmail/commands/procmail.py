@@ -1,0 +1,408 @@
+"""procmail: one mail from standard input through rcfiles, or with -m a mailbox of them.
+
+This path does not go through click: it is what a mail server starts for every message.
+procmail(1).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyprocmail import __version__
+from pyprocmail.commands import options as command_line
+from pyprocmail.delivery import system_mailbox
+from pyprocmail.delivery.deliverer import Deliverer
+from pyprocmail.engine import procmail, rcfiles, start
+from pyprocmail.engine.expansion import LineTooLongError, expand_list
+from pyprocmail.engine.log import Log
+from pyprocmail.engine.session import Identity, Session
+from pyprocmail.engine.variables import END_RCFILES
+from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.host import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Host, Interrupted, User
+from pyprocmail.message import mailbox
+from pyprocmail.program.cache import Cache
+from pyprocmail.program.words import name_end, scan_list
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyprocmail.commands.options import Options
+    from pyprocmail.program.instructions import Program
+
+_READ = 1 << 20
+_AUTO, SINGLE, MBOX = "auto", "single", "mbox"
+
+
+def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, mode: str = SINGLE) -> int:
+    """Run procmail with `argv`, whose first word is the name we were called by.
+
+    `mode` says what standard input is: SINGLE mail, MBOX, or to be found out.
+    """
+    name = argv[0].rpartition(b"/")[2]
+    as_recipient = not name.startswith((b"procmail", b"pyprocmail"))
+    options = command_line.parse(argv[1:], as_recipient=as_recipient)
+    for message in options.messages:
+        _complain(host, message)
+    if options.action:
+        return _answer(host, options.action)
+    return _Run(host, argv[0], caller, options).run(mode)
+
+
+def _answer(host: Host, action: str) -> int:
+    if action == "version":
+        text = f"pyprocmail {__version__}, a drop-in for procmail 3.23pre\n"
+        _complain(host, text.encode() + b"Locking strategies:\tdotlocking, fcntl()\n")
+        return EX_OK
+    if action == "help":
+        _complain(host, command_line.USAGE + command_line.HELP)
+    else:
+        _complain(host, b"procmail: LMTP is not spoken here: see pyprocmail(1)\n")
+    return EX_USAGE
+
+
+def _complain(host: Host, text: bytes) -> None:
+    try:
+        host.write(2, text)
+    except OSError:
+        pass
+
+
+class _Run:
+    """What stays the same for every message of this process."""
+
+    def __init__(self, host: Host, name: bytes, caller: Mapping[bytes, bytes], options: Options) -> None:
+        self.host = host
+        self.name = name
+        self.caller = caller
+        self.options = options
+        self.strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes"
+        self.invoker = _user_of(host, host.getuid())
+        self.programs: dict[tuple[int, ...], Program] = {}
+
+    def run(self, mode: str) -> int:
+        options = self.options
+        if options.mail_filter and not any(b"=" not in operand for operand in options.operands):
+            _complain(self.host, b"procmail: Missing rcfile\n")
+            return EX_NOINPUT
+        if options.deliver:
+            return self._deliver_to_recipients()
+        if options.mail_filter and mode != SINGLE and (mode == MBOX or _is_mailbox(self.host)):
+            return self._filter_mailbox()
+        return self._deliver(self.invoker, _read_all(self.host))
+
+    # -- whom for --------------------------------------------------------------------------
+
+    def _deliver_to_recipients(self) -> int:
+        """-d: each recipient in a process of its own, unless there is only one."""
+        host = self.host
+        if host.geteuid() == 0:
+            self.strict = False
+        users = []
+        status = EX_OK
+        for recipient in self.options.operands:
+            user = self._find(recipient)
+            if user is None:
+                _complain(host, b'procmail: Unknown user "%b"\n' % _as_looked_up(recipient))
+                status = EX_NOUSER
+            elif host.geteuid() != 0 and user.uid != host.getuid():
+                _complain(host, b"procmail: Insufficient privileges\n")
+                return EX_NOPERM
+            else:
+                users.append(user)
+        if not users:
+            return status
+        data = _read_all(host)
+        for user in users[:-1]:
+            pid = host.fork()
+            if not pid:
+                host.exit_now(self._deliver(user, data))
+            ended = host.wait(pid, None)
+            if ended:
+                status = EX_TEMPFAIL if ended < 0 else ended
+        return self._deliver(users[-1], data) or status
+
+    def _find(self, recipient: bytes) -> User | None:
+        return self.host.user_by_name(recipient) or self.host.user_by_name(_as_looked_up(recipient))
+
+    # -- one message -----------------------------------------------------------------------
+
+    def _deliver(self, user: User, data: bytes) -> int:
+        session = self._session(user, data)
+        try:
+            return self._process(session)
+        except Interrupted as interrupted:
+            return _end_by_signal(session, interrupted.signum)
+        finally:
+            session.log.close()
+
+    def _session(self, user: User, data: bytes) -> Session:
+        host, options = self.host, self.options
+        rcfile_given = any(b"=" not in operand for operand in options.operands) and not options.deliver
+        variables = start.environment(
+            self.caller,
+            host,
+            user,
+            preserve=options.preserve,
+            mail_filter=options.mail_filter,
+            rcfile_given=rcfile_given,
+        )
+        message = start.read_message(
+            host,
+            data,
+            sender=options.sender,
+            invoker=self.invoker.name,
+            deliver=options.deliver,
+            trusted=start.is_trusted(host, self.invoker),
+            override=options.override,
+            use_content_length=not options.berkeley,
+        )
+        identity = Identity(user, self.name, content_length=not options.berkeley, strict=self.strict)
+        session = Session(host, Log(host), identity, message, variables, lambda path: self._include(session, path))
+        session.deliverer = Deliverer(host, session)
+        session.arguments = list(options.arguments)
+        host.catch_signals(session.log.set_verbose)
+        host.umask(0o077)
+        return session
+
+    def _process(self, session: Session) -> int:
+        host, options = self.host, self.options
+        named = self._operands(session)
+        if named is None:
+            return EX_OK
+        if not options.mail_filter:
+            session.usable = {b"DEFAULT", b"ORGMAIL"} | session.usable
+            if self._screen(session) == system_mailbox.AUTOFORWARDING:
+                return EX_NOUSER
+        ending = procmail.FELL_OFF
+        if not named and not options.mail_filter and not options.preserve:
+            ending = self._run_global(session)
+        if options.deliver and host.geteuid() != session.identity.user.uid:
+            host.become(session.identity.user)
+        if ending in (procmail.FELL_OFF, procmail.HOST_MISMATCH):
+            ending = self._run_rcfiles(session, named)
+        if ending == "unreadable":
+            # Nothing was read that says where the mail goes.
+            status = EX_CANTCREAT if self.strict or self._is_missing(session, named[0]) else EX_TEMPFAIL
+            return self._leave(session, EX_TEMPFAIL if options.requeue else status)
+        if ending == procmail.LEFT:
+            return EX_OK
+        return self._leave(session, procmail.finish(session, ending, requeue=options.requeue))
+
+    def _leave(self, session: Session, status: int) -> int:
+        if session.clone:
+            self.host.exit_now(status)
+        return status
+
+    def _is_missing(self, session: Session, rcfile: rcfiles.Rcfile) -> bool:
+        try:
+            self.host.stat(rcfile.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _screen(self, session: Session) -> str:
+        """The system mailbox is looked at even when nothing will go there."""
+        original = start.mailbox_of(session.identity.user)
+        if b"ORGMAIL" in session.usable and session.environment.get(b"ORGMAIL") != original:
+            return system_mailbox.USABLE
+        found = system_mailbox.screen(
+            self.host, original, session.identity.user, suspend_s=session.numbers[b"SUSPEND"], note=session.note
+        )
+        if found == system_mailbox.UNUSABLE:
+            session.usable -= {b"DEFAULT", b"ORGMAIL"}
+        return found
+
+    def _operands(self, session: Session) -> list[rcfiles.Rcfile] | None:
+        """Do the assignments of the command line; the rcfiles it names.
+
+        None when HOST says that this mail is not for this machine.
+        """
+        options = self.options
+        if options.deliver:
+            return []
+        user = session.identity.user
+        found = []
+        operands = list(options.operands)
+        while operands:
+            operand = operands.pop(0)
+            if b"=" in operand:
+                if self._assign(session, operand) == END_RCFILES:
+                    return None
+                continue
+            found.append(rcfiles.locate(operand, user, mail_filter=options.mail_filter))
+            if options.mail_filter:
+                session.arguments = operands
+                break
+        return found
+
+    def _assign(self, session: Session, operand: bytes) -> int:
+        name, _, text = operand.partition(b"=")
+        if not name or name_end(name, 0) != len(name):
+            return 0
+        scan = scan_list(text, 0)
+        try:
+            value = b" ".join(expand_list(session, scan.pieces, len(name) + 1).words)
+        except LineTooLongError:
+            session.exceeded_linebuf()
+            return 0
+        return session.set(name, value)
+
+    # -- rcfiles ---------------------------------------------------------------------------
+
+    def _run_global(self, session: Session) -> str:
+        """/etc/procmailrc, as whoever started us."""
+        program = self._program(session, rcfiles.GLOBAL)
+        if program is None:
+            return procmail.FELL_OFF
+        path = session.environment[b"PATH"]
+        session.environment[b"PATH"] = b"/usr/local/bin:/usr/bin:/bin"
+        session.environment[b"MAILDIR"] = b""
+        ending = procmail.run(session, program, rcfiles.GLOBAL)
+        session.environment[b"PATH"] = path
+        session.fate = type(session.fate)()
+        return ending
+
+    def _run_rcfiles(self, session: Session, named: list[rcfiles.Rcfile]) -> str:
+        """The first rcfile that can be read; a further one when HOST says that it is not for us."""
+        files = named or [rcfiles.default_rcfile(session.identity.user)]
+        self._enter(session, files[0].folder)
+        ending = ""
+        complained = False
+        for rcfile in files:
+            suspicious = rcfiles.is_suspicious(session, rcfile)
+            if suspicious:
+                session.note("suspicious-rcfile", rcfile.path)
+            program = None if suspicious else self._program(session, rcfile.path, directory_is_empty=True)
+            if program is None:
+                if (suspicious or named) and not complained:
+                    session.note("couldnt-read", rcfile.path)
+                    complained = True
+                continue
+            session.note("rcfile", rcfile.path)
+            ending = procmail.run(session, program, rcfile.path)
+            if ending != procmail.HOST_MISMATCH:
+                return ending
+        if ending:
+            return ending
+        return "unreadable" if self.options.mail_filter else procmail.FELL_OFF
+
+    def _enter(self, session: Session, folder: bytes) -> None:
+        """MAILDIR before the first rcfile has a say."""
+        if session.environment.get(b"MAILDIR"):
+            return
+        try:
+            self.host.chdir(folder)
+        except OSError:
+            session.note("couldnt-chdir", folder)
+            folder = b"."
+        session.environment[b"MAILDIR"] = folder
+
+    def _include(self, session: Session, path: bytes) -> Program | None:
+        return self._program(session, path)
+
+    def _program(self, session: Session, path: bytes, *, directory_is_empty: bool = False) -> Program | None:
+        """The program of the file `path`: remembered, from the cache on disk, or made now."""
+        if path == b"/dev/null":
+            return ()
+        try:
+            status = self.host.stat(path)
+        except OSError:
+            return None
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        program = self.programs.get(key)
+        if program is not None:
+            return program
+        regular = stat.S_ISREG(status.st_mode)
+        cache = Cache(self.host, self.invoker)
+        if regular:
+            program = cache.load(path, status, strict=self.strict)
+        if program is None:
+            data = rcfiles.read_file(session, path, directory_is_empty=directory_is_empty)
+            if data is None:
+                return None
+            from pyprocmail.procmailrc.lower import compile_rcfile
+
+            program = compile_rcfile(data, strict=self.strict)
+            if regular:
+                cache.store(path, status, program, strict=self.strict)
+        self.programs[key] = program
+        return program
+
+    # -- a mailbox -------------------------------------------------------------------------
+
+    def _filter_mailbox(self) -> int:
+        """Every message of the mailbox on standard input in turn; the first status that is not 0."""
+        host = self.host
+        terminal = host.isatty(2)
+        folder, umask = host.getcwd(), host.umask(0o077)
+        first, count, failed = EX_OK, 0, 0
+        for data in _messages(host):
+            count += 1
+            host.chdir(folder)
+            host.umask(umask)
+            status = self._deliver(self.invoker, data)
+            if status:
+                failed += 1
+                first = first or status
+            if terminal and not count % 16:
+                _complain(host, b"\r%d messages" % count)
+        summary = b"%d messages" % count if count != 1 else b"1 message"
+        if failed:
+            summary += b", %d of them with an exit status, the first %d" % (failed, first)
+        _complain(host, (b"\r" if terminal else b"") + b"pyprocmail: " + summary + b"\n")
+        return first
+
+
+def _messages(host: Host) -> Iterator[bytes]:
+    return mailbox.split(lambda size: host.read(0, size))
+
+
+def _is_mailbox(host: Host) -> bool:
+    """Whether standard input is a regular file that starts with a From_ line.
+
+    From a pipe it is always one message, whatever its body holds: nobody smuggles a second one in.
+    """
+    if not stat.S_ISREG(host.fstat(0).st_mode):
+        return False
+    at = host.lseek(0, 0, os.SEEK_CUR)
+    found = host.read(0, 5) == b"From "
+    host.lseek(0, at, os.SEEK_SET)
+    return found
+
+
+def _read_all(host: Host) -> bytes:
+    chunks = []
+    while chunk := host.read(0, _READ):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _user_of(host: Host, uid: int) -> User:
+    user = host.user_by_id(uid)
+    return user or User(b"#%d" % uid, uid, host.getgid(), b"/", b"/bin/sh")
+
+
+def _as_looked_up(recipient: bytes) -> bytes:
+    return recipient.partition(b"@")[0].lower()
+
+
+def _end_by_signal(session: Session, signum: int) -> int:
+    """Clean up after a signal: no TRAP, the locks go, the mail stays with the MTA."""
+    session.note("terminating-prematurely")
+    strict = session.identity.strict
+    status, folder = EX_TEMPFAIL, b"**Requeued**"
+    if strict and signum in (SIGHUP, SIGINT):
+        status, folder = EX_CANTCREAT, b"**Bounced**"
+    elif strict and signum == SIGQUIT:
+        status, folder = EX_OK, b"**Lost**"
+    assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
+    session.log.write_abstract(session.message, folder, 0, subject=False)
+    session.release_local_lock()
+    session.release_global_lock()
+    if session.clone:
+        session.host.exit_now(status)
+    return status

@@ -1,0 +1,313 @@
+"""The actions of recipes: folders, forwarding, pipes, filters, captures.  procmailrc(5), Recipe action line."""
+
+from __future__ import annotations
+
+from pyprocmail.delivery.format import for_program
+from pyprocmail.delivery.results import Delivered
+from pyprocmail.engine import programs
+from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
+from pyprocmail.message import content_length
+from pyprocmail.message.model import Message
+from pyprocmail.program import instructions as op
+from pyprocmail.program.start_line import (
+    CARBON_COPY,
+    FEED_BODY,
+    FEED_HEAD,
+    FILTER,
+    IGNORE_WRITE_ERRORS,
+    RAW,
+    WAIT,
+    WAIT_QUIET,
+)
+from pyprocmail.program.words import literal, scan_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyprocmail.engine.programs import Command, Ended
+    from pyprocmail.engine.session import Session
+    from pyprocmail.program.words import Pieces
+
+    Notes = tuple[tuple[bytes, bytes], ...]
+    LockName = bytes | tuple[bytes] | None
+
+_LOCK_ENDS = frozenset(b" \t\n#`'\");")
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+
+
+class Outcome:
+    """What an action came to: `succeeded`, and whether that ends the rcfile (`delivered`).
+
+    `control` says how to go on after the assignment of a special variable.
+    """
+
+    __slots__ = ("succeeded", "delivered", "control")
+
+    def __init__(self, succeeded: bool, delivered: bool = False, control: int = 0) -> None:
+        self.succeeded = succeeded
+        self.delivered = delivered
+        self.control = control
+
+
+FAILED = Outcome(False)
+
+
+def perform(
+    session: Session, flags: int, lock: LockName, action: tuple[Any, ...], notes: Notes
+) -> Outcome:
+    """Do what the action line says, under its lock, which is still held on return.
+
+    `notes` are logged when the line has been read.
+
+    Raises:
+        LockHeldError: the lock belongs to somebody else, for good.
+    """
+    kind = action[0]
+    if flags & CARBON_COPY and (kind == op.CAPTURE or (flags & FILTER and kind in (op.PIPE, op.FORWARD))):
+        session.note("extraneous", b"copy-flag")
+    if kind == op.FOLDER:
+        return _folder(session, flags, lock, action[2], notes)
+    text = action[-1]
+    if len(text) > session.linebuf - 1:
+        session.exceeded_linebuf()
+        return FAILED
+    if kind == op.CAPTURE:
+        return _capture(session, flags, lock, action[2], text)
+    if kind == op.FORWARD:
+        return _forward(session, flags, lock, text)
+    return _pipe(session, flags, lock, text)
+
+
+def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
+    """Store the mail (or the part that the flags say) in a folder; True when it is there."""
+    environment = session.environment
+    identity = session.identity
+    result = session.deliverer.deliver(
+        names,
+        session.message,
+        header=_with_header(flags),
+        body=_with_body(flags),
+        raw=bool(flags & RAW),
+        content_length=identity.content_length,
+        prefix=environment.get(b"MSGPREFIX", b""),
+        lock_timeout_s=session.numbers[b"TIMEOUT"],
+        strict=identity.strict,
+    )
+    session.size = result.size
+    session.folder = result.folder
+    if isinstance(result, Delivered):
+        environment[b"LASTFOLDER"] = result.folder
+        session.notify_comsat(result)
+        return True
+    if identity.strict and flags & IGNORE_WRITE_ERRORS:
+        return True
+    session.temporary = session.temporary or result.temporary
+    return False
+
+
+# -- folders ---------------------------------------------------------------------------------
+
+
+def _folder(session: Session, flags: int, lock: LockName, pieces: Pieces, notes: Notes) -> Outcome:
+    try:
+        names = expand_list(session, pieces).words or [b""]
+    except LineTooLongError:
+        session.exceeded_linebuf()
+        return FAILED
+    for kind, text in notes:
+        session.note(kind.decode(), *([text] if text else []))
+    implied = b"" if names[0] == b"/dev/null" or names[0][:1] == b"|" else _with_extension(session, names[0])
+    take_local_lock(session, lock, implied)
+    stored = deliver(session, names, flags)
+    return _delivering(session, flags, stored)
+
+
+def _delivering(session: Session, flags: int, succeeded: bool) -> Outcome:
+    """The outcome of an action that is a delivery unless it is a carbon copy."""
+    if not succeeded:
+        return FAILED
+    if flags & CARBON_COPY:
+        if session.log.abstract > 1:
+            session.log.write_abstract(session.message, session.folder, session.size)
+        return Outcome(True)
+    return Outcome(True, delivered=True)
+
+
+# -- locks -----------------------------------------------------------------------------------
+
+
+def take_local_lock(session: Session, lock: LockName, implied: bytes) -> None:
+    """Take the lockfile that the start line asks for, under the name it gives or else `implied`."""
+    if lock is None:
+        return
+    name = lock[0] if isinstance(lock, tuple) else implied
+    if not name:
+        return
+    if session.global_lock is not None and session.global_lock.path == name:
+        session.note("deadlock-attempted", name)
+        return
+    session.local_lock = session.take_lock(name)
+
+
+def _with_extension(session: Session, name: bytes) -> bytes:
+    return name + session.environment.get(b"LOCKEXT", b"")
+
+
+def _implied_by_command(session: Session, text: bytes) -> bytes:
+    """The lockfile of a program: for the file behind its first `>>`.  procmailrc(5), Local lockfile."""
+    before, found, after = text.partition(b">>")
+    name = after.lstrip(b" \t") if found else b""
+    end = 0
+    while end < len(name) and name[end] not in _LOCK_ENDS:
+        end += 1
+    if not end:
+        session.note("couldnt-determine-lockfile", text)
+        return _with_extension(session, b"")
+    name = name[:end]
+    pieces = scan_value(name, 0).pieces
+    whole = literal(pieces)
+    return _with_extension(session, expand_value(session, pieces) if whole is None else whole)
+
+
+# -- programs --------------------------------------------------------------------------------
+
+
+def _with_header(flags: int) -> bool:
+    return bool(flags & FEED_HEAD) or not flags & FEED_BODY
+
+
+def _with_body(flags: int) -> bool:
+    return bool(flags & FEED_BODY) or not flags & FEED_HEAD
+
+
+def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outcome:
+    environment = session.environment
+    sender = [environment.get(b"SENDMAIL", b""), *environment.get(b"SENDMAILFLAGS", b"").split()]
+    _lock_command(session, lock, text)
+    try:
+        command = programs.prepare(session, text, sender)
+    except LineTooLongError:
+        session.exceeded_linebuf()
+        return FAILED
+    if flags & FILTER:
+        return _filter(session, flags, command, waited=_waited(flags, lock), postmark=False)
+    return _send(session, flags, command, waited=_waited(flags, lock), postmark=False)
+
+
+def _pipe(session: Session, flags: int, lock: LockName, text: bytes) -> Outcome:
+    if not text.strip(b" \t\n"):
+        return _to_stdout(session, flags)
+    _lock_command(session, lock, text)
+    command = programs.prepare(session, text)
+    if command.argv in ([], [b""]):
+        return _to_stdout(session, flags)
+    if flags & FILTER:
+        return _filter(session, flags, command, waited=_waited(flags, lock))
+    return _send(session, flags, command, waited=_waited(flags, lock))
+
+
+def _to_stdout(session: Session, flags: int) -> Outcome:
+    return _delivering(session, flags, deliver(session, [b"|"], flags))
+
+
+def _lock_command(session: Session, lock: LockName, text: bytes) -> None:
+    if lock is not None:
+        take_local_lock(session, lock, b"" if isinstance(lock, tuple) else _implied_by_command(session, text))
+
+
+def _waited(flags: int, lock: LockName) -> bool:
+    return bool(flags & (WAIT | WAIT_QUIET)) or lock is not None
+
+
+def _send(session: Session, flags: int, command: Command, *, waited: bool, postmark: bool = True) -> Outcome:
+    """Give the mail to a program that keeps it."""
+    chunks = list(
+        for_program(
+            session.message,
+            header=_with_header(flags),
+            body=_with_body(flags),
+            raw=bool(flags & RAW),
+            postmark=postmark,
+        )
+    )
+    # Nothing that is delivering may be lost because its program was not there.
+    ours = not session.identity.strict and not flags & CARBON_COPY
+    ended = programs.run(session, command, chunks, wait=waited, wait_if_missing=ours)
+    succeeded = _succeeded(session, flags, command, ended, waited=waited)
+    session.size = sum(len(chunk) for chunk in chunks)
+    session.last_folder(command.line)
+    if not succeeded:
+        session.temporary = True
+    return _delivering(session, flags, succeeded)
+
+
+def _succeeded(session: Session, flags: int, command: Command, ended: Ended, *, waited: bool) -> bool:
+    """Whether a program did its work, with the line in the log when it did not."""
+    if ended.unread and not flags & IGNORE_WRITE_ERRORS:
+        if not ended.timed_out:
+            session.note("error-writing", command.name)
+        return False
+    status = ended.status
+    if not ended.started:
+        return False
+    if not status:
+        return True
+    if waited:
+        session.note("program-failure" if flags & WAIT else "non-zero-exitcode", status, command.name)
+        return False
+    # Nobody asked for its status.  That it was there at all is another matter.
+    return not ended.missing and (not command.by_shell or status not in (_NOT_FOUND, _NOT_EXECUTABLE))
+
+
+def _filter(session: Session, flags: int, command: Command, *, waited: bool, postmark: bool = True) -> Outcome:
+    """Replace the mail, or a part of it, by what the program makes of it."""
+    message = session.message
+    header, body = _with_header(flags), _with_body(flags)
+    chunks = for_program(message, header=header, body=body, raw=bool(flags & RAW), postmark=postmark)
+    strict = session.identity.strict
+    ended = programs.run(session, command, chunks, capture=True)
+    if strict and not waited and not ended.timed_out:
+        ended.status = None
+    failed = not _succeeded(session, flags, command, ended, waited=waited)
+    if ended.timed_out or (not strict and _useless(ended)):
+        failed = True
+    if failed:
+        if not (flags & WAIT_QUIET and not flags & WAIT) or session.log.verbose:
+            session.note("rescue-succeeded")
+        return FAILED
+    output = ended.output
+    if header and body:
+        changed = Message(output)
+    elif header:
+        changed = Message(output + message.body)
+    else:
+        changed = Message(message.head + output)
+    session.message = content_length.refit(changed) if session.identity.content_length else changed
+    return Outcome(True)
+
+
+def _useless(ended: Ended) -> bool:
+    """A filter that never ran, was killed, or failed without a word: its output is not the mail."""
+    status = ended.status or 0
+    return not ended.started or status < 0 or (status > 0 and not ended.output)
+
+
+def _capture(session: Session, flags: int, lock: LockName, name: bytes, text: bytes) -> Outcome:
+    """`NAME=| program`: its output becomes the value."""
+    _lock_command(session, lock, text)
+    session.note("assigning", name + b"=")
+    command = programs.prepare(session, text)
+    chunks = for_program(
+        session.message, header=_with_header(flags), body=_with_body(flags), raw=bool(flags & RAW)
+    )
+    waited = _waited(flags, lock)
+    ended = programs.run(session, command, chunks, capture=True)
+    if not waited:
+        ended.status = None
+    if not _succeeded(session, flags, command, ended, waited=waited):
+        if name in session.environment:
+            session.note("rescue-succeeded")
+        return FAILED
+    value = ended.output.partition(b"\0")[0]
+    return Outcome(True, control=session.assign_quietly(name, value.removesuffix(b"\n")))

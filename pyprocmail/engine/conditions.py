@@ -1,0 +1,229 @@
+"""Whether the conditions of a recipe hold.  procmailrc(5), Conditions; procmailsc(5)."""
+
+from __future__ import annotations
+
+from pyprocmail.engine import numbers, programs, scoring
+from pyprocmail.engine.expansion import LineTooLongError, expand_value
+from pyprocmail.engine.scoring import Tally
+from pyprocmail.program import conditions as syntax
+from pyprocmail.program import start_line
+from pyprocmail.program.words import scan_quoted, scan_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyprocmail.engine.session import Session
+    from pyprocmail.matching.regex import Area, Match
+    from pyprocmail.program.conditions import Condition
+
+    Entry = tuple[int, int, Condition, bytes]
+
+_EXPANSIONS = 64
+"""How often a `$` condition may turn into another one; no honest rcfile needs more than two."""
+
+
+def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
+    """Test the conditions until one fails; `$=` is the score they reached."""
+    if not entries:
+        session.score = 0
+        return True
+    tally = Tally()
+    ok = True
+    for offset, raw_length, condition, _ in entries:
+        session.trace.offset = offset
+        if raw_length > session.linebuf - 1 and condition[syntax.KIND] != syntax.PROGRAM:
+            session.exceeded_linebuf()
+            ok = False
+        else:
+            ok = _Test(session, flags, tally).run(condition)
+        if not ok:
+            break
+    session.score = tally.displayed()
+    return ok and (not tally.weighted or tally.total > 0)
+
+
+class _Test:
+    """One condition line."""
+
+    __slots__ = ("session", "flags", "tally")
+
+    def __init__(self, session: Session, flags: int, tally: Tally) -> None:
+        self.session = session
+        self.flags = flags
+        self.tally = tally
+
+    def run(self, condition: Condition) -> bool:
+        for _ in range(_EXPANSIONS):
+            if condition[syntax.KIND] != syntax.EXPAND:
+                break
+            scan = scan_quoted(condition[syntax.TEXT])
+            try:
+                text = expand_value(self.session, scan.pieces, 1)
+            except LineTooLongError:
+                self.session.exceeded_linebuf()
+                self._log(condition, condition[syntax.SHOWN], False, negated=condition[syntax.NEGATED])
+                return False
+            condition = syntax.read(text, condition)
+        else:
+            self.session.note("exceeded-linebuf")
+            return False
+        weight = condition[syntax.WEIGHT]
+        if weight is not None:
+            self.tally.weighted = True
+            if self.tally.saturated:
+                return True
+        kind = condition[syntax.KIND]
+        if kind == syntax.REGEX:
+            return self._regex(condition)
+        if kind == syntax.PROGRAM:
+            return self._program(condition)
+        return self._size(condition)
+
+    # -- patterns --------------------------------------------------------------------------
+
+    def _regex(self, condition: Condition) -> bool:
+        _, negated, weight, _, shown, text = condition
+        session = self.session
+        if not shown:
+            if weight is None:
+                return self._log(condition, shown, not negated, negated=negated)
+            before = self.tally.total
+            if not negated:
+                self.tally.add(scoring.limit(*weight))
+            return self._score(before, shown, negated)
+        regex = session.regex(text, fold=not self.flags & start_line.DISTINGUISH_CASE)
+        # A backslash that protects the beginning of the line is shown, though not matched.
+        shown = b"\\" + regex.expanded if shown != text else regex.expanded
+        if not regex.valid:
+            session.note("invalid-regexp", regex.expanded)
+        area = self._area(condition)
+        if weight is not None:
+            return self._weighted(_assigning_match(session, area, regex.count(area)), weight, shown, negated)
+        if regex.splits:
+            match = regex.match(area)
+            if match is not None:
+                _set_match(session, area, match)
+            found = match is not None
+        else:
+            found = regex.search(area)
+        return self._log(condition, shown, found != negated, negated=negated)
+
+    def _weighted(self, matches: Iterator[Match], weight: syntax.Weight, shown: bytes, negated: bool) -> bool:
+        tally = self.tally
+        before = tally.total
+        if negated:
+            if next(matches, None) is None:
+                tally.add(weight[0])
+        else:
+            scoring.count(tally, weight, matches)
+        return self._score(before, shown, negated)
+
+    # -- programs --------------------------------------------------------------------------
+
+    def _program(self, condition: Condition) -> bool:
+        _, negated, weight, _, _, text = condition
+        session = self.session
+        command = programs.prepare(session, text)
+        ended = programs.run(session, command, [*self._input(condition)])
+        status = ended.status
+        assert status is not None
+        if status:
+            session.note("non-zero-exitcode", status, command.name)
+        if weight is None:
+            return self._log(condition, command.line, (status == 0) != negated, negated=negated)
+        before = self.tally.total
+        if status < 0:
+            # Killed: no number of matches, so it counts as a condition without weight.
+            self._score(before, command.line, negated)
+            return negated
+        self.tally.add(scoring.program_share(weight, status, negated=negated))
+        return self._score(before, command.line, negated)
+
+    def _input(self, condition: Condition) -> list[bytes]:
+        """What the program reads: the area, as it is in the mail, with an empty line at its end."""
+        session, name = self.session, condition[syntax.AREA] or self._area_name()
+        message = session.message
+        if name == b"H":
+            chunks = [message.head]
+        elif name == b"B":
+            chunks = [message.body]
+        elif name in (b"HB", b"BH"):
+            chunks = [message.data]
+        else:
+            chunks = [session.value_of(name) or b""]
+        return chunks if chunks[0].endswith(b"\n\n") else [*chunks, b"\n"]
+
+    # -- sizes -----------------------------------------------------------------------------
+
+    def _size(self, condition: Condition) -> bool:
+        kind, negated, weight, area, shown, text = condition
+        session = self.session
+        try:
+            value = expand_value(session, scan_size(text).pieces, 1)
+        except LineTooLongError:
+            session.exceeded_linebuf()
+            return False
+        limit, rest = _read_limit(value)
+        if rest:
+            session.note("skipped", rest)
+        shown = shown[:1] + value
+        size = len(session.message) if area is None else len(self._area(condition).text)
+        larger = kind == syntax.LARGER
+        if weight is None:
+            return self._log(
+                condition, shown, (size > limit if larger else size < limit) != negated, negated=negated
+            )
+        before = self.tally.total
+        self.tally.add(scoring.size_share(weight, size, limit, larger=larger != negated))
+        return self._score(before, shown, negated)
+
+    # -- what they share -------------------------------------------------------------------
+
+    def _area_name(self) -> bytes:
+        flags = self.flags
+        if not flags & start_line.BODY:
+            return b"H"
+        return b"HB" if flags & start_line.HEAD else b"B"
+
+    def _area(self, condition: Condition) -> Area:
+        return self.session.area(condition[syntax.AREA] or self._area_name())
+
+    def _log(self, condition: Condition, shown: bytes, holds: bool, *, negated: bool) -> bool:
+        self.session.note("match" if holds else "no-match", b" !" if negated else b"", shown)
+        return holds
+
+    def _score(self, before: float, shown: bytes, negated: bool) -> bool:
+        """Log what a weighted condition changed; it fails only when the recipe cannot match any more."""
+        tally = self.tally
+        change = tally.total - before
+        self.session.note("score", int(change), tally.logged(), b" !" if negated else b"", shown)
+        return not tally.hopeless
+
+
+def _assigning_match(session: Session, area: Area, matches: Iterator[Match]) -> Iterator[Match]:
+    """The matches; MATCH is set at each."""
+    for match in matches:
+        _set_match(session, area, match)
+        yield match
+
+
+def _set_match(session: Session, area: Area, match: Match) -> None:
+    """Assign MATCH, unless the match did not come through `\\/` inside the text."""
+    if not match.none:
+        session.note("assigning", b"MATCH=")
+        text = area.text[match.start : match.end].partition(b"\0")[0]
+        session.environment[b"MATCH"] = text
+        session.note("matched", text)
+
+
+def _read_limit(value: bytes) -> tuple[int, bytes]:
+    """The number of a size condition, and what stands behind it."""
+    text = value.lstrip(b" \t\n")
+    number = numbers.leading_digits(text)
+    if number is None:
+        return 0, text
+    end = 1 if text[:1] in (b"-", b"+") else 0
+    while text[end : end + 1].isdigit():
+        end += 1
+    return number, text[end:]

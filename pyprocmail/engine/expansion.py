@@ -1,0 +1,171 @@
+"""Expanding the pieces of words: variables, alternatives, backquotes, arguments.
+
+The pieces come from program/words.  procmailrc(5), Environment variable assignments.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.program.words import ALTERNATIVE, ARGUMENTS, BACKQUOTE, BAD, BREAK, END, ESCAPED, VARIABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.engine.session import Session
+    from pyprocmail.program.words import Pieces
+
+_BLANKS = b" \t\n"
+_MAGIC = frozenset(b"(|)*?+.^$[\\")
+
+
+class LineTooLongError(Exception):
+    """What was expanded is longer than LINEBUF."""
+
+
+class Words:
+    """An expanded list of words.
+
+    The command line that a log or LASTFOLDER shows (`words`) does not have the arguments that
+    `"$@"` puts into the words of a program (`arguments_at`: behind that word's text).
+    """
+
+    __slots__ = ("words", "arguments_at")
+
+    def __init__(self, words: list[bytes], arguments_at: int | None) -> None:
+        self.words = words
+        self.arguments_at = arguments_at
+
+    def argv(self, arguments: list[bytes]) -> list[bytes]:
+        """The words of the program, its arguments in their place."""
+        at = self.arguments_at
+        if at is None or not arguments:
+            return self.words
+        return [*self.words[:at], self.words[at] + arguments[0], *arguments[1:], *self.words[at + 1 :]]
+
+
+def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
+    """One word, never split: the right side of an assignment, or the text of a `$` condition.
+
+    `taken` bytes of LINEBUF are used up already.
+
+    Raises:
+        LineTooLongError: procmailrc(5), LINEBUF.
+    """
+    expander = _Expander(session, split=False, taken=taken)
+    return b"".join(expander.run(pieces).words)
+
+
+def expand_list(session: Session, pieces: Pieces, taken: int = 0) -> Words:
+    """Words, split at the blanks of what is expanded outside quotes.
+
+    Raises:
+        LineTooLongError: procmailrc(5), LINEBUF.
+    """
+    return _Expander(session, split=True, taken=taken).run(pieces)
+
+
+def escape(value: bytes) -> bytes:
+    r"""What `$\NAME` is: the value with the magic characters of a pattern escaped, behind `()`."""
+    out = bytearray(b"()")
+    for byte in value:
+        if byte in _MAGIC:
+            out.append(0x5C)
+        out.append(byte)
+    return bytes(out)
+
+
+class _Expander:
+    """One pass over pieces.  `current` is the word being built, None between words."""
+
+    __slots__ = ("session", "split", "room", "words", "current", "mark", "arguments_at")
+
+    def __init__(self, session: Session, *, split: bool, taken: int) -> None:
+        self.session = session
+        self.split = split
+        self.room = session.linebuf - taken
+        self.words: list[bytes] = []
+        self.current: bytearray | None = None
+        self.mark: int | None = None
+        self.arguments_at: int | None = None
+
+    def run(self, pieces: Pieces) -> Words:
+        skipping = 0
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                if not skipping:
+                    self._put(piece)
+                continue
+            kind = piece[0]
+            if skipping:
+                skipping += (kind == ALTERNATIVE) - (kind == END)
+            elif kind == VARIABLE:
+                self._put_value(self.session.value_of(_text(piece[1])), bool(piece[2]))
+            elif kind == BREAK:
+                self._end_word()
+            elif kind == BACKQUOTE:
+                self._put_value(self._output(_text(piece[1])), bool(piece[2]))
+            elif kind == ALTERNATIVE:
+                skipping = self._choose(_text(piece[1]), _text(piece[2]), bool(piece[3]))
+            elif kind == ESCAPED:
+                self._put(escape(self.session.value_of(_text(piece[1])) or b""))
+            elif kind == ARGUMENTS:
+                if self.split:
+                    self._put(b"")
+                    assert self.current is not None
+                    self.mark = len(self.current)
+                    self.arguments_at = None
+            elif kind == BAD:
+                self.session.note("bad-substitution", _text(piece[1]))
+        self._end_word()
+        return Words(self.words, self.arguments_at)
+
+    def _choose(self, name: bytes, operator: bytes, quoted: bool) -> int:
+        """Handle `${name operator`; 1 when the word that follows is to be skipped."""
+        value = self.session.value_of(name)
+        there = value is not None and (value != b"" or operator[:1] != b":")
+        if operator[-1:] == b"+":
+            return 0 if there else 1
+        if there:
+            self._put_value(value, quoted)
+        return 1 if there else 0
+
+    def _put(self, text: bytes) -> None:
+        self.room -= len(text)
+        if self.room < 0:
+            raise LineTooLongError
+        if self.current is None:
+            self.current = bytearray()
+        self.current += text
+
+    def _put_value(self, value: bytes | None, quoted: bool) -> None:
+        if value is None:
+            value = b""
+        if quoted or not self.split:
+            self._put(value)
+            return
+        if value[:1] and value[0] in _BLANKS:
+            self._end_word()
+        parts = value.split()
+        for index, part in enumerate(parts):
+            if index:
+                self._end_word()
+            self._put(part)
+        if parts and value[-1] in _BLANKS:
+            self._end_word()
+
+    def _end_word(self) -> None:
+        if self.current is None:
+            return
+        if self.mark is not None:
+            if self.mark == len(self.current):
+                self.arguments_at = len(self.words)
+            self.mark = None
+        self.words.append(bytes(self.current))
+        self.current = None
+        self.room -= 1
+
+    def _output(self, command: bytes) -> bytes:
+        return self.session.run_backquote(command, max(self.room, 0))
+
+
+def _text(member: int | bytes | bool) -> bytes:
+    assert isinstance(member, bytes)
+    return member

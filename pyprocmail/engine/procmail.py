@@ -1,0 +1,368 @@
+"""The interpreter of procmail's programs: recipes, blocks, rcfiles in rcfiles, and how a run ends.
+
+procmailrc(5).  The instructions are described in program/instructions.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.delivery.format import for_program
+from pyprocmail.delivery.folders import MBOX, kind_of
+from pyprocmail.delivery.locks import LockHeldError
+from pyprocmail.engine import actions, conditions, programs, variables
+from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
+from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
+from pyprocmail.program import instructions as op
+from pyprocmail.program import start_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyprocmail.engine.session import Session
+    from pyprocmail.program.instructions import Program
+
+    Instruction = tuple[Any, ...]
+
+FELL_OFF, DELIVERED, HOST_MISMATCH, LEFT, ABANDONED = "fell off", "delivered", "host mismatch", "left", "abandoned"
+"""How an rcfile ended: at its end; with a delivery; because of HOST; in a child (DELIVERED=yes);
+because a line of it was longer than LINEBUF."""
+
+_NESTING = 128
+"""How deep rcfiles may include each other."""
+
+_CLONE = b"procmail"
+
+
+def run(session: Session, program: Program, name: bytes, depth: int = 0) -> str:
+    """Run an rcfile; `name` is what `$_` is in it."""
+    outer = session.rcfile, session.trace.rcfile
+    run_of_file = _Run(session, program, name, depth)
+    try:
+        return run_of_file.run()
+    finally:
+        session.rcfile, session.trace.rcfile = outer
+
+
+class _Run:
+    """An rcfile being run.  `blocks` holds what A and E looked like outside the open blocks."""
+
+    __slots__ = ("session", "program", "depth", "blocks", "at", "ending")
+
+    def __init__(self, session: Session, program: Program, name: bytes, depth: int) -> None:
+        self.session = session
+        self.depth = depth
+        self.blocks: list[tuple[bool, bool]] = []
+        self.ending: str | None = None
+        self._open(program, name)
+
+    def _open(self, program: Program, name: bytes) -> None:
+        self.program = program
+        self.at = 0
+        self.session.rcfile = self.session.trace.rcfile = name
+
+    def run(self) -> str:
+        session = self.session
+        trace = session.trace
+        check_signals = session.host.check_signals
+        while self.at < len(self.program):
+            instruction: Instruction = self.program[self.at]
+            self.at += 1
+            kind = instruction[0]
+            trace.offset = instruction[1]
+            check_signals()
+            if kind == op.RECIPE:
+                self._recipe(instruction)
+            elif kind == op.ASSIGN:
+                self._assign(instruction)
+            elif kind == op.UNSET:
+                self._go_on(session.unset(instruction[2]), b"")
+            elif kind == op.NOTE:
+                self._note(instruction[2:4])
+            elif kind == op.CLOSE:
+                session.fate.previous, session.fate.last = self.blocks.pop()
+            elif instruction[2]:
+                session.note("missing-closing-brace")
+            if self.ending is not None:
+                return self.ending
+        self._leave_blocks()
+        return FELL_OFF
+
+    def _note(self, note: tuple[bytes, bytes]) -> None:
+        kind, text = note
+        self.session.note(kind.decode(), *([text] if text else []))
+
+    def _leave_blocks(self) -> None:
+        if self.blocks:
+            self.session.fate.previous, self.session.fate.last = self.blocks[0]
+            self.blocks.clear()
+
+    # -- assignments -----------------------------------------------------------------------
+
+    def _assign(self, instruction: Instruction) -> None:
+        _, _, name, word, notes, _ = instruction
+        session = self.session
+        if len(name) >= session.linebuf:
+            session.exceeded_linebuf()
+            self.ending = ABANDONED
+            return
+        taken = len(name) + 1
+        try:
+            value = word if isinstance(word, bytes) else expand_value(session, word, taken)
+            if taken + len(value) > session.linebuf:
+                raise LineTooLongError
+        except LineTooLongError:
+            session.exceeded_linebuf()
+            return
+        for note in notes:
+            self._note(note)
+        self._go_on(session.set(name, value), value)
+
+    def _go_on(self, control: int, value: bytes) -> None:
+        """What follows from the assignment of a special variable."""
+        if control == variables.INCLUDE:
+            self._include(value)
+        elif control == variables.SWITCH:
+            self._switch(value)
+        elif control == variables.END_RCFILES:
+            self.ending = HOST_MISMATCH
+        elif control == variables.LEAVE and not leave_to_child(self.session):
+            self.ending = LEFT
+
+    def _include(self, path: bytes) -> None:
+        session = self.session
+        program = session.load(path) if self.depth < _NESTING else None
+        if program is None:
+            session.note("couldnt-read", path)
+            return
+        ending = run(session, program, name_as_opened(session, path), self.depth + 1)
+        if ending != FELL_OFF:
+            self.ending = ending
+
+    def _switch(self, path: bytes) -> None:
+        """SWITCHRC: the other file in the place of this one; without a name this one just ends."""
+        session = self.session
+        program = session.load(path) if path else ()
+        if program is None:
+            session.note("couldnt-read", path)
+            return
+        self._leave_blocks()
+        self._open(program, name_as_opened(session, path))
+
+    # -- recipes ---------------------------------------------------------------------------
+
+    def _recipe(self, instruction: Instruction) -> None:
+        _, _, start, entries, action, end, notes, _, _ = instruction
+        session, fate = self.session, self.session.fate
+        at = self.at
+        if start[0] == op.DYNAMIC:
+            try:
+                line = start_line.read(tuple(expand_list(session, start[1]).words))
+            except LineTooLongError:
+                session.exceeded_linebuf()
+                self.ending = ABANDONED
+                return
+            flags, lock, skipped = line.flags, line.lock, line.skipped
+        else:
+            flags, lock, skipped = start
+        if isinstance(lock, tuple) and len(lock[0]) >= session.linebuf:
+            session.exceeded_linebuf()
+            self.ending = ABANDONED
+            return
+        if skipped:
+            session.note("skipped", skipped)
+        for name in start_line.conflicting(flags):
+            session.note("conflicting", name)
+            flags &= ~(start_line.ELSE | start_line.ALSO_SUCCEEDED)
+        kind = action[0]
+        matched = self._may_run(flags)
+        if matched:
+            matched = conditions.hold(session, entries, flags)
+        else:
+            session.score = 0
+        self.at = end
+        if kind == op.MISSING:
+            for note in notes:
+                self._note(note)
+            matched = False
+        if not flags & (start_line.ALSO | start_line.ALSO_SUCCEEDED):
+            fate.last = matched
+        if not fate.previous or not flags & start_line.ELSE:
+            fate.previous = matched
+        if kind == op.MISSING:
+            return
+        for name in start_line.extraneous(flags, kind, locked=lock is not None):
+            session.note("extraneous", name)
+        if not matched:
+            self._pass_over(instruction, at)
+        elif kind == op.BLOCK:
+            self._block(at, flags, lock)
+        else:
+            self._act(flags, lock, action, notes)
+
+    def _may_run(self, flags: int) -> bool:
+        """Whether A, a, E and e let the conditions be looked at."""
+        fate = self.session.fate
+        if flags & start_line.ELSE_FAILED and (not fate.previous or fate.succeeded):
+            return False
+        if flags & start_line.ELSE and fate.previous:
+            return False
+        if flags & start_line.ALSO_SUCCEEDED and not (fate.last and fate.succeeded):
+            return False
+        return not (flags & start_line.ALSO and not fate.last)
+
+    def _pass_over(self, instruction: Instruction, at: int) -> None:
+        """A recipe that is not executed: what procmail says while it reads on to its end."""
+        session = self.session
+        action = instruction[4]
+        for note in instruction[7]:
+            self._note(note)
+        if action[0] != op.BLOCK:
+            return
+        if action[2]:
+            session.score = 0
+        if not action[3]:
+            for inner in self.program[at : instruction[5]]:
+                if inner[0] == op.NOTE:
+                    self._note(inner[2:4])
+                elif inner[0] in (op.ASSIGN, op.RECIPE):
+                    for note in inner[-1]:
+                        self._note(note)
+
+    def _block(self, at: int, flags: int, lock: actions.LockName) -> None:
+        session = self.session
+        end = self.at
+        try:
+            actions.take_local_lock(session, lock, session.environment.get(b"LOCKEXT", b""))
+        except LockHeldError:
+            session.fate.succeeded = False
+            session.temporary = True
+            return
+        if flags & start_line.CARBON_COPY and not self._clone(flags, lock is not None):
+            self.at = end
+            session.release_local_lock()
+            return
+        session.release_local_lock()
+        self.at = at
+        fate = session.fate
+        self.blocks.append((fate.previous, fate.last))
+        fate.previous = fate.last = fate.succeeded = True
+
+    def _clone(self, flags: int, locked: bool) -> bool:
+        """Fork; true in the clone, which runs the block and the rest of the rcfile."""
+        session = self.session
+        session.note("forking", _CLONE)
+        pid = session.host.fork()
+        if not pid:
+            session.become_clone()
+            return True
+        session.fate.succeeded = True
+        if flags & (start_line.WAIT | start_line.WAIT_QUIET) or locked:
+            status = session.host.wait(pid, None) or 0
+            session.status = status
+            if status:
+                session.note(
+                    "program-failure" if flags & start_line.WAIT else "non-zero-exitcode", status, _CLONE
+                )
+                session.fate.succeeded = False
+        else:
+            session.unwaited.append(pid)
+        return False
+
+    def _act(self, flags: int, lock: actions.LockName, action: Instruction, notes: Any) -> None:
+        session = self.session
+        try:
+            outcome = actions.perform(session, flags, lock, action, notes)
+        except LockHeldError:
+            session.temporary = True
+            outcome = actions.FAILED
+        finally:
+            session.release_local_lock()
+        session.fate.succeeded = outcome.succeeded
+        if outcome.delivered:
+            self.ending = DELIVERED
+        elif outcome.control:
+            self._go_on(outcome.control, session.environment.get(action[2], b""))
+
+
+def leave_to_child(session: Session) -> bool:
+    """DELIVERED=yes: true in the child that goes on; whoever called us is told of success."""
+    if session.host.fork():
+        return False
+    session.reported_delivered = session.clone = True
+    return True
+
+
+def name_as_opened(session: Session, path: bytes) -> bytes:
+    """What `$_` is in an rcfile that was named relative to MAILDIR."""
+    maildir = session.environment.get(b"MAILDIR", b"")
+    return maildir + b"/" + path if maildir[:1] == b"/" and path[:1] != b"/" else path
+
+
+# -- the end of a run ------------------------------------------------------------------------
+
+
+def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
+    """Deliver what no rcfile delivered, write the abstract, run TRAP, give LOCKFILE back.
+
+    Returns the exit status: EX_TEMPFAIL also when `requeue` (-t) is set.
+    """
+    if ending in (FELL_OFF, ABANDONED):
+        delivered = _deliver_by_default(session)
+    else:
+        delivered = True
+        if ending == HOST_MISMATCH:
+            session.folder, session.size = b"", 0
+    status = EX_OK
+    if not delivered:
+        retry = requeue or (session.temporary and not session.identity.strict)
+        status = EX_TEMPFAIL if retry else EX_CANTCREAT
+        session.folder = b"**Requeued**" if retry else b"**Bounced**"
+        if session.reported_delivered:
+            session.folder = b"**Lost**"
+    session.log.write_abstract(session.message, session.folder, session.size)
+    status = _trap(session, status)
+    session.release_global_lock()
+    return status
+
+
+def _deliver_by_default(session: Session) -> bool:
+    """DEFAULT under its lockfile, then ORGMAIL.  procmailrc(5), DEFAULT and ORGMAIL."""
+    environment = session.environment
+    default = environment.get(b"DEFAULT", b"") if b"DEFAULT" in session.usable else b""
+    original = environment.get(b"ORGMAIL", b"") if b"ORGMAIL" in session.usable else b""
+    if default and _deliver_locked(session, default):
+        return True
+    return bool(original) and original != default and actions.deliver(session, [original])
+
+
+def _deliver_locked(session: Session, folder: bytes) -> bool:
+    if folder != b"/dev/null" and folder[:1] != b"|" and kind_of(session.host, folder)[0] == MBOX:
+        name = folder + session.environment.get(b"LOCKEXT", b"")
+        held = session.global_lock
+        if held is None or held.path != name:
+            try:
+                session.local_lock = session.take_lock(name)
+            except LockHeldError:
+                session.temporary = True
+                return False
+    try:
+        return actions.deliver(session, [folder])
+    finally:
+        session.release_local_lock()
+
+
+def _trap(session: Session, planned: int) -> int:
+    """Run TRAP and settle the exit status.  procmailrc(5), TRAP and EXITCODE."""
+    status = planned if session.exitcode in (None, session.TRAP_DECIDES) else session.exitcode
+    assert status is not None
+    trap = session.environment.get(b"TRAP")
+    if not trap:
+        return status & 0xFF
+    decides = session.exitcode == session.TRAP_DECIDES
+    if session.exitcode is None:
+        session.set(b"EXITCODE", b"%d" % planned)
+    command = programs.prepare(session, trap)
+    ended = programs.run(session, command, for_program(session.message), stdout=session.log.fd)
+    if decides and ended.status:
+        status = ended.status
+    return status & 0xFF

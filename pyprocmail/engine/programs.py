@@ -1,0 +1,280 @@
+"""Starting the programs that rcfiles name: their words, their input, their output, their end.
+
+procmailrc(5): SHELLMETAS, SHELL, SHELLFLAGS, TIMEOUT; "Recipe action line".
+"""
+
+from __future__ import annotations
+
+import select
+
+from pyprocmail.engine.expansion import LineTooLongError, expand_list
+from pyprocmail.exits import EX_UNAVAILABLE
+from pyprocmail.host import SIGKILL, SIGTERM
+from pyprocmail.program.words import scan_list
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pyprocmail.engine.session import Session
+
+    Chunk = bytes | memoryview
+
+_READ = 1 << 16
+_GRACE_S = 5.0
+
+
+class Command:
+    """A program to start.
+
+    `shown` is what "executing" shows, `name` what its failure is of, `line` what LASTFOLDER and the
+    log of a condition show.
+    """
+
+    __slots__ = ("argv", "shown", "name", "line", "by_shell")
+
+    def __init__(
+        self, argv: list[bytes], shown: bytes, name: bytes, line: bytes, *, by_shell: bool = False
+    ) -> None:
+        self.argv = argv
+        self.shown = shown
+        self.name = name
+        self.line = line
+        self.by_shell = by_shell
+
+
+class Ended:
+    """What became of a program.
+
+    `status` is its exit code or minus a signal, None when nobody waited.  `missing`: it could not be
+    executed, and a shell was tried in its place.  `started` is False when that failed too.  `unread` says that it closed its
+    input early, `timed_out` that TIMEOUT ended it, `overflow` that `output` was cut.
+    """
+
+    __slots__ = ("status", "output", "missing", "started", "unread", "timed_out", "overflow")
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.output = b""
+        self.missing = False
+        self.started = True
+        self.unread = False
+        self.timed_out = False
+        self.overflow = False
+
+
+def prepare(session: Session, text: bytes, before: Sequence[bytes] = ()) -> Command:
+    """The program that `text` names: run by the shell when a byte of SHELLMETAS is in it.
+
+    `before` are words that come first (SENDMAIL and its flags); then there is never a shell.
+    """
+    metas = session.environment.get(b"SHELLMETAS", b"")
+    if not before and (len(text.translate(None, metas)) != len(text) or _first_word(text) == b"test"):
+        return _by_shell(session, text)
+    scan = scan_list(text, 0)
+    if scan.unterminated:
+        session.note("unexpected-eol")
+    try:
+        words = expand_list(session, scan.pieces, sum(len(word) + 1 for word in before))
+    except LineTooLongError:
+        if before:
+            raise
+        return _by_shell(session, text)
+    argv = [*before, *words.argv(session.arguments)]
+    shown = [*before, *words.words]
+    if before and not words.words:
+        argv.append(b"")
+        shown.append(b"")
+    return Command(argv, b",".join(argv), argv[0] if argv else b"", b" ".join(shown))
+
+
+def _by_shell(session: Session, text: bytes) -> Command:
+    shell = session.environment.get(b"SHELL", b"")
+    flags = session.environment.get(b"SHELLFLAGS", b"")
+    return Command([shell, flags, text], text, text, text, by_shell=True)
+
+
+def _first_word(text: bytes) -> bytes:
+    return (text.split(None, 1) or [b""])[0]
+
+
+def run(
+    session: Session,
+    command: Command,
+    chunks: Iterable[Chunk],
+    *,
+    capture: bool = False,
+    stdout: int | None = None,
+    limit: int | None = None,
+    wait: bool = True,
+    wait_if_missing: bool = False,
+) -> Ended:
+    """Start `command`, feed it `chunks`, read what it says if `capture`, and wait for it if `wait`.
+
+    At most `limit` bytes of output are kept.  A program that is not waited for is remembered by
+    the session.  With `wait_if_missing` the end is waited for when the program may be missing: when
+    a shell was started, to say so or in its place.
+    """
+    host = session.host
+    session.note("executing", command.shown)
+    ended = Ended()
+    feed_in, feed_out = host.pipe()
+    host.set_blocking(feed_out, False)
+    talk = _Talk(session, command, ended, feed_out, chunks, limit)
+    # What fits into the pipe goes in before the program starts, so that one which does not read
+    # a small mail never makes writing it fail.
+    talk.write()
+    answer_in, answer_out = host.pipe() if capture else (-1, -1)
+    null = host.null_output() if not capture and stdout is None else -1
+    if stdout is None:
+        stdout = answer_out if capture else null
+    try:
+        pid, ended.missing = _start(session, command, feed_in, stdout)
+    finally:
+        for fd in (feed_in, answer_out, null):
+            if fd >= 0:
+                host.close(fd)
+    if pid is None:
+        ended.started = False
+        ended.status = EX_UNAVAILABLE
+        session.status = EX_UNAVAILABLE
+        talk.close()
+        if answer_in >= 0:
+            host.close(answer_in)
+        return ended
+    deadline = session.deadline()
+    talk.run(pid, answer_in, deadline)
+    if wait or (wait_if_missing and (ended.missing or command.by_shell)):
+        ended.status = _wait(session, command, pid, deadline, ended)
+        session.status = ended.status
+    else:
+        session.unwaited.append(pid)
+    return ended
+
+
+def _start(session: Session, command: Command, stdin: int, stdout: int) -> tuple[int | None, bool]:
+    """The process id, and whether the program is missing.
+
+    One that cannot be executed is tried as a shell script, as procmail does.
+    """
+    host, environment, stderr = session.host, session.environment, session.log.fd
+    argv = command.argv
+    try:
+        if not argv:
+            raise FileNotFoundError
+        return host.spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr), False
+    except OSError:
+        try:
+            return host.spawn([b"/bin/sh", *argv], environment, stdin=stdin, stdout=stdout, stderr=stderr), True
+        except OSError:
+            session.note("failed-to-execute", command.name)
+            return None, True
+
+
+def _wait(session: Session, command: Command, pid: int, deadline: float | None, ended: Ended) -> int:
+    host = session.host
+    status = host.wait(pid, deadline)
+    if status is None:
+        if not ended.timed_out:
+            terminate(session, command, pid)
+            ended.timed_out = True
+        status = host.wait(pid, host.monotonic() + _GRACE_S)
+        if status is None:
+            host.kill(pid, SIGKILL)
+            status = host.wait(pid, None)
+            assert status is not None
+    return status
+
+
+def terminate(session: Session, command: Command, pid: int) -> None:
+    """TIMEOUT is over: ask the program to end."""
+    session.note("timeout-terminating", command.name)
+    session.host.kill(pid, SIGTERM)
+
+
+class _Talk:
+    """Both directions of one conversation, so that neither side waits for the other for ever."""
+
+    __slots__ = ("session", "command", "ended", "out", "chunks", "pending", "limit", "kept")
+
+    def __init__(
+        self,
+        session: Session,
+        command: Command,
+        ended: Ended,
+        out: int,
+        chunks: Iterable[Chunk],
+        limit: int | None,
+    ) -> None:
+        self.session = session
+        self.command = command
+        self.ended = ended
+        self.out = out
+        self.chunks = iter(chunks)
+        self.pending = memoryview(b"")
+        self.limit = limit
+        self.kept: list[bytes] = []
+
+    def write(self) -> None:
+        """Write what the pipe takes now; close it when all is written or nobody reads."""
+        host = self.session.host
+        try:
+            while True:
+                if not self.pending:
+                    chunk = next(self.chunks, None)
+                    if chunk is None:
+                        break
+                    self.pending = memoryview(chunk)
+                    continue
+                self.pending = self.pending[host.write(self.out, self.pending) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.ended.unread = True
+        self.close()
+
+    def close(self) -> None:
+        """End the program's input."""
+        if self.out >= 0:
+            self.session.host.close(self.out)
+            self.out = -1
+
+    def run(self, pid: int, answer: int, deadline: float | None) -> None:
+        host = self.session.host
+        try:
+            while self.out >= 0 or answer >= 0:
+                interest = {}
+                if self.out >= 0:
+                    interest[self.out] = select.POLLOUT
+                if answer >= 0:
+                    interest[answer] = select.POLLIN
+                left = None if deadline is None else max(deadline - host.monotonic(), 0)
+                ready = host.poll(interest, left)
+                if not ready:
+                    terminate(self.session, self.command, pid)
+                    self.ended.timed_out = True
+                    self.ended.unread = self.ended.unread or self.out >= 0
+                    break
+                if self.out in ready:
+                    self.write()
+                if answer in ready:
+                    data = host.read(answer, _READ)
+                    if data:
+                        self._keep(data)
+                    else:
+                        host.close(answer)
+                        answer = -1
+        finally:
+            self.close()
+            if answer >= 0:
+                host.close(answer)
+        self.ended.output = b"".join(self.kept)
+
+    def _keep(self, data: bytes) -> None:
+        if self.limit is not None:
+            if len(data) > self.limit:
+                self.ended.overflow = True
+                data = data[: self.limit]
+            self.limit -= len(data)
+        if data:
+            self.kept.append(data)

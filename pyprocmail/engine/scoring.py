@@ -1,0 +1,117 @@
+"""Weighted conditions: what each adds to the score of its recipe.  procmailsc(5)."""
+
+from __future__ import annotations
+
+from math import inf, isnan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyprocmail.matching.regex import Match
+    from pyprocmail.program.conditions import Weight
+
+MAXIMUM = 2147483647.0
+MINIMUM = -2147483647.0
+
+
+class Tally:
+    """The score of one recipe."""
+
+    __slots__ = ("total", "weighted")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.weighted = False
+
+    @property
+    def saturated(self) -> bool:
+        """Whether no weighted condition can change it any more."""
+        return self.total >= MAXIMUM
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the recipe can match no more."""
+        return self.total <= MINIMUM
+
+    def add(self, amount: float) -> float:
+        """Add, between the bounds; returns the change."""
+        before = self.total
+        total = before + amount
+        self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total
+        return self.total - before
+
+    def displayed(self) -> int:
+        """`$=`: truncated, but a score just above 0 shows as 1."""
+        total = self.total
+        if isnan(total):
+            return 0
+        return 1 if 0 < total < 1 else int(total)
+
+    def logged(self) -> bytes:
+        """The total as the log shows it."""
+        return b"     +0" if 0 < self.total < 1 else b"%7d" % self._truncated()
+
+    def _truncated(self) -> int:
+        return 0 if isnan(self.total) else int(self.total)
+
+
+def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
+    """Add w, w*x, w*x*x ... for the matches; an empty match is the limit of infinitely many.
+
+    Stops when the weight is 0, when the score has left its bounds, or when weights below 1 in
+    size fall: the rest would hardly count.
+    """
+    w, x = weight
+    for match in matches:
+        if match.empty:
+            tally.add(limit(w, x))
+            return
+        tally.add(w)
+        before = w
+        w *= x
+        if w == 0 or not MINIMUM < tally.total < MAXIMUM or w * w < before * before < 1:
+            return
+
+
+def limit(w: float, x: float) -> float:
+    """The sum of w, w*x, w*x*x ..."""
+    if 0 < x < 1:
+        return w / (1 - x)
+    if x >= 1 and w:
+        return inf if w > 0 else -inf
+    return w
+
+
+def size_share(weight: Weight, size: int, limit: int, *, larger: bool) -> float:
+    """What `w^x > limit` (or `<`) adds for `size` bytes: w*(size/limit)^x, or its reverse."""
+    w, x = weight
+    above, below = (size, limit) if larger else (limit, size)
+    if not below:
+        # Nothing to divide by.  For `<` an area that is empty decides, whatever the weight.
+        return -inf if not larger and not above else inf
+    try:
+        share = (above / below) ** x
+    except (ZeroDivisionError, OverflowError):
+        return inf if w > 0 else -inf
+    if isinstance(share, complex):
+        # A fractional power of a negative limit has no real value; procmail makes it match.
+        return 0.0
+    return w * share
+
+
+def program_share(weight: Weight, status: int, *, negated: bool) -> float:
+    """What `w^x ? program` adds: w for success, x for failure.
+
+    Negated, the exit code is a number of matches.
+    """
+    w, x = weight
+    if not negated:
+        return w if status == 0 else x
+    total = 0.0
+    for _ in range(status):
+        total += w
+        w *= x
+        if not MINIMUM < total < MAXIMUM:
+            break
+    return total

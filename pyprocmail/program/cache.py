@@ -1,0 +1,151 @@
+"""Programs on disk, so that a delivery need not parse its rcfile again.
+
+A cache file is a header and a marshalled program.  It is only read when everything about it is as
+it should be: the folder is ours alone, and magic, versions, length and checksum are right.  A cache
+that is missing, foreign or broken is as good as none; nothing here fails a delivery.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import stat
+import sys
+from zlib import crc32
+
+from pyprocmail import __version__
+from pyprocmail.program.instructions import FORMAT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.host import Host, User
+    from pyprocmail.program.instructions import Program
+
+_MAGIC = b"pyprocmail program\n"
+_SETTLED_S = 2.0
+_LIMIT = 64 << 20
+ROOT_FOLDER = b"/var/cache/pyprocmail"
+
+
+def _header(body: bytes) -> bytes:
+    python = "%d.%d.%d-%s" % (*sys.version_info[:3], sys.implementation.cache_tag)
+    text = f"{__version__} {FORMAT} {python} {len(body)} {crc32(body)}\n"
+    return _MAGIC + text.encode()
+
+
+class Cache:
+    """The cache of the user that this process runs as.
+
+    Root's is in /var/cache, so that root neither reads nor writes one that a user could prepare;
+    everybody else's in ~/.cache of the password entry.
+    """
+
+    __slots__ = ("_host", "_folder", "_uid", "_usable")
+
+    def __init__(self, host: Host, user: User) -> None:
+        self._host = host
+        self._uid = host.geteuid()
+        home = user.home if user.uid == self._uid else b""
+        self._folder = ROOT_FOLDER if self._uid == 0 else home + b"/.cache/pyprocmail" if home else b""
+        self._usable: bool | None = None
+
+    def load(self, path: bytes, status: os.stat_result, *, strict: bool) -> Program | None:
+        """The program of the rcfile `path`, whose status is `status`, if the cache has it."""
+        if not self._is_usable(create=False):
+            return None
+        name = self._name(path, status, strict)
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            entry = os.fstat(fd)
+            if not stat.S_ISREG(entry.st_mode) or entry.st_uid != self._uid or entry.st_mode & 0o077:
+                return None
+            if entry.st_size > _LIMIT:
+                return None
+            return _decode(os.read(fd, entry.st_size))
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def store(self, path: bytes, status: os.stat_result, program: Program, *, strict: bool) -> None:
+        """Keep the program, unless the rcfile may still change within the resolution of its time."""
+        if (
+            abs(self._host.time() - status.st_mtime) < _SETTLED_S
+            or abs(self._host.time() - status.st_ctime) < _SETTLED_S
+        ):
+            return
+        if not self._is_usable(create=True):
+            return
+        name = self._name(path, status, strict)
+        temporary = b"%s.%d.tmp" % (name, os.getpid())
+        try:
+            body = marshal.dumps(program)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except (OSError, ValueError):
+            return
+        try:
+            with open(fd, "wb") as file:
+                file.write(_header(body) + body)
+            os.rename(temporary, name)
+        except OSError:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+
+    def _name(self, path: bytes, status: os.stat_result, strict: bool) -> bytes:
+        identity = b"%d-%d-%d-%d-%d-%d" % (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            strict,
+        )
+        return self._folder + b"/" + identity
+
+    def _is_usable(self, *, create: bool) -> bool:
+        if self._usable is None or (create and not self._usable):
+            self._usable = bool(self._folder) and self._check(create)
+        return self._usable
+
+    def _check(self, create: bool) -> bool:
+        """Whether every part of the path is a directory of ours or root's that no stranger can change."""
+        folder = b""
+        parts = self._folder.strip(b"/").split(b"/")
+        for index, part in enumerate(parts):
+            folder += b"/" + part
+            mine = index >= len(parts) - 2 or self._uid == 0
+            try:
+                status = os.lstat(folder)
+            except FileNotFoundError:
+                if not (create and mine):
+                    return False
+                try:
+                    os.mkdir(folder, 0o700)
+                    status = os.lstat(folder)
+                except OSError:
+                    return False
+            except OSError:
+                return False
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, self._uid):
+                return False
+            if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+                return False
+        return status.st_uid == self._uid and not status.st_mode & 0o077
+
+
+def _decode(data: bytes) -> Program | None:
+    """The program in a cache file; None unless header and checksum fit."""
+    end = data.find(b"\n", len(_MAGIC)) + 1
+    body = data[end:]
+    if not end or data[:end] != _header(body):
+        return None
+    try:
+        program = marshal.loads(body)
+    except (EOFError, ValueError, TypeError):
+        return None
+    return program if isinstance(program, tuple) else None
