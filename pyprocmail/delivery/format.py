@@ -66,9 +66,9 @@ def for_mbox(
 ) -> Text:
     """An entry of an mbox: From_ lines escaped, an empty line at the end; `raw` is neither.
 
-    Without `strict` three holes of procmail are closed, through which a mail could forge another:
-    a NUL ended the escaping, the first line of a body alone (flag b) was never escaped, and a text
-    without a final newline got no empty line.
+    Without `strict` the holes of procmail are closed through which a mail could forge another: a NUL
+    ended the escaping, a text that began with an empty line and `From ` and the first line of a body
+    alone (flag b) were never escaped, and a text without a final newline got no empty line.
     """
     start, end = _span(message, header, body)
     data = message.data
@@ -135,13 +135,15 @@ def _places(data: bytes, start: int, end: int, split: int, claimed: int | None, 
     if strict:
         nul = data.find(b"\0", start, end)
         end = end if nul < 0 else nul
+        # In a header procmail begins to look behind the first byte, so an empty line and `From ` forge a mail.
+        start = start or 1
     if claimed is None:
         yield from _newlines(data, start, end)
         return
     # procmail looks for the newline before `From ` from the end of what is claimed: so a claim of
     # nothing still exempts the first line of the body.
-    yield from _newlines(data, start, min(split, end) - 1)
-    yield from _newlines(data, split + claimed, end)
+    yield from _newlines(data, start, min(split - 1 + len(b"From "), end))
+    yield from _newlines(data, max(split + claimed, start), end)
 
 
 def _newlines(data: bytes, start: int, end: int) -> Iterator[int]:

@@ -31,13 +31,15 @@ def is_postmark(line: bytes) -> bool:
 
     What stands after the time of day (a zone, a year, `remote from`) is anybody's.
     """
-    if not line.startswith(b"From "):
-        return False
-    words = line.split()
+    return line.startswith(b"From ") and _date_word(line.split()) > 0
+
+
+def _date_word(words: list[bytes]) -> int:
+    """Which of the words begins the date; 0 for none."""
     for at in range(1, len(words) - 3):
         if words[at] in _DAYS and words[at + 1] in _MONTHS and _is_day_and_time(words[at + 2], words[at + 3]):
-            return True
-    return False
+            return at
+    return 0
 
 
 def _is_day_and_time(day: bytes, time: bytes) -> bool:
@@ -77,14 +79,23 @@ def replace(data: bytes, who: bytes, when: struct_time) -> bytes:
 def refresh(data: bytes, fallback: bytes, when: struct_time) -> bytes:
     """The mail with a new date in its From_ line (-f -); without one it gets one from `fallback`.
 
-    The address stays as it is spelled; what follows the old date goes with it.
+    The address stays as it is spelled; what follows the old date goes with it.  A line that is
+    not complete counts as none.
     """
     data = _without_leading_newlines(data)
     end = line_end(data)
-    if not end:
-        return make(fallback, when) + data
-    words = data[:end].split(None, 2)
-    return make(words[1] if len(words) > 1 else b"", when) + data[end:]
+    if not data.endswith(b"\n", 0, end):
+        return make(fallback, when) + data[end:]
+    return make(_address(data[:end]), when) + data[end:]
+
+
+def _address(line: bytes) -> bytes:
+    """What stands before the date of a From_ line, or its first word when there is no date."""
+    words = line.split()
+    date = _date_word(words)
+    if not date:
+        return words[1] if len(words) > 1 else b""
+    return line[len(b"From ") : line.rfind(words[date] + b" " + words[date + 1])].rstrip()
 
 
 def mark_untrusted(data: bytes, invoker: bytes, when: struct_time) -> bytes:
