@@ -33,6 +33,7 @@ from pyprocmail.program.words import BAD, literal
 
 if TYPE_CHECKING:
     from pyprocmail.program.instructions import Instruction, Program, Value
+    from pyprocmail.program.start_line import StartLine
 
 _EOL: tuple[bytes, bytes] = (b"unexpected-eol", b"")
 
@@ -123,16 +124,15 @@ class _Lowering:
 
     def recipe(self, item: Recipe) -> None:
         around = self.open[-1]
-        start, start_notes = _start(item.start)
+        start, read = _start(item.start)
         conditions = tuple(_condition(part) for part in item.conditions if isinstance(part, Condition))
         notes, unmatched = _action_notes(item.action)
-        skipping = start_notes + unmatched
+        action = _action(item.action)
+        skipping = _skipping(item, read, action[0], unmatched)
         around.recipes = True
         around.quiet &= not skipping
         at = len(self.program)
-        self.program.append(
-            (op.RECIPE, item.span.start, start, conditions, _action(item.action), at + 1, notes, unmatched, skipping)
-        )
+        self.program.append((op.RECIPE, item.span.start, start, conditions, action, at + 1, notes, unmatched, skipping))
         if isinstance(item.action, Block):
             self.open.append(_Open(iter(item.action.items), item.action, at))
 
@@ -141,25 +141,33 @@ class _Lowering:
         self.program[at] = (*recipe[:4], recipe[4] if action is None else action, end, *recipe[6:])
 
 
-def _start(word: Word) -> tuple[Value, Notes]:
-    """The start line, and what is logged of it when it is skipped over."""
+def _start(word: Word) -> tuple[Value, StartLine]:
+    """The start line, and as what it is read where it is skipped over."""
     words = start_line.split_words(word.pieces)
     if words is not None and not word.unterminated:
         read = start_line.read(words)
-        return (read.flags, read.lock, read.skipped), _skipped(read.skipped)
+        return (read.flags, read.lock, read.skipped), read
     read = start_line.read(start_line.static_words(word.pieces))
-    return (op.DYNAMIC, word.pieces, word.unterminated), _complaints(word) + _skipped(read.skipped)
+    return (op.DYNAMIC, word.pieces, word.unterminated), read
 
 
-def _skipped(text: bytes) -> Notes:
-    return ((b"skipped", text),) if text else ()
+def _skipping(item: Recipe, read: StartLine, kind: Value, unmatched: Notes) -> Notes:
+    """What is logged of a recipe in a block that is not executed."""
+    notes = list(_complaints(item.start))
+    if read.skipped:
+        notes.append((b"skipped", read.skipped))
+    notes += [(b"conflicting", name) for name in start_line.conflicting(read.flags)]
+    if isinstance(kind, int):
+        names = start_line.extraneous(read.flags, kind, locked=read.lock is not None)
+        notes += [(b"extraneous", name) for name in names]
+    return (*notes, *unmatched)
 
 
 def _condition(node: Condition) -> Value:
     return (node.span.start, len(node.raw), node.parts, node.text)
 
 
-def _action(node: Action) -> Value:
+def _action(node: Action) -> Instruction:
     offset = node.span.start
     match node:
         case Folder():

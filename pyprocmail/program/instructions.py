@@ -21,6 +21,9 @@ and tuples stand in it.  Every instruction begins with its kind and the byte off
             behind its CLOSE.
         notes: logged when the action has been expanded.
         unmatched: logged when the recipe is read but its action not executed.
+        What start_line.conflicting() and extraneous() say of the flags is in `skipping` only:
+        the engine, which knows the flags of a DYNAMIC start, logs the former before the conditions
+        and the latter after them, before `notes` or `unmatched`.
     (CLOSE, offset)
         `}` of a block.
     (END_OF_FILE, offset, open)

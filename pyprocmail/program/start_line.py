@@ -6,7 +6,8 @@ in them, the engine when something is.  procmailrc(5), Recipe format.
 
 from __future__ import annotations
 
-from pyprocmail.program.words import BREAK, ESCAPED
+from pyprocmail.program import instructions
+from pyprocmail.program.words import ARGUMENTS, BREAK, ESCAPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ FLAGS: dict[int, int] = dict(
 )  # fmt: skip
 """The flags by their letter."""
 
+_USELESS_ON_BLOCKS = (
+    (FEED_BODY, b"deliver-body flag"),
+    (FEED_HEAD, b"deliver-head flag"),
+    (IGNORE_WRITE_ERRORS, b"ignore-write-error flag"),
+    (RAW, b"raw-mode flag"),
+)
+
 _DIGITS = b"0123456789"
 
 
@@ -98,6 +106,30 @@ def read(words: tuple[bytes, ...]) -> StartLine:
     return StartLine(_count(number, flags), flags, lock, b" ".join(named[1:]))
 
 
+def conflicting(flags: int) -> tuple[bytes, ...]:
+    """The flags that `e` suppresses, as the note "conflicting" names them."""
+    if not flags & ELSE_FAILED:
+        return ()
+    names = ((ELSE, b"else-if-flag"), (ALSO_SUCCEEDED, b"also-if-succeeded-flag"))
+    return tuple(name for flag, name in names if flags & flag)
+
+
+def extraneous(flags: int, kind: int, *, locked: bool) -> tuple[bytes, ...]:
+    """What an action of that kind (program.instructions) ignores, as the note "extraneous" names it.
+
+    procmail says so when it reads the action, executed or not; of `c` on a filter or capture,
+    which is not in here, only when it is executed.  `locked`: there is a second colon.
+    """
+    names: list[bytes] = []
+    if flags & FILTER and kind in (instructions.FOLDER, instructions.CAPTURE, instructions.BLOCK):
+        names.append(b"filter-flag")
+    if kind == instructions.BLOCK:
+        if locked and not flags & CARBON_COPY:
+            names.append(b"locallockfile")
+        names += [name for flag, name in _USELESS_ON_BLOCKS if flags & flag]
+    return tuple(names)
+
+
 def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
     """The words in `pieces`, None when something in them is to be expanded."""
     words: list[bytes] = []
@@ -135,6 +167,8 @@ def static_words(pieces: Pieces) -> tuple[bytes, ...]:
             kept.append(piece)
         elif piece[0] == BREAK:
             kept.append((BREAK,))
+        elif piece[0] == ARGUMENTS:
+            kept.append(b"")
         elif piece[0] == ESCAPED:
             kept.append(b"()")  # what is escaped begins so, even when there is nothing to escape
     return split_words(tuple(kept)) or ()

@@ -160,7 +160,7 @@ class _Scanner:
         self.started = False
         self.quoted = quoted
         self.opened: list[tuple[int, bool]] = []
-        self.mark = 0
+        self.mark = -1
         self.eol = False
 
     def run(self) -> Scan:
@@ -177,6 +177,7 @@ class _Scanner:
                 break
         else:
             self.eol = self.eol or (self.quoted and self.context != _TEXT)
+            self.exists = self.exists or (self.quoted and self.is_empty())
         self.flush()
         if self.pieces and self.pieces[-1] == (BREAK,):
             self.pieces.pop()
@@ -184,6 +185,10 @@ class _Scanner:
             unclosed = {at for at, _ in self.opened}
             self.pieces = [piece for at, piece in enumerate(self.pieces) if at not in unclosed]
         return Scan(tuple(self.pieces), self.pos, unterminated=self.eol)
+
+    def is_empty(self) -> bool:
+        """Whether nothing stands in the double quotes so far."""
+        return len(self.pieces) == self.mark and not self.buffer
 
     def put(self, literal_text: bytes) -> None:
         self.buffer += literal_text
@@ -247,7 +252,7 @@ class _Scanner:
         if self.quoted and self.opened and self.opened[-1][1]:
             self.put(b'"')
         elif self.quoted:
-            self.exists = self.exists or (len(self.pieces) == self.mark and not self.buffer)
+            self.exists = self.exists or self.is_empty()
             self.quoted = False
         else:
             self.started = self.quoted = True
