@@ -134,15 +134,13 @@ def _class(text: bytes, at: int) -> tuple[Class, int]:
     while at < length and (text[at] != 0x5D or at == first):
         low = text[at]
         at += 1
-        if at + 1 < length and text[at] == 0x2D and text[at + 1] != 0x5D:
+        ranges += (low, low)
+        # The end of a range can begin the next: `[a-c-e]` is `[a-e]`.
+        while at + 1 < length and text[at] == 0x2D and text[at + 1] != 0x5D:
             high = text[at + 1]
             at += 2
-            if low <= high:
-                ranges += (low, high)
-            else:
-                ranges += (low, low, high, high)
-        else:
-            ranges += (low, low)
+            ranges += (low, high) if low <= high else (high, high)
+            low = high
     return tuple(ranges), at + 1
 
 
