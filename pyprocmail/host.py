@@ -166,7 +166,10 @@ class Host:
     getegid = staticmethod(os.getegid)
 
     def next_number(self) -> int:
-        """0, 1, 2 and so on: what makes names unique that one process makes within a second."""
+        """0, 1, 2 and so on: what makes names unique that one process makes within a second.
+
+        A process has one Host for that reason.
+        """
         self._number += 1
         return self._number
 
