@@ -157,6 +157,7 @@ class _Run:
             trusted=start.is_trusted(host, self.invoker),
             override=options.override,
             use_content_length=not options.berkeley,
+            strict=self.strict,
         )
         identity = Identity(user, self.name, content_length=not options.berkeley, strict=self.strict)
         session = Session(host, Log(host), identity, message, variables, lambda path: self._include(session, path))
@@ -294,12 +295,7 @@ class _Run:
         """MAILDIR before the first rcfile has a say."""
         if session.environment.get(b"MAILDIR"):
             return
-        try:
-            self.host.chdir(folder)
-        except OSError:
-            session.note("couldnt-chdir", folder)
-            folder = b"."
-        session.environment[b"MAILDIR"] = folder
+        session.set(b"MAILDIR", folder)
 
     def _include(self, session: Session, path: bytes) -> Program | None:
         return self._program(session, path)

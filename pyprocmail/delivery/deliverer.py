@@ -79,7 +79,12 @@ class Deliverer:
             if len(names) > 1:
                 observer.note("skipped", b" ".join(names[1:]))
             text = format.for_mbox(
-                message, header=header, body=body, raw=raw, content_length=content_length, strict=strict
+                message,
+                header=header,
+                body=body,
+                raw=raw or folder == NULL_DEVICE,
+                content_length=content_length,
+                strict=strict,
             )
             return self._to_mbox(folder, text, lock_timeout_s)
         if kind == folders.MAILDIR:

@@ -68,7 +68,7 @@ def for_mbox(
 
     Without `strict` the holes of procmail are closed through which a mail could forge another: a NUL
     ended the escaping, a text that began with an empty line and `From ` and the first line of a body
-    alone (flag b) were never escaped, and a text without a final newline got no empty line.
+    alone (flag b) were never escaped.
     """
     start, end = _span(message, header, body)
     data = message.data
@@ -87,10 +87,7 @@ def for_mbox(
         chunks += (view[at : newline + 1], b">")
         at = newline + 1
     chunks.append(view[at:end])
-    tail = _final_newline(data, start, end)
-    if not strict and start < end and not data.endswith(b"\n", start, end):
-        tail = b"\n\n"
-    return Text(chunks, tail)
+    return Text(chunks, _final_newline(data, start, end))
 
 
 def for_file(message: Message, *, header: bool = True, body: bool = True, raw: bool = False) -> Text:

@@ -6,8 +6,6 @@ from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.results import Delivered
 from pyprocmail.engine import programs
 from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
-from pyprocmail.message import content_length
-from pyprocmail.message.model import Message
 from pyprocmail.program import instructions as op
 from pyprocmail.program.start_line import (
     CARBON_COPY,
@@ -25,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyprocmail.delivery.format import Text
     from pyprocmail.engine.programs import Command, Ended
     from pyprocmail.engine.session import Session
     from pyprocmail.program.words import Pieces
@@ -90,11 +89,11 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
         body=_with_body(flags),
         raw=bool(flags & RAW),
         content_length=identity.content_length,
-        prefix=environment.get(b"MSGPREFIX", b""),
+        prefix=session.setting(b"MSGPREFIX"),
         lock_timeout_s=session.numbers[b"TIMEOUT"],
         strict=identity.strict,
     )
-    session.size = result.size
+    session.size = result.size or session.size
     session.folder = result.folder
     if isinstance(result, Delivered):
         environment[b"LASTFOLDER"] = result.folder
@@ -151,7 +150,7 @@ def take_local_lock(session: Session, lock: LockName, implied: bytes) -> None:
 
 
 def _with_extension(session: Session, name: bytes) -> bytes:
-    return name + session.environment.get(b"LOCKEXT", b"")
+    return name + session.setting(b"LOCKEXT")
 
 
 def _implied_by_command(session: Session, text: bytes) -> bytes:
@@ -181,15 +180,20 @@ def _with_body(flags: int) -> bool:
     return bool(flags & FEED_BODY) or not flags & FEED_HEAD
 
 
+def _fed(session: Session, flags: int, *, postmark: bool = True) -> Text:
+    """What the flags h, b and r let a program read."""
+    header, body = _with_header(flags), _with_body(flags)
+    return for_program(session.message, header=header, body=body, raw=bool(flags & RAW), postmark=postmark)
+
+
 def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outcome:
-    environment = session.environment
-    sender = [environment.get(b"SENDMAIL", b""), *environment.get(b"SENDMAILFLAGS", b"").split()]
-    _lock_command(session, lock, text)
+    sender = [session.setting(b"SENDMAIL"), *session.setting(b"SENDMAILFLAGS").split()]
     try:
         command = programs.prepare(session, text, sender)
     except LineTooLongError:
         session.exceeded_linebuf()
         return FAILED
+    _lock_command(session, lock, command)
     if flags & FILTER:
         return _filter(session, flags, command, waited=_waited(flags, lock), postmark=False)
     return _send(session, flags, command, waited=_waited(flags, lock), postmark=False)
@@ -198,10 +202,10 @@ def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outco
 def _pipe(session: Session, flags: int, lock: LockName, text: bytes) -> Outcome:
     if not text.strip(b" \t\n"):
         return _to_stdout(session, flags)
-    _lock_command(session, lock, text)
     command = programs.prepare(session, text)
     if command.argv in ([], [b""]):
         return _to_stdout(session, flags)
+    _lock_command(session, lock, command)
     if flags & FILTER:
         return _filter(session, flags, command, waited=_waited(flags, lock))
     return _send(session, flags, command, waited=_waited(flags, lock))
@@ -211,9 +215,9 @@ def _to_stdout(session: Session, flags: int) -> Outcome:
     return _delivering(session, flags, deliver(session, [b"|"], flags))
 
 
-def _lock_command(session: Session, lock: LockName, text: bytes) -> None:
+def _lock_command(session: Session, lock: LockName, command: Command) -> None:
     if lock is not None:
-        take_local_lock(session, lock, b"" if isinstance(lock, tuple) else _implied_by_command(session, text))
+        take_local_lock(session, lock, b"" if isinstance(lock, tuple) else _implied_by_command(session, command.name))
 
 
 def _waited(flags: int, lock: LockName) -> bool:
@@ -222,20 +226,12 @@ def _waited(flags: int, lock: LockName) -> bool:
 
 def _send(session: Session, flags: int, command: Command, *, waited: bool, postmark: bool = True) -> Outcome:
     """Give the mail to a program that keeps it."""
-    chunks = list(
-        for_program(
-            session.message,
-            header=_with_header(flags),
-            body=_with_body(flags),
-            raw=bool(flags & RAW),
-            postmark=postmark,
-        )
-    )
+    text = _fed(session, flags, postmark=postmark)
     # Nothing that is delivering may be lost because its program was not there.
     ours = not session.identity.strict and not flags & CARBON_COPY
-    ended = programs.run(session, command, chunks, wait=waited, wait_if_missing=ours)
+    ended = programs.run(session, command, text.batches(), wait=waited, wait_if_missing=ours)
     succeeded = _succeeded(session, flags, command, ended, waited=waited)
-    session.size = sum(len(chunk) for chunk in chunks)
+    session.size = text.size
     session.last_folder(command.line)
     if not succeeded:
         session.temporary = True
@@ -264,26 +260,20 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     """Replace the mail, or a part of it, by what the program makes of it."""
     message = session.message
     header, body = _with_header(flags), _with_body(flags)
-    chunks = for_program(message, header=header, body=body, raw=bool(flags & RAW), postmark=postmark)
     strict = session.identity.strict
-    ended = programs.run(session, command, chunks, capture=True)
+    text = _fed(session, flags, postmark=postmark)
+    ended = programs.run(session, command, text.batches(), capture=True)
     if strict and not waited and not ended.timed_out:
         ended.status = None
-    failed = not _succeeded(session, flags, command, ended, waited=waited)
-    if ended.timed_out or (not strict and _useless(ended)):
+    failed = ended.timed_out or not _succeeded(session, flags, command, ended, waited=waited)
+    if not strict and _useless(ended):
         failed = True
     if failed:
         if not (flags & WAIT_QUIET and not flags & WAIT) or session.log.verbose:
             session.note("rescue-succeeded")
         return FAILED
-    output = ended.output
-    if header and body:
-        changed = Message(output)
-    elif header:
-        changed = Message(output + message.body)
-    else:
-        changed = Message(message.head + output)
-    session.message = content_length.refit(changed) if session.identity.content_length else changed
+    before = b"" if header else message.head
+    session.replace_message(before + ended.output + (b"" if body else message.body))
     return Outcome(True)
 
 
@@ -295,14 +285,11 @@ def _useless(ended: Ended) -> bool:
 
 def _capture(session: Session, flags: int, lock: LockName, name: bytes, text: bytes) -> Outcome:
     """`NAME=| program`: its output becomes the value."""
-    _lock_command(session, lock, text)
     session.note("assigning", name + b"=")
     command = programs.prepare(session, text)
-    chunks = for_program(
-        session.message, header=_with_header(flags), body=_with_body(flags), raw=bool(flags & RAW)
-    )
+    _lock_command(session, lock, command)
     waited = _waited(flags, lock)
-    ended = programs.run(session, command, chunks, capture=True)
+    ended = programs.run(session, command, _fed(session, flags).batches(), capture=True)
     if not waited:
         ended.status = None
     if not _succeeded(session, flags, command, ended, waited=waited):

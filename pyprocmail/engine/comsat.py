@@ -20,8 +20,8 @@ def configure(session: Session, value: bytes) -> None:
     if not found:
         on = numbers.read(value, session.comsat is not None)
         session.comsat = _address(_SERVICE, _HOST) if on else None
-        return
-    session.comsat = _address(service or _SERVICE, host or _HOST)
+    else:
+        session.comsat = _address(service or _SERVICE, host or _HOST)
     if session.comsat is None:
         session.environment[b"COMSAT"] = b"no"
 

@@ -151,7 +151,7 @@ class _Test:
         elif name in (b"HB", b"BH"):
             chunks = [message.data]
         else:
-            chunks = [session.value_of(name) or b""]
+            chunks = [session.environment.get(name, b"")]
         return chunks if chunks[0].endswith(b"\n\n") else [*chunks, b"\n"]
 
     # -- sizes -----------------------------------------------------------------------------
@@ -164,6 +164,8 @@ class _Test:
         except LineTooLongError:
             session.exceeded_linebuf()
             return False
+        if text[:1] in (b" ", b"\t"):
+            value = b" " + value
         limit, rest = _read_limit(value)
         if rest:
             session.note("skipped", rest)

@@ -181,9 +181,10 @@ class _Run:
             session.score = 0
         self.at = end
         if kind == op.MISSING:
-            for note in notes:
+            for note in instruction[7]:
                 self._note(note)
-            matched = False
+            # The next recipe finds a recipe that did not match; at the end of a file, one that did.
+            matched = matched and (b"incomplete-recipe", b"") in instruction[7]
         if not flags & (start_line.ALSO | start_line.ALSO_SUCCEEDED):
             fate.last = matched
         if not fate.previous or not flags & start_line.ELSE:
@@ -232,7 +233,7 @@ class _Run:
         session = self.session
         end = self.at
         try:
-            actions.take_local_lock(session, lock, session.environment.get(b"LOCKEXT", b""))
+            actions.take_local_lock(session, lock, session.setting(b"LOCKEXT"))
         except LockHeldError:
             session.fate.succeeded = False
             session.temporary = True
@@ -337,7 +338,7 @@ def _deliver_by_default(session: Session) -> bool:
 
 def _deliver_locked(session: Session, folder: bytes) -> bool:
     if folder != b"/dev/null" and folder[:1] != b"|" and kind_of(session.host, folder)[0] == MBOX:
-        name = folder + session.environment.get(b"LOCKEXT", b"")
+        name = folder + session.setting(b"LOCKEXT")
         held = session.global_lock
         if held is None or held.path != name:
             try:
@@ -362,7 +363,7 @@ def _trap(session: Session, planned: int) -> int:
     if session.exitcode is None:
         session.set(b"EXITCODE", b"%d" % planned)
     command = programs.prepare(session, trap)
-    ended = programs.run(session, command, for_program(session.message), stdout=session.log.fd)
+    ended = programs.run(session, command, for_program(session.message).batches(), stdout=session.log.fd)
     if decides and ended.status:
         status = ended.status
     return status & 0xFF

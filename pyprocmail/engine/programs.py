@@ -63,12 +63,15 @@ class Ended:
         self.overflow = False
 
 
-def prepare(session: Session, text: bytes, before: Sequence[bytes] = ()) -> Command:
+def prepare(
+    session: Session, text: bytes, before: Sequence[bytes] = (), arguments: list[bytes] | None = None
+) -> Command:
     """The program that `text` names: run by the shell when a byte of SHELLMETAS is in it.
 
-    `before` are words that come first (SENDMAIL and its flags); then there is never a shell.
+    `before` are words that come first (SENDMAIL and its flags); then there is never a shell.  `arguments` are for
+    `"$@"`, by default those of the session.
     """
-    metas = session.environment.get(b"SHELLMETAS", b"")
+    metas = session.setting(b"SHELLMETAS")
     if not before and (len(text.translate(None, metas)) != len(text) or _first_word(text) == b"test"):
         return _by_shell(session, text)
     scan = scan_list(text, 0)
@@ -80,7 +83,7 @@ def prepare(session: Session, text: bytes, before: Sequence[bytes] = ()) -> Comm
         if before:
             raise
         return _by_shell(session, text)
-    argv = [*before, *words.argv(session.arguments)]
+    argv = [*before, *words.argv(session.arguments if arguments is None else arguments)]
     shown = [*before, *words.words]
     if before and not words.words:
         argv.append(b"")
@@ -90,7 +93,7 @@ def prepare(session: Session, text: bytes, before: Sequence[bytes] = ()) -> Comm
 
 def _by_shell(session: Session, text: bytes) -> Command:
     shell = session.environment.get(b"SHELL", b"")
-    flags = session.environment.get(b"SHELLFLAGS", b"")
+    flags = session.setting(b"SHELLFLAGS")
     return Command([shell, flags, text], text, text, text, by_shell=True)
 
 

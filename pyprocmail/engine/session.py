@@ -8,6 +8,8 @@ from pyprocmail.engine import programs, variables
 from pyprocmail.engine.expansion import LineTooLongError
 from pyprocmail.engine.trace import Trace
 from pyprocmail.matching.regex import Area, Regex
+from pyprocmail.message import content_length
+from pyprocmail.message.model import Message, end_of_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.results import Delivered
     from pyprocmail.engine.log import Log
     from pyprocmail.host import Host, User
-    from pyprocmail.message.model import Message
     from pyprocmail.program.instructions import Program
 
     Loader = Callable[[bytes], "Program | None"]
+
+_MARGIN = 2
+"""What the output of backquotes leaves free of LINEBUF."""
+
+_SETTINGS = dict(variables.DEFAULTS)
 
 
 class Fate:
@@ -88,6 +94,7 @@ class Session:
         self.clone = False
         self.reported_delivered = False
         self.usable: set[bytes] = set()
+        self.unset_names: set[bytes] = set()
         self.comsat: tuple[str, int] | None = None
         self._patterns: dict[tuple[bytes, bool], Regex] = {}
         self._areas: dict[bytes, Area] = {}
@@ -105,12 +112,24 @@ class Session:
         self._message = message
         self._areas = {}
 
+    def replace_message(self, data: bytes) -> None:
+        """The mail is `data` from now on: what a filter made of it."""
+        message = Message(data, end_of_header(data, strict=self.identity.strict))
+        self.message = content_length.refit(message) if self.identity.content_length else message
+
+    def setting(self, name: bytes) -> bytes:
+        """A variable that has a default even where -p keeps it out of the environment."""
+        value = self.environment.get(name)
+        if value is None:
+            value = b"" if name in self.unset_names else _SETTINGS.get(name, b"")
+        return value
+
     def area(self, name: bytes) -> Area:
         """What a condition searches: H, B, HB, or the value of a variable."""
         if name == b"BH":
             name = b"HB"
         if name not in (b"H", b"B", b"HB"):
-            return Area((self.value_of(name) or b"").partition(b"\0")[0])
+            return Area(self.environment.get(name, b"").partition(b"\0")[0])
         area = self._areas.get(name)
         if area is None:
             area = self._areas[name] = Area(self._area_text(name))
@@ -173,6 +192,7 @@ class Session:
         """Remove a variable; a special one is reset."""
         self.note("assigning", name)
         self.environment.pop(name, None)
+        self.unset_names.add(name)
         return variables.take_effect(self, name, None)
 
     def last_folder(self, name: bytes) -> None:
@@ -248,8 +268,10 @@ class Session:
         """
         if len(text) > room:
             raise LineTooLongError
-        command = programs.prepare(self, text)
-        ended = programs.run(self, command, for_program(self._message), capture=True, limit=room)
+        command = programs.prepare(self, text, arguments=[])
+        ended = programs.run(
+            self, command, for_program(self._message).batches(), capture=True, limit=max(room - _MARGIN, 0)
+        )
         self.status &= 0xFF
         if ended.timed_out:
             self.note("rescue-succeeded")

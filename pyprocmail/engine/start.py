@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyprocmail.engine.variables import DEFAULTS
 from pyprocmail.message import content_length, postmark
-from pyprocmail.message.model import Message
+from pyprocmail.message.model import Message, end_of_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def read_message(
     trusted: bool,
     override: bool,
     use_content_length: bool,
+    strict: bool,
 ) -> Message:
     """The mail as the rcfiles see it: with the From_ line that -f, -d and -o ask for.
 
@@ -97,7 +98,7 @@ def read_message(
         data = postmark.replace(data, sender, when)
     elif deliver or sender is not None:
         data = _with_postmark(data, sender, invoker, when, trusted=trusted, override=override)
-    message = Message(data)
+    message = Message(data, end_of_header(data, strict=strict))
     return content_length.refit(message) if use_content_length else message
 
 

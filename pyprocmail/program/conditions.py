@@ -39,7 +39,9 @@ def read(text: bytes, before: Condition | None = None) -> Condition:
     negated, weight, area = False, None, None
     if before is not None:
         _, negated, weight, area, _, _ = before
-    text = text.strip(BLANKS)
+        text = text.lstrip(BLANKS)
+    else:
+        text = text.strip(BLANKS)
     while text:
         if text[0] == 0x21:
             negated = not negated

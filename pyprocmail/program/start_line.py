@@ -151,8 +151,11 @@ def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
 def static_count(pieces: Pieces) -> int:
     """The count of a start line as far as it is written out.
 
-    The lines of a recipe are told apart before anything is expanded, so `:$N` counts as `:`.
+    The lines of a recipe are told apart before anything is expanded: `:$FLAGS` is taken for the
+    modern form, whose conditions all have a `*`.
     """
+    if pieces and not isinstance(pieces[0], bytes):
+        return 0
     return read(static_words(pieces)).count
 
 

@@ -157,7 +157,8 @@ class _Scanner:
         self.pieces: list[Piece] = []
         self.buffer = bytearray()
         self.exists = False
-        self.started = False
+        # The text of a condition begins in the word of the mark before it.
+        self.started = context == _TEXT and (quoted or text[:1] not in (b" ", b"\t"))
         self.quoted = quoted
         self.opened: list[tuple[int, bool]] = []
         self.mark = -1
