@@ -139,6 +139,7 @@ def test_list(text: bytes, pieces: Pieces, rest: bytes) -> None:
         (b"a\\.b\\$c\\\\d\\'", (b"a\\.b$c\\d\\'",)),
         (b'"a # b', (b"a ",)),
         (b"a\"b  'c  d' \\.\"", (b"ab c  d .",)),
+        (b'"#a', (b"#a",)),
         (b"^TO_$x(b)$", (b"^TO_", var(b"x", quoted=True), b"(b)$")),
     ],
 )
@@ -155,6 +156,8 @@ def test_dollar_condition(text: bytes, pieces: Pieces) -> None:
         (b" 5#a", (b"5#a",)),
         (b" $N", (var(b"N"),)),
         (b'"5', (b"5",)),
+        (b" \\\n  5\n6", (b"5",)),
+        (b"#5", (b"#5",)),
     ],
 )
 def test_size(text: bytes, pieces: Pieces) -> None:
@@ -252,4 +255,4 @@ def test_start_line(text: bytes, expected: tuple[object, ...]) -> None:
 def test_start_line_with_expansions() -> None:
     assert start_line.split_words(scan_list(b"0 $F", 0).pieces) is None
     assert start_line.static_count(scan_list(b"2$F", 0).pieces) == 2
-    assert start_line.static_count(scan_list(b"$N", 0).pieces) == 1
+    assert start_line.static_count(scan_list(b"$N", 0).pieces) == 0

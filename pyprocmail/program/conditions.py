@@ -21,9 +21,9 @@ REGEX, PROGRAM, SMALLER, LARGER, EXPAND = 1, 2, 3, 4, 5
 
 KIND, NEGATED, WEIGHT, AREA, SHOWN, TEXT = 0, 1, 2, 3, 4, 5
 """The members of a condition.  The weight is (w, x) of w^x.  The area is the name of a variable or
-one of H, B, HB, BH.  SHOWN is how the log writes the condition, TEXT what is to be used: the
-pattern without the backslash that protects its beginning, the command behind `?` with its blanks,
-what follows `<`, `>` or `$`."""
+one of H, B, HB, BH.  SHOWN is how the log writes the condition (of a size, its expansion is), TEXT what is to be used:
+the pattern without the backslash that protects its beginning, the command behind `?` with its
+blanks and continuations, what follows `<`, `>` or `$`."""
 
 _MARKS = {0x3F: PROGRAM, 0x3C: SMALLER, 0x3E: LARGER, 0x24: EXPAND}
 _DIGITS = b"0123456789"
@@ -58,7 +58,7 @@ def read(text: bytes, before: Condition | None = None) -> Condition:
         area = text[: name_end(text, 0)]
         text = text[end:].lstrip(BLANKS)
     kind = _MARKS.get(text[0], REGEX) if text else REGEX
-    if kind == PROGRAM:
+    if kind in (PROGRAM, SMALLER, LARGER):
         return (kind, negated, weight, area, text, text[1:])
     text = join(text)
     if kind == REGEX:

@@ -104,7 +104,7 @@ def scan_quoted(text: bytes) -> Scan:
     """`text` from inside double quotes on: a `$` condition.
 
     A `"` in it ends the quotes, another begins them again; that one is missing at the end is
-    silent.  Outside them blanks run together to one and a comment ends the text.  The pieces
+    silent.  Outside them blanks run together to one, and a comment or newline ends the text.  The pieces
     hold no BREAK: nothing is split here, whatever is quoted.
     """
     if _is_plain(text):
@@ -113,7 +113,10 @@ def scan_quoted(text: bytes) -> Scan:
 
 
 def scan_size(text: bytes) -> Scan:
-    """`text` as scan_quoted reads it, but from outside quotes: what follows `<` or `>`."""
+    """`text` as scan_quoted reads it, but from outside quotes: what follows `<` or `>`.
+
+    A blank at the beginning is not in the pieces; the log shows it.
+    """
     return _Scanner(text, 0, _TEXT).run()
 
 
@@ -229,7 +232,7 @@ class _Scanner:
         return True
 
     def blank(self, byte: int) -> bool:
-        if (byte == 0x0A and self.context != _TEXT) or (self.started and self.context == _VALUE):
+        if byte == 0x0A or (self.started and self.context == _VALUE):
             return False
         self.pos += 1
         if self.started and self.context == _TEXT:
