@@ -97,6 +97,7 @@ class _Run:
         quoting = options.reply and not options.raw
         self.layout = Layout(
             splitting=options.splitting,
+            answering=options.reply,
             digest=options.digest,
             every_line=options.every_line,
             babyl=options.babyl,
@@ -119,8 +120,6 @@ class _Run:
 
     def _split(self) -> int:
         options, source = self.options, self.source
-        if not options.total:
-            return EX_IOERR
         programs = Programs(self.host, options.program, options.parallel)
         numbering = Numbering(self.environ)
         if options.babyl:
@@ -131,13 +130,14 @@ class _Run:
             source.line()
         else:
             source.skip_newlines()
-        left, skip = options.total, options.skip
         follows = not source.at_end()
+        if follows and not options.total:
+            self._complain_of_writing(follows=False)
+            return EX_IOERR
+        for _ in range(options.skip):
+            follows = follows and self._treat(None)
+        left = options.total
         while follows and left:
-            if skip:
-                skip -= 1
-                follows = self._treat(None)
-                continue
             left -= 1
             write = self.write
             if options.program:
@@ -158,38 +158,41 @@ class _Run:
     def _treat(self, write: Callable[[bytes], None] | None) -> bool:
         """Read one mail and write what has to be written of it; whether another one follows.
 
-        Without `write` it is only read.
+        Without `write` it is only read, and counts for -D and the exit status.
         """
         options, layout = self.options, self.layout
-        fields, ended = read_header(self.source, digest=layout.digest, babyl=layout.babyl)
-        barred = not ended and bool(fields) and fields[0].is_postmark()
+        fields, ended = read_header(self.source, digest=layout.digest or layout.babyl, babyl=layout.babyl)
+        after_postmark = bool(fields) and fields[0].is_postmark()
         fields = edit.revise(fields, options)
-        outlet = Outlet(write if options.folder is None else None)
-        header: list[Field] = []
-        address = None if write is None else self._sender(fields)
-        if write is not None and options.cache is not None and self._is_duplicate(options.cache, fields, address):
+        address = self._sender(fields)
+        if options.cache is not None and self._is_duplicate(options.cache, fields, address):
             write = None
+        outlet = Outlet(write if options.folder is None else None)
+        result = self._result(fields, address)
         if write is not None:
-            header = self._header(fields, address)
-            self._put_header(outlet, header)
+            self._put_header(outlet, result + edit.additions(result, options, self._message_id))
         whole = write is not None and (options.keep_body or not (options.reply or options.extracting()))
-        follows = self._treat_body(outlet if whole else Outlet(None), fields, ended=ended, barred=barred)
+        follows = self._treat_body(
+            outlet if whole else Outlet(None), fields, adjacent=not ended, after_postmark=after_postmark
+        )
         if write is not None and options.folder is not None:
-            write(abstract(header, options.folder, outlet.size))
+            outlet = Outlet(write, size=outlet.size)
+            outlet.put(abstract(result, options.folder, outlet.size))
         outlet.flush()
         if outlet.failed:
             self._complain_of_writing(follows=follows)
         return follows
 
-    def _treat_body(self, outlet: Outlet, fields: list[Field], *, ended: bool, barred: bool) -> bool:
+    def _treat_body(self, outlet: Outlet, fields: list[Field], *, adjacent: bool, after_postmark: bool) -> bool:
         """Read the body behind the header `fields`, and put it; whether another mail follows."""
         options, layout = self.options, self.layout
         outlet.tail = b"\n\n"
         body = Body(self.source, outlet, layout)
         ignored = options.reply or options.berkeley or layout.digest or layout.babyl
         if layout.babyl:
-            body.skip_shown_header(ended=ended)
-        follows = body.copy(length=0 if ignored else _content_length(fields), barred=barred)
+            body.skip_shown_header(adjacent=adjacent)
+        length = 0 if ignored else _content_length(fields)
+        follows = body.copy(length=length, adjacent=adjacent, after_postmark=after_postmark)
         # The reference counts one byte more than there is.  tests/conformance/formail/cl-long-verbose.json
         if body.missing > 1 and not options.quiet:
             self.note(b"formail: Content-Length: field exceeds actual length by %d bytes\n" % (body.missing - 1))
@@ -216,8 +219,8 @@ class _Run:
             return True
         return not self.options.splitting
 
-    def _header(self, fields: list[Field], address: bytes | None) -> list[Field]:
-        """All fields that go out, whether -x and -X pick some or not."""
+    def _result(self, fields: list[Field], address: bytes | None) -> list[Field]:
+        """The fields that go out, apart from those that options append."""
         options = self.options
         if options.reply:
             self.no_sender |= address is None
@@ -225,7 +228,7 @@ class _Run:
         fields = edit.unique(fields, options.keep_first, options.keep_last)
         if not options.reply and self._lacks_postmark(fields):
             fields.insert(0, Field(POSTMARK, b"%b  %b" % (address or _NOBODY, self._date(fields))))
-        return fields + edit.additions(fields, options, self._message_id)
+        return fields
 
     def _lacks_postmark(self, fields: list[Field]) -> bool:
         """Whether a From_ line has to be made: not when an option took it away, unless -a asks for one."""

@@ -12,7 +12,7 @@ _SUBJECT_COLUMNS = 78
 _FOLDER = b"  Folder: "
 _FOLDER_COLUMNS = 61
 _SIZE_COLUMN = 72
-_UNFOLD = bytes.maketrans(b"\t\n", b"  ")
+_UNFOLD = bytes.maketrans(b"\t\n\v\f\r", b"     ")
 
 
 def abstract(fields: Iterable[Field], folder: bytes, size: int) -> bytes:

@@ -11,12 +11,14 @@ _BACKSLASH = 0x5C
 class _Scan:
     """An address under construction."""
 
-    __slots__ = ("angle", "blank", "group", "listed", "out", "skipping", "done")
+    __slots__ = ("angle", "blank", "group", "internet", "listed", "out", "skipping", "done")
 
     def __init__(self, angle: bool) -> None:
         self.out = bytearray()
         self.angle = angle
         self.group = False
+        # An `@` or a dot was met.
+        self.internet = False
         # A comma or a semicolon that belongs to no group: the address keeps its angle brackets.
         self.listed = False
         self.blank = False
@@ -28,7 +30,7 @@ class _Scan:
         """Forget the words before `<`."""
         self.out.clear()
         self.angle = True
-        self.group = self.listed = self.blank = self.skipping = False
+        self.group = self.internet = self.listed = self.blank = self.skipping = False
 
     def word(self, text: bytes, *, quoted: bool = False) -> None:
         """A piece of a word."""
@@ -41,8 +43,10 @@ class _Scan:
     def joiner(self, byte: int) -> None:
         """`@`, `.` or `:`."""
         if not self.skipping:
+            # A colon behind an address, not a phrase, begins no group.
+            self.group = self.group or (byte == 0x3A and not self.internet)
+            self.internet = self.internet or byte != 0x3A
             self.out.append(byte)
-            self.group = self.group or byte == 0x3A
         self.blank = False
 
     def separator(self, byte: int) -> None:
@@ -143,7 +147,7 @@ def from_postmark(content: bytes) -> bytes:
     """
     hosts: list[bytes] = []
     user = b""
-    for line in content.split(b"\n>From "):
+    for line in content.partition(b"\0")[0].split(b"\n>From "):
         user, blank, rest = line.partition(b" ")
         if not blank:
             hosts.clear()

@@ -45,8 +45,8 @@ class Outlet:
 
     __slots__ = ("failed", "size", "tail", "_held", "_parts", "_write")
 
-    def __init__(self, write: Callable[[bytes], None] | None) -> None:
-        self.size = 0
+    def __init__(self, write: Callable[[bytes], None] | None, *, size: int = 0) -> None:
+        self.size = size
         # The last two bytes, to know whether an empty line ends the mail.
         self.tail = b""
         # A write failed; the rest is dropped.
@@ -87,12 +87,23 @@ class Outlet:
 class Layout:
     """How bodies are read and written in one run."""
 
-    __slots__ = ("babyl", "digest", "escape", "every_line", "minimum_fields", "needles", "quote", "splitting")
+    __slots__ = (
+        "answering",
+        "babyl",
+        "digest",
+        "escape",
+        "every_line",
+        "minimum_fields",
+        "needles",
+        "quote",
+        "splitting",
+    )
 
     def __init__(
         self,
         *,
         splitting: bool,
+        answering: bool = False,
         digest: bool = False,
         every_line: bool = False,
         babyl: bool = False,
@@ -101,7 +112,8 @@ class Layout:
         quote: bytes = b"",
     ) -> None:
         self.splitting = splitting
-        self.digest = digest and splitting
+        self.answering = answering
+        self.digest = digest and splitting and not babyl
         self.every_line = every_line
         self.babyl = babyl and splitting
         self.minimum_fields = minimum_fields
@@ -120,19 +132,22 @@ class Layout:
             self.needles = ((b"\nFrom ", 1),) if splitting or escape else ()
 
 
-def starts_mail(source: Source, layout: Layout) -> tuple[bool, int]:
+def starts_mail(source: Source, layout: Layout, *, adjacent: bool = False) -> tuple[bool, int]:
     """Whether the lines at hand are the header of a mail, and how long they are as far as they look like it.
 
     That is `minimum_fields` fields of known names in a row, where a From_ line with two words counts
-    for one.  Length 0 when already the first line is nothing of the kind.
+    for one.  Length 0 when already the first line is nothing of the kind.  `adjacent` to a header, without
+    an empty line between, any From_ line will do, but without `>From ` lines.
     """
     line = source.line_at(0)
     postmark = line.startswith(POSTMARK)
     loose = layout.digest or layout.babyl
     article = loose and line.startswith(b"Article ")
-    if not (_has_two_words(line[5:]) if postmark else loose and (article or is_known(line))):
+    if not ((adjacent or _has_two_words(line[5:])) if postmark else loose and (article or is_known(line))):
         return False, 0
-    folds: tuple[bytes, ...] = (QUOTED_POSTMARK,) if postmark else () if article else (b" ", b"\t")
+    folds: tuple[bytes, ...] = (b" ", b"\t")
+    if postmark or article:
+        folds = (QUOTED_POSTMARK,) if postmark and not adjacent else ()
     count, length = 1, len(line)
     while count != layout.minimum_fields:
         line = source.line_at(length)
@@ -170,32 +185,35 @@ class Body:
         # The last two bytes consumed; an empty line precedes when both are newlines.
         self._before = b"\n\n"
 
-    def copy(self, *, length: int, barred: bool) -> bool:
+    def copy(self, *, length: int, adjacent: bool, after_postmark: bool) -> bool:
         """Consume a body and put it; whether it ends because another mail follows.
 
-        `length` bytes are copied without looking at them (Content-Length).  A `barred` first line starts no mail.
+        `length` bytes are copied without looking at them (Content-Length).  `adjacent` says that no empty
+        line stands before the body, `after_postmark` that a From_ line begins the header.
         """
         self._copy_bytes(length)
-        barred = barred and not length
+        adjacent = adjacent and not length
         while not self._source.at_end():
             if self._before.endswith(b"\n"):
                 if self._layout.babyl and self._source.starts_with(_BABYL_END):
                     return True
-                if self._look_at_line(barred=barred):
+                if self._look_at_line(adjacent=adjacent, after_postmark=adjacent and after_postmark):
                     return True
-                barred = False
+            adjacent = False
             self._copy_run()
         return False
 
-    def skip_shown_header(self, *, ended: bool) -> None:
+    def skip_shown_header(self, *, adjacent: bool) -> None:
         """In BABYL: consume the second header, the one that rmail shows, up to the empty line behind it.
 
-        What ended the first header has to be put.
+        A line right behind the first header, `adjacent` to it, is not part of the second.
         """
         source = self._source
-        if not ended:
-            self._outlet.put(source.line())
-        while source.line_at(0) not in (b"", b"\n"):
+        if adjacent and not source.starts_with(_BABYL_END):
+            self._pass_on(source.line())
+        if not source.starts_with(_BABYL_END):
+            source.line()
+        while not source.starts_with(b"\n") and not source.at_end():
             source.line()
 
     def _copy_bytes(self, length: int) -> None:
@@ -211,48 +229,78 @@ class Body:
         self._before = data[-2:] if len(data) > 1 else (self._before + data)[-2:]
         self._outlet.put(data)
 
-    def _look_at_line(self, *, barred: bool) -> bool:
-        """Look at the line at hand; True when a mail starts there.  What is consumed is put."""
+    def _look_at_line(self, *, adjacent: bool, after_postmark: bool) -> bool:
+        """Look at the line at hand; True when a mail starts there.  What is consumed is put.
+
+        Right behind a header that began with a From_ line, or what looked like one, a second From_ line
+        is no start of a mail.
+        """
         layout, source = self._layout, self._source
-        while True:
-            candidate = not barred and (layout.every_line or self._before == b"\n\n")
+        while layout.splitting:
+            postmark = source.starts_with(POSTMARK)
             if layout.digest and source.starts_with(b"\n"):
                 source.position += 1
                 self._pass_on(b"\n")
+                adjacent = after_postmark = False
                 continue
-            length = 0
-            if layout.splitting and candidate and (layout.digest or source.starts_with(POSTMARK)):
-                starts, length = starts_mail(source, layout)
-                if starts:
-                    return True
+            if (postmark and after_postmark) or (adjacent and self._layout.answering):
+                break
+            if not (layout.every_line or self._before == b"\n\n") or not (postmark or layout.digest):
+                break
+            starts, length = starts_mail(source, layout, adjacent=adjacent)
+            if starts:
+                return True
             if not length:
                 break
-            # Lines that only look like a header are not escaped, though a From_ line begins them.
-            # tests/conformance/formail/s-escape-run.json
-            self._pass_on(source.data[source.position : source.position + length])
-            source.position += length
-        if layout.escape and source.starts_with(POSTMARK):
+            self._put_false_header(length, escaped=adjacent)
+            adjacent, after_postmark = False, postmark
+        self._mark_line()
+        return False
+
+    def _put_false_header(self, length: int, *, escaped: bool) -> None:
+        """Put lines that looked like a header for a while.
+
+        They are not escaped, though a From_ line begins them.  tests/conformance/formail/s-escape-run.json
+        In an answer they are quoted, and those right behind a header escaped as well.
+        """
+        source = self._source
+        end = source.position + length
+        while source.position < end:
+            if self._layout.quote:
+                line = source.line_at(0)
+                self._mark_line(escaped=escaped)
+            else:
+                line = source.data[source.position : end]
+            source.position += len(line)
+            self._pass_on(line)
+
+    def _mark_line(self, *, escaped: bool = True) -> None:
+        """Put what has to be before the line at hand."""
+        layout, source = self._layout, self._source
+        if escaped and layout.escape and source.starts_with(POSTMARK):
             self._outlet.put(layout.escape)
         if layout.quote and not source.at_end() and not source.starts_with(b"\n"):
             self._outlet.put(layout.quote)
-        return False
 
     def _copy_run(self) -> None:
         """Put what is before the next line that has to be looked at, or what there is in memory."""
-        source, data = self._source, self._source.data
-        end = -1
-        for needle, ahead in self._layout.needles:
-            found = data.find(needle, source.position)
-            if found >= 0 and (end < 0 or found + ahead < end):
-                end = found + ahead
-        if end < 0:
-            # The beginning of a needle may be all that has been read of it.
-            end = len(data) - (0 if source.ended or not self._layout.needles else _LONGEST_NEEDLE - 1)
-        if end > source.position:
-            self._pass_on(data[source.position : end])
-            source.position = end
-        else:
-            source.more()
+        source = self._source
+        while True:
+            data = source.data
+            end = -1
+            for needle, ahead in self._layout.needles:
+                found = data.find(needle, source.position)
+                if found >= 0 and (end < 0 or found + ahead < end):
+                    end = found + ahead
+            if end < 0:
+                # The beginning of a needle may be all that has been read of it.
+                end = len(data) - (0 if source.ended or not self._layout.needles else _LONGEST_NEEDLE - 1)
+            if end > source.position:
+                self._pass_on(data[source.position : end])
+                source.position = end
+                return
+            if not source.more() and source.at_end():
+                return
 
 
 def skip_to_mail(source: Source, layout: Layout) -> bool:

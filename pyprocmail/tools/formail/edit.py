@@ -46,7 +46,7 @@ def _rename(field: Field, options: Options) -> Field:
     old, new = options.renames[index]
     if is_complete(new):
         return field.renamed(new)
-    return field.renamed(new + field.name[len(old) :])
+    return Field(new + field.name[len(old) :], field.unquoted())
 
 
 def unique(fields: list[Field], first: Names, final: Names) -> list[Field]:

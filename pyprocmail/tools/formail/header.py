@@ -39,9 +39,11 @@ class Field:
 
     def renamed(self, name: bytes) -> Field:
         """The field under another name; `>From ` lines become the folds of an ordinary field."""
-        if self.name == POSTMARK != name:
-            return Field(name, self.content.replace(b"\n>", b"\n "))
-        return Field(name, self.content)
+        return Field(name, self.content if name == POSTMARK else self.unquoted())
+
+    def unquoted(self) -> bytes:
+        """The content as that of an ordinary field: without `>From ` lines."""
+        return self.content.replace(b"\n>", b"\n ") if self.is_postmark() else self.content
 
     def joined(self) -> Field:
         """The field on one line: -c.  The `>From ` lines of a From_ line stay lines."""

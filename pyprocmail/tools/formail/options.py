@@ -44,6 +44,7 @@ HELP = (
 """
 )
 UNLIMITED = -1
+_DEFAULT_MINIMUM_FIELDS = 2
 
 
 class UsageError(PyprocmailError):
@@ -92,7 +93,7 @@ class Options:
         self.folder: bytes | None = None
         self.cache: bytes | None = None
         self.cache_limit_bytes = 0
-        self.minimum_fields = 2
+        self.minimum_fields = _DEFAULT_MINIMUM_FIELDS
         self.skip = 0
         self.total = UNLIMITED
         # Programs at the same time; 0 is one after the other.
@@ -242,7 +243,7 @@ def _read_other(options: Options, letter: bytes, words: _Words) -> None:
     elif letter == b"l":
         options.folder = words.argument()
     elif letter == b"m":
-        options.minimum_fields = words.number_argument()
+        options.minimum_fields = words.number_argument() or _DEFAULT_MINIMUM_FIELDS
     elif letter == b"n":
         _read_parallel(options, words)
     elif letter == b"D":
@@ -325,7 +326,7 @@ def _check(options: Options) -> None:
         raise _invalid(b"Resent-")
     splits_only = (
         options.digest or options.every_line or options.babyl or options.skip or options.parallel
-        or options.minimum_fields != 2 or options.total != UNLIMITED
+        or options.minimum_fields != _DEFAULT_MINIMUM_FIELDS or options.total != UNLIMITED
     )  # fmt: skip
     extracting = options.extracting()
     if (

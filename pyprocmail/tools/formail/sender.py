@@ -25,7 +25,7 @@ _WEIGHTS = {
     b"from:": (1, 7, 6),
     b"reply-to:": (0, 8, 7),
 }
-# `Return-Path: <>` marks a bounce, which nobody may answer: it outweighs everything.
+# `Return-Path: <>`, or any text without an address, marks a bounce, which nobody may answer: it outweighs everything.
 _BOUNCE = 12
 
 
@@ -39,7 +39,7 @@ def find(fields: Iterable[Field], order: int) -> bytes | None:
         found = address.from_postmark(field.content) if field.is_postmark() else address.extract(field.content)
         weight = weights[order]
         if not found:
-            if field.name.lower() != b"return-path:" or not field.content.rstrip().endswith(b"<>"):
+            if field.name.lower() != b"return-path:" or not field.content.strip(b" \t\n"):
                 continue
             found, weight = b"<>", _BOUNCE
         else:
