@@ -8,7 +8,7 @@ neither `signal` nor `subprocess`, whose imports cost more than a delivery.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # the core of `signal`, which has no stub of its own
 import errno
 import fcntl
 import grp
@@ -20,6 +20,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from time import struct_time
     from types import FrameType
 
     Environment = Mapping[bytes, bytes]
@@ -144,7 +145,7 @@ class Host:
         """Seconds on a clock that is never set."""
         return time.monotonic()
 
-    def localtime(self) -> time.struct_time:
+    def localtime(self) -> struct_time:
         """The local date and time."""
         return time.localtime(self.time())
 
@@ -225,9 +226,7 @@ class Host:
         """A descriptor that swallows what is written to it."""
         return os.open(b"/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 
-    def spawn(
-        self, argv: Sequence[bytes], environment: Environment, *, stdin: int, stdout: int, stderr: int
-    ) -> int:
+    def spawn(self, argv: Sequence[bytes], environment: Environment, *, stdin: int, stdout: int, stderr: int) -> int:
         """Start the program argv[0], found along PATH of `environment`, and return its process id.
 
         The three descriptors become 0, 1 and 2 of the program; it inherits no other.
@@ -246,7 +245,7 @@ class Host:
         for path in _candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
             try:
                 return os.posix_spawn(
-                    path, argv, environment, file_actions=actions, setsigmask=(), setsigdef=_CHILD_DEFAULTS
+                    path, list(argv), environment, file_actions=actions, setsigmask=(), setsigdef=_CHILD_DEFAULTS
                 )
             except OSError as error:
                 if error.errno == errno.ENOEXEC:

@@ -23,7 +23,7 @@ TABLE = {
     "mailfilter": {"program", "matching", "grammars", "diagnostics"},
     "delivery": {"message", "host"},
     "tools": {"message", "host"},
-    "program": {"exits"},
+    "program": {"exits", "host"},  # the cache on disk
     "matching": {"exits"},
     "message": {"exits"},
     "diagnostics": {"source"},

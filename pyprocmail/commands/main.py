@@ -54,8 +54,7 @@ def _procmail(argv: list[bytes], mode: str) -> int:
 
     try:
         return procmail.main(argv, Host(), os.environb, mode=mode)
-    except Exception:
-        # Whatever is wrong with us, the mail is safer with the MTA.
+    except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
         import traceback
 
         traceback.print_exc()

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     LockName = bytes | tuple[bytes] | None
 
 _LOCK_ENDS = frozenset(b" \t\n#`'\");")
+_WRITE_ERRORS = frozenset(("error-writing", "no-space", "quota-exceeded", "truncated"))
+_NOTHING: frozenset[str] = frozenset()
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
@@ -52,9 +54,7 @@ class Outcome:
 FAILED = Outcome(False)
 
 
-def perform(
-    session: Session, flags: int, lock: LockName, action: tuple[Any, ...], notes: Notes
-) -> Outcome:
+def perform(session: Session, flags: int, lock: LockName, action: tuple[Any, ...], notes: Notes) -> Outcome:
     """Do what the action line says, under its lock, which is still held on return.
 
     `notes` are logged when the line has been read.
@@ -82,6 +82,8 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
     """Store the mail (or the part that the flags say) in a folder; True when it is there."""
     environment = session.environment
     identity = session.identity
+    forgiven = identity.strict and bool(flags & IGNORE_WRITE_ERRORS)
+    session.trace.muted = _WRITE_ERRORS if forgiven else _NOTHING
     result = session.deliverer.deliver(
         names,
         session.message,
@@ -93,13 +95,14 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
         lock_timeout_s=session.numbers[b"TIMEOUT"],
         strict=identity.strict,
     )
+    session.trace.muted = _NOTHING
     session.size = result.size or session.size
     session.folder = result.folder
     if isinstance(result, Delivered):
         environment[b"LASTFOLDER"] = result.folder
         session.notify_comsat(result)
         return True
-    if identity.strict and flags & IGNORE_WRITE_ERRORS:
+    if forgiven:
         return True
     session.temporary = session.temporary or result.temporary
     return False
@@ -155,8 +158,7 @@ def _with_extension(session: Session, name: bytes) -> bytes:
 
 def _implied_by_command(session: Session, text: bytes) -> bytes:
     """The lockfile of a program: for the file behind its first `>>`.  procmailrc(5), Local lockfile."""
-    before, found, after = text.partition(b">>")
-    name = after.lstrip(b" \t") if found else b""
+    name = text.partition(b">>")[2].lstrip(b" \t")
     end = 0
     while end < len(name) and name[end] not in _LOCK_ENDS:
         end += 1

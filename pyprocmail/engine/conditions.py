@@ -57,14 +57,14 @@ class _Test:
         for _ in range(_EXPANSIONS):
             if condition[syntax.KIND] != syntax.EXPAND:
                 break
-            scan = scan_quoted(condition[syntax.TEXT])
+            _, negated, _, _, shown, text = condition
+            scan = scan_quoted(text)
             try:
-                text = expand_value(self.session, scan.pieces, 1)
+                expanded = expand_value(self.session, scan.pieces, 1)
             except LineTooLongError:
                 self.session.exceeded_linebuf()
-                self._log(condition, condition[syntax.SHOWN], False, negated=condition[syntax.NEGATED])
-                return False
-            condition = syntax.read(text, condition)
+                return self._log(shown, False, negated=negated)
+            condition = syntax.read(expanded, condition)
         else:
             self.session.note("exceeded-linebuf")
             return False
@@ -87,7 +87,7 @@ class _Test:
         session = self.session
         if not shown:
             if weight is None:
-                return self._log(condition, shown, not negated, negated=negated)
+                return self._log(shown, not negated, negated=negated)
             before = self.tally.total
             if not negated:
                 self.tally.add(scoring.limit(*weight))
@@ -107,7 +107,7 @@ class _Test:
             found = match is not None
         else:
             found = regex.search(area)
-        return self._log(condition, shown, found != negated, negated=negated)
+        return self._log(shown, found != negated, negated=negated)
 
     def _weighted(self, matches: Iterator[Match], weight: syntax.Weight, shown: bytes, negated: bool) -> bool:
         tally = self.tally
@@ -131,7 +131,7 @@ class _Test:
         if status:
             session.note("non-zero-exitcode", status, command.name)
         if weight is None:
-            return self._log(condition, command.line, (status == 0) != negated, negated=negated)
+            return self._log(command.line, (status == 0) != negated, negated=negated)
         before = self.tally.total
         if status < 0:
             # Killed: no number of matches, so it counts as a condition without weight.
@@ -142,7 +142,7 @@ class _Test:
 
     def _input(self, condition: Condition) -> list[bytes]:
         """What the program reads: the area, as it is in the mail, with an empty line at its end."""
-        session, name = self.session, condition[syntax.AREA] or self._area_name()
+        session, name = self.session, self._area_name(condition)
         message = session.message
         if name == b"H":
             chunks = [message.head]
@@ -173,25 +173,25 @@ class _Test:
         size = len(session.message) if area is None else len(self._area(condition).text)
         larger = kind == syntax.LARGER
         if weight is None:
-            return self._log(
-                condition, shown, (size > limit if larger else size < limit) != negated, negated=negated
-            )
+            return self._log(shown, (size > limit if larger else size < limit) != negated, negated=negated)
         before = self.tally.total
         self.tally.add(scoring.size_share(weight, size, limit, larger=larger != negated))
         return self._score(before, shown, negated)
 
     # -- what they share -------------------------------------------------------------------
 
-    def _area_name(self) -> bytes:
-        flags = self.flags
+    def _area_name(self, condition: Condition) -> bytes:
+        name, flags = condition[3], self.flags
+        if name is not None:
+            return name
         if not flags & start_line.BODY:
             return b"H"
         return b"HB" if flags & start_line.HEAD else b"B"
 
     def _area(self, condition: Condition) -> Area:
-        return self.session.area(condition[syntax.AREA] or self._area_name())
+        return self.session.area(self._area_name(condition))
 
-    def _log(self, condition: Condition, shown: bytes, holds: bool, *, negated: bool) -> bool:
+    def _log(self, shown: bytes, holds: bool, *, negated: bool) -> bool:
         self.session.note("match" if holds else "no-match", b" !" if negated else b"", shown)
         return holds
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyprocmail.program.words import Pieces
 
 _BLANKS = b" \t\n"
+_AS_BLANKS = bytes.maketrans(_BLANKS, b"   ")
 _MAGIC = frozenset(b"(|)*?+.^$[\\")
 
 
@@ -143,7 +144,7 @@ class _Expander:
             return
         if value[:1] and value[0] in _BLANKS:
             self._end_word()
-        parts = value.split()
+        parts = [part for part in value.translate(_AS_BLANKS).split(b" ") if part]
         for index, part in enumerate(parts):
             if index:
                 self._end_word()

@@ -5,8 +5,8 @@ procmailrc(5).  The instructions are described in program/instructions.
 
 from __future__ import annotations
 
-from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.folders import MBOX, kind_of
+from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError
 from pyprocmail.engine import actions, conditions, programs, variables
 from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
@@ -31,6 +31,7 @@ _NESTING = 128
 """How deep rcfiles may include each other."""
 
 _CLONE = b"procmail"
+_CLONE_DELAY_S = 0.02
 
 
 def run(session: Session, program: Program, name: bytes, depth: int = 0) -> str:
@@ -222,7 +223,8 @@ class _Run:
         if action[2]:
             session.score = 0
         if not action[3]:
-            for inner in self.program[at : instruction[5]]:
+            block: tuple[Instruction, ...] = self.program[at : instruction[5]]
+            for inner in block:
                 if inner[0] == op.NOTE:
                     self._note(inner[2:4])
                 elif inner[0] in (op.ASSIGN, op.RECIPE):
@@ -252,18 +254,20 @@ class _Run:
         """Fork; true in the clone, which runs the block and the rest of the rcfile."""
         session = self.session
         session.note("forking", _CLONE)
+        waited = bool(flags & (start_line.WAIT | start_line.WAIT_QUIET)) or locked
         pid = session.host.fork()
         if not pid:
             session.become_clone()
+            if not waited:
+                # As procmail's clones do, let the parent go first: their logs stay in order.
+                session.host.sleep(_CLONE_DELAY_S)
             return True
         session.fate.succeeded = True
-        if flags & (start_line.WAIT | start_line.WAIT_QUIET) or locked:
+        if waited:
             status = session.host.wait(pid, None) or 0
             session.status = status
             if status:
-                session.note(
-                    "program-failure" if flags & start_line.WAIT else "non-zero-exitcode", status, _CLONE
-                )
+                session.note("program-failure" if flags & start_line.WAIT else "non-zero-exitcode", status, _CLONE)
                 session.fate.succeeded = False
         else:
             session.unwaited.append(pid)

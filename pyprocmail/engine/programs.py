@@ -33,9 +33,7 @@ class Command:
 
     __slots__ = ("argv", "shown", "name", "line", "by_shell")
 
-    def __init__(
-        self, argv: list[bytes], shown: bytes, name: bytes, line: bytes, *, by_shell: bool = False
-    ) -> None:
+    def __init__(self, argv: list[bytes], shown: bytes, name: bytes, line: bytes, *, by_shell: bool = False) -> None:
         self.argv = argv
         self.shown = shown
         self.name = name
@@ -47,8 +45,9 @@ class Ended:
     """What became of a program.
 
     `status` is its exit code or minus a signal, None when nobody waited.  `missing`: it could not be
-    executed, and a shell was tried in its place.  `started` is False when that failed too.  `unread` says that it closed its
-    input early, `timed_out` that TIMEOUT ended it, `overflow` that `output` was cut.
+    executed, and a shell was tried in its place.  `started` is False when that failed too.
+    `unread` says that it closed its input early, `timed_out` that TIMEOUT ended it, `overflow` that
+    `output` was cut.
     """
 
     __slots__ = ("status", "output", "missing", "started", "unread", "timed_out", "overflow")

@@ -38,7 +38,8 @@ class Tally:
         """Add, between the bounds; returns the change."""
         before = self.total
         total = before + amount
-        self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total
+        # A total that is no number stays one: both comparisons are false.
+        self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total  # noqa: FURB136  see above
         return self.total - before
 
     def displayed(self) -> int:
@@ -91,7 +92,7 @@ def size_share(weight: Weight, size: int, limit: int, *, larger: bool) -> float:
         # Nothing to divide by.  For `<` an area that is empty decides, whatever the weight.
         return -inf if not larger and not above else inf
     try:
-        share = (above / below) ** x
+        share: float | complex = (above / below) ** x
     except (ZeroDivisionError, OverflowError):
         return inf if w > 0 else -inf
     if isinstance(share, complex):

@@ -12,6 +12,7 @@ from pyprocmail.message.model import Message, end_of_header
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from time import struct_time
 
     from pyprocmail.host import Host, User
 
@@ -22,9 +23,7 @@ _PATH = b"/usr/local/bin:/usr/bin:/bin"
 _NEVER_KEPT = (b"LD_", b"_RLD", b"LIBPATH", b"ELF_LD_", b"AOUT_LD_", b"DYLD_")
 _REMOVED = (b"IFS", b"ENV", b"PWD", b"EXITCODE", b"LASTFOLDER", b"MATCH")
 
-_TRUSTED = frozenset(
-    (b"root", b"daemon", b"uucp", b"mail", b"x400", b"network", b"list", b"slist", b"lists", b"news")
-)
+_TRUSTED = frozenset((b"root", b"daemon", b"uucp", b"mail", b"x400", b"network", b"list", b"slist", b"lists", b"news"))
 
 
 def environment(
@@ -103,7 +102,7 @@ def read_message(
 
 
 def _with_postmark(
-    data: bytes, sender: bytes | None, invoker: bytes, when: postmark.struct_time, *, trusted: bool, override: bool
+    data: bytes, sender: bytes | None, invoker: bytes, when: struct_time, *, trusted: bool, override: bool
 ) -> bytes:
     forged = sender is not None or postmark.envelope_end(data) > 0
     if not forged:

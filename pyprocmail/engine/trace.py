@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 class Trace:
     """The stream of one session."""
 
-    __slots__ = ("listeners", "rcfile", "offset")
+    __slots__ = ("listeners", "rcfile", "offset", "muted")
 
     def __init__(self, listeners: list[Listener]) -> None:
         self.listeners = listeners
         self.rcfile = b""
         self.offset = 0
+        self.muted: frozenset[str] = frozenset()
 
     def note(self, kind: str, *texts: bytes | int) -> None:
-        """Tell every listener."""
+        """Tell every listener, unless the kind is muted for now."""
+        if kind in self.muted:
+            return
         for listener in self.listeners:
             listener.hear(kind, texts)

@@ -44,10 +44,6 @@ SECONDS: dict[bytes, int] = {
 """Numbers (seconds, but for NORESRETRY) that keep their value when something unreadable is assigned."""
 
 
-def _number(session: Session, name: bytes, value: bytes | None) -> None:
-    session.numbers[name] = numbers.read(value or b"", session.numbers[name])
-
-
 def _maildir(session: Session, value: bytes | None) -> int:
     try:
         session.host.chdir(value or b"")
@@ -134,28 +130,6 @@ def _host(session: Session, value: bytes | None) -> int:
     return END_RCFILES
 
 
-def _delivered(session: Session, value: bytes | None) -> int:
-    return LEAVE if numbers.read(value or b"", 0) else GO_ON
-
-
-def _include(session: Session, value: bytes | None) -> int:
-    return INCLUDE if value else GO_ON
-
-
-def _switch(session: Session, value: bytes | None) -> int:
-    return SWITCH
-
-
-def _default(session: Session, value: bytes | None) -> int:
-    session.usable.add(b"DEFAULT")
-    return GO_ON
-
-
-def _orgmail(session: Session, value: bytes | None) -> int:
-    session.usable.add(b"ORGMAIL")
-    return GO_ON
-
-
 def _comsat(session: Session, value: bytes | None) -> int:
     from pyprocmail.engine import comsat
 
@@ -176,21 +150,28 @@ EFFECTS: dict[bytes, Effect] = {
     b"LOCKFILE": _lockfile,
     b"DROPPRIVS": _dropprivs,
     b"HOST": _host,
-    b"DELIVERED": _delivered,
-    b"INCLUDERC": _include,
-    b"SWITCHRC": _switch,
     b"COMSAT": _comsat,
-    b"DEFAULT": _default,
-    b"ORGMAIL": _orgmail,
 }
 """What assigning a variable does besides changing its value; None is passed when it is unset."""
+
+
+FOLDERS = (b"DEFAULT", b"ORGMAIL")
+"""What -m does not deliver to unless an rcfile or the command line assigns it."""
 
 
 def take_effect(session: Session, name: bytes, value: bytes | None) -> int:
     """Do what the assignment of a special variable does; says how to go on."""
     if name in session.numbers:
-        _number(session, name, value)
-        return GO_ON
-    effect = EFFECTS.get(name)
-    return effect(session, value) if effect else GO_ON
-
+        session.numbers[name] = numbers.read(value or b"", session.numbers[name])
+    elif name in FOLDERS:
+        session.usable.add(name)
+    elif name == b"INCLUDERC":
+        return INCLUDE if value else GO_ON
+    elif name == b"SWITCHRC":
+        return SWITCH
+    elif name == b"DELIVERED":
+        return LEAVE if numbers.read(value or b"", 0) else GO_ON
+    else:
+        effect = EFFECTS.get(name)
+        return effect(session, value) if effect else GO_ON
+    return GO_ON

@@ -28,8 +28,7 @@ ROOT_FOLDER = b"/var/cache/pyprocmail"
 
 
 def _header(body: bytes) -> bytes:
-    python = "%d.%d.%d-%s" % (*sys.version_info[:3], sys.implementation.cache_tag)
-    text = f"{__version__} {FORMAT} {python} {len(body)} {crc32(body)}\n"
+    text = f"{__version__} {FORMAT} {sys.implementation.cache_tag} {sys.hexversion} {len(body)} {crc32(body)}\n"
     return _MAGIC + text.encode()
 
 
@@ -115,6 +114,7 @@ class Cache:
     def _check(self, create: bool) -> bool:
         """Whether every part of the path is a directory of ours or root's that no stranger can change."""
         folder = b""
+        status: os.stat_result | None = None
         parts = self._folder.strip(b"/").split(b"/")
         for index, part in enumerate(parts):
             folder += b"/" + part
@@ -135,7 +135,7 @@ class Cache:
                 return False
             if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
                 return False
-        return status.st_uid == self._uid and not status.st_mode & 0o077
+        return status is not None and status.st_uid == self._uid and not status.st_mode & 0o077
 
 
 def _decode(data: bytes) -> Program | None:
@@ -145,7 +145,7 @@ def _decode(data: bytes) -> Program | None:
     if not end or data[:end] != _header(body):
         return None
     try:
-        program = marshal.loads(body)
+        program = marshal.loads(body)  # noqa: S302  a file of our own, checked above
     except (EOFError, ValueError, TypeError):
         return None
     return program if isinstance(program, tuple) else None
