@@ -1,0 +1,64 @@
+"""Making a case that disagrees as small as it can be and still disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from differential.cases import Case, File
+
+_TOKENS = re.compile(rb"\s+|\w+|[^\w\s]")
+_BUDGET = 400
+
+
+def shrink(case: Case, still: Callable[[Case], bool]) -> Case:
+    """The smallest case found for which `still` holds."""
+    budget = _BUDGET
+    progress = True
+    while progress and budget > 0:
+        progress = False
+        for smaller in _smaller(case):
+            budget -= 1
+            if budget < 0:
+                break
+            if still(smaller):
+                case, progress = smaller, True
+                break
+    return case
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    """Cases with less in them, those with much less first."""
+    for name in case.files:
+        yield replace(case, files={n: f for n, f in case.files.items() if n != name})
+    for name in case.dirs:
+        yield replace(case, dirs={n: m for n, m in case.dirs.items() if n != name})
+    if len(case.argv) > 2:
+        yield replace(case, argv=case.argv[:-1])
+    for text in _without_lines(case.rcfile):
+        yield replace(case, rcfile=text)
+    for name, file in case.files.items():
+        for text in _without_lines(file.data):
+            yield replace(case, files={**case.files, name: File(text, file.mode)})
+    for text in _without_lines(case.mail):
+        yield replace(case, mail=text)
+    for text in _without_tokens(case.rcfile):
+        yield replace(case, rcfile=text)
+
+
+def _without_lines(text: bytes) -> Iterator[bytes]:
+    lines = text.splitlines(keepends=True)
+    size = len(lines) // 2
+    while size:
+        for at in range(0, len(lines), size):
+            yield b"".join(lines[:at] + lines[at + size :])
+        size //= 2
+    if len(lines) == 1:
+        yield b""
+
+
+def _without_tokens(text: bytes) -> Iterator[bytes]:
+    tokens = [match[0] for match in _TOKENS.finditer(text)]
+    for at in range(len(tokens)):
+        yield b"".join(tokens[:at] + tokens[at + 1 :])

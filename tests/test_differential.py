@@ -1,0 +1,52 @@
+"""Random cases through the reference and through ours, and the cores of those that once differed.
+
+Each kind of differential/ runs a few seeds here, and thousands with the slow marker.  To look for more:
+`cd tests && python -m differential KIND FIRST COUNT --shrink`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from differential.kinds import KINDS
+
+CASES = ROOT / "tests" / "cases" / "differential"
+WORKERS = max(2, os.cpu_count() or 1)
+
+
+def run_seeds(kind: str, first: int, count: int) -> None:
+    """Fail if a seed differs; the report has the cases, reduced to their cores."""
+    command = [sys.executable, "-m", "differential", kind, str(first), str(count)]
+    command += ["--workers", str(WORKERS), "--shrink"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT / "tests", env=environment)
+    assert re.search(rf"(?m)^{kind}: {count} seeds: ", run.stdout), run.stdout + run.stderr
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.usefixtures("reference")
+@pytest.mark.parametrize("kind", KINDS)
+def test_seeds(kind: str) -> None:
+    """Nothing observable differs but what deviations.py explains."""
+    run_seeds(kind, 0, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("reference")
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_seeds(kind: str) -> None:
+    """The same for seeds enough to meet rare combinations."""
+    run_seeds(kind, 1000, 1500)
+
+
+def test_what_once_differed(launchers: Path) -> None:
+    """The cores of differences that were found are as recorded from the reference."""
+    cases = sorted(CASES.glob("*.json"))
+    command: list[str | Path] = [sys.executable, ROOT / "tests" / "conformance" / "conform.py", "check", "--diff"]
+    command += ["--jobs", "16", "--env", "PYPROCMAIL_STRICT=yes", "--timeout", "60", "--bin", launchers, *cases]
+    run = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert f"{len(cases)} of {len(cases)} agree" in run.stdout, run.stdout + run.stderr
