@@ -242,6 +242,8 @@ class Host:
         if stdin in (1, 2) or stdout == 2:
             raise ValueError("descriptors of a child would overwrite each other")
         refused: OSError | None = None
+        if not argv[0]:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         for path in _candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
             try:
                 return os.posix_spawn(

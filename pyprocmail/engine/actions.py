@@ -6,6 +6,7 @@ from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.results import Delivered
 from pyprocmail.engine import programs
 from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
+from pyprocmail.message.postmark import envelope_end
 from pyprocmail.program import instructions as op
 from pyprocmail.program.start_line import (
     CARBON_COPY,
@@ -63,19 +64,15 @@ def perform(session: Session, flags: int, lock: LockName, action: tuple[Any, ...
         LockHeldError: the lock belongs to somebody else, for good.
     """
     kind = action[0]
-    if flags & CARBON_COPY and (kind == op.CAPTURE or (flags & FILTER and kind in (op.PIPE, op.FORWARD))):
-        session.note("extraneous", b"copy-flag")
     if kind == op.FOLDER:
         return _folder(session, flags, lock, action[2], notes)
     text = action[-1]
     if len(text) > session.linebuf - 1:
         session.exceeded_linebuf()
         return FAILED
-    if kind == op.CAPTURE:
-        return _capture(session, flags, lock, action[2], text)
     if kind == op.FORWARD:
         return _forward(session, flags, lock, text)
-    return _pipe(session, flags, lock, text)
+    return _pipe(session, flags, lock, text, action[2] if kind == op.CAPTURE else b"")
 
 
 def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
@@ -168,7 +165,8 @@ def _implied_by_command(session: Session, text: bytes) -> bytes:
     name = name[:end]
     pieces = scan_value(name, 0).pieces
     whole = literal(pieces)
-    return _with_extension(session, expand_value(session, pieces) if whole is None else whole)
+    path = expand_value(session, pieces) if whole is None else whole
+    return b"" if path == b"/dev/null" else _with_extension(session, path)
 
 
 # -- programs --------------------------------------------------------------------------------
@@ -197,20 +195,30 @@ def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outco
         return FAILED
     _lock_command(session, lock, command)
     if flags & FILTER:
+        _complain_of_copy(session, flags)
         return _filter(session, flags, command, waited=_waited(flags, lock), postmark=False)
     return _send(session, flags, command, waited=_waited(flags, lock), postmark=False)
 
 
-def _pipe(session: Session, flags: int, lock: LockName, text: bytes) -> Outcome:
-    if not text.strip(b" \t\n"):
-        return _to_stdout(session, flags)
+def _pipe(session: Session, flags: int, lock: LockName, text: bytes, variable: bytes) -> Outcome:
+    """`| program`, or with the name of a variable `NAME=| program`."""
     command = programs.prepare(session, text)
-    if command.argv in ([], [b""]):
+    if command.argv == [b""]:
+        take_local_lock(session, lock, b"")
         return _to_stdout(session, flags)
     _lock_command(session, lock, command)
+    if variable:
+        _complain_of_copy(session, flags)
+        return _capture(session, flags, command, variable, waited=_waited(flags, lock))
     if flags & FILTER:
+        _complain_of_copy(session, flags)
         return _filter(session, flags, command, waited=_waited(flags, lock))
     return _send(session, flags, command, waited=_waited(flags, lock))
+
+
+def _complain_of_copy(session: Session, flags: int) -> None:
+    if flags & CARBON_COPY:
+        session.note("extraneous", b"copy-flag")
 
 
 def _to_stdout(session: Session, flags: int) -> Outcome:
@@ -274,7 +282,10 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         if not (flags & WAIT_QUIET and not flags & WAIT) or session.log.verbose:
             session.note("rescue-succeeded")
         return FAILED
-    before = b"" if header else message.head
+    before = message.head
+    if header:
+        # The From_ line that is not given to the program stays.
+        before = b"" if postmark else before[: envelope_end(before)]
     session.replace_message(before + ended.output + (b"" if body else message.body))
     return Outcome(True)
 
@@ -285,12 +296,9 @@ def _useless(ended: Ended) -> bool:
     return not ended.started or status < 0 or (status > 0 and not ended.output)
 
 
-def _capture(session: Session, flags: int, lock: LockName, name: bytes, text: bytes) -> Outcome:
+def _capture(session: Session, flags: int, command: Command, name: bytes, *, waited: bool) -> Outcome:
     """`NAME=| program`: its output becomes the value."""
     session.note("assigning", name + b"=")
-    command = programs.prepare(session, text)
-    _lock_command(session, lock, command)
-    waited = _waited(flags, lock)
     ended = programs.run(session, command, _fed(session, flags).batches(), capture=True)
     if not waited:
         ended.status = None

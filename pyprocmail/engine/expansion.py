@@ -43,7 +43,7 @@ class Words:
 
 
 def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
-    """One word, never split: the right side of an assignment, or the text of a `$` condition.
+    """One word, never split: the right side of an assignment, or the text of a `$` condition.  A NUL ends it.
 
     `taken` bytes of LINEBUF are used up already.
 
@@ -51,11 +51,11 @@ def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
         LineTooLongError: procmailrc(5), LINEBUF.
     """
     expander = _Expander(session, split=False, taken=taken)
-    return b"".join(expander.run(pieces).words)
+    return b"".join(expander.run(pieces).words).partition(b"\0")[0]
 
 
 def expand_list(session: Session, pieces: Pieces, taken: int = 0) -> Words:
-    """Words, split at the blanks of what is expanded outside quotes.
+    """Words, split at the blanks of what is expanded outside quotes, and at NULs.
 
     Raises:
         LineTooLongError: procmailrc(5), LINEBUF.
@@ -95,7 +95,9 @@ class _Expander:
                     self._put(piece)
                 continue
             kind = piece[0]
-            if skipping:
+            if kind == BAD:
+                self.session.note("bad-substitution", _text(piece[1]))
+            elif skipping:
                 skipping += (kind == ALTERNATIVE) - (kind == END)
             elif kind == VARIABLE:
                 self._put_value(self.session.value_of(_text(piece[1])), bool(piece[2]))
@@ -113,8 +115,6 @@ class _Expander:
                     assert self.current is not None
                     self.mark = len(self.current)
                     self.arguments_at = None
-            elif kind == BAD:
-                self.session.note("bad-substitution", _text(piece[1]))
         self._end_word()
         return Words(self.words, self.arguments_at)
 
@@ -159,7 +159,8 @@ class _Expander:
             if self.mark == len(self.current):
                 self.arguments_at = len(self.words)
             self.mark = None
-        self.words.append(bytes(self.current))
+        word = bytes(self.current)
+        self.words += word.split(b"\0") if self.split else (word,)
         self.current = None
         self.room -= 1
 

@@ -71,6 +71,10 @@ class _Run:
             kind = instruction[0]
             trace.offset = instruction[1]
             check_signals()
+            # The lockfile of a recipe is held until the next statement, which is not there when
+            # the file ends with the recipe.
+            if session.local_lock is not None and (kind != op.END_OF_FILE or not instruction[3]):
+                session.release_local_lock()
             if kind == op.RECIPE:
                 self._recipe(instruction)
             elif kind == op.ASSIGN:
@@ -163,6 +167,8 @@ class _Run:
                 self.ending = ABANDONED
                 return
             flags, lock, skipped = line.flags, line.lock, line.skipped
+            if start[2]:
+                session.note("unexpected-eol")
         else:
             flags, lock, skipped = start
         if isinstance(lock, tuple) and len(lock[0]) >= session.linebuf:
@@ -280,8 +286,6 @@ class _Run:
         except LockHeldError:
             session.temporary = True
             outcome = actions.FAILED
-        finally:
-            session.release_local_lock()
         session.fate.succeeded = outcome.succeeded
         if outcome.delivered:
             self.ending = DELIVERED
@@ -324,6 +328,7 @@ def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
         session.folder = b"**Requeued**" if retry else b"**Bounced**"
         if session.reported_delivered:
             session.folder = b"**Lost**"
+    session.release_local_lock()
     session.log.write_abstract(session.message, session.folder, session.size)
     status = _trap(session, status)
     session.release_global_lock()
@@ -345,6 +350,7 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
         name = folder + session.setting(b"LOCKEXT")
         held = session.global_lock
         if held is None or held.path != name:
+            session.release_local_lock()
             try:
                 session.local_lock = session.take_lock(name)
             except LockHeldError:

@@ -84,7 +84,7 @@ def prepare(
         return _by_shell(session, text)
     argv = [*before, *words.argv(session.arguments if arguments is None else arguments)]
     shown = [*before, *words.words]
-    if before and not words.words:
+    if not words.words:
         argv.append(b"")
         shown.append(b"")
     return Command(argv, b",".join(argv), argv[0] if argv else b"", b" ".join(shown))
@@ -162,8 +162,6 @@ def _start(session: Session, command: Command, stdin: int, stdout: int) -> tuple
     host, environment, stderr = session.host, session.environment, session.log.fd
     argv = command.argv
     try:
-        if not argv:
-            raise FileNotFoundError
         return host.spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr), False
     except OSError:
         try:

@@ -54,14 +54,14 @@ def lex(data: bytes, *, strict: bool = False) -> tuple[list[Lexeme], list[Diagno
 def logical(text: bytes) -> bytes:
     """A condition or command of the file as procmail keeps it, before continuations are joined.
 
-    Where a line is nothing but a backslash, the backslash goes and the newline stays.
+    Where a line is nothing but a backslash, the backslash goes and the newline stays.  A NUL ends the text.
     """
     if text.endswith(b"\\"):
         text += b"\n"  # only the end of the file leaves such a line
-    if b"\\\n" not in text:
-        return text
-    *lines, last = text.split(b"\\\n")
-    return b"".join(line + b"\\\n" if line else b"\n" for line in lines) + last
+    if b"\\\n" in text:
+        *lines, last = text.split(b"\\\n")
+        text = b"".join(line + b"\\\n" if line else b"\n" for line in lines) + last
+    return text.partition(b"\0")[0]
 
 
 class _Lexer:

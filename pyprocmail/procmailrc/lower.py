@@ -88,7 +88,7 @@ class _Lowering:
                 unclosed.append(done.at)
             self.patch(done.at, len(self.program), (op.BLOCK, done.block.span.start, done.recipes, done.quiet))
             self.open[-1].quiet &= done.quiet
-        self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed)))
+        self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed), _ends_with_action(tree)))
         for at in unclosed:
             # Behind END_OF_FILE: whoever skips a block that is not closed is not told.
             self.patch(at, len(self.program))
@@ -99,7 +99,9 @@ class _Lowering:
             case Blank() | Comment():
                 pass
             case Skipped():
-                self.note(offset, b"skipped", item.text)
+                text = item.text.partition(b"\0")[0]
+                if text:
+                    self.note(offset, b"skipped", text)
             case StrayBrace():
                 self.note(offset, b"closing-brace-unexpected", b"")
             case Unset():
@@ -117,7 +119,7 @@ class _Lowering:
 
     def assignment(self, item: Assignment) -> None:
         whole = literal(item.value.pieces)
-        word: Value = item.value.pieces if whole is None else whole
+        word: Value = item.value.pieces if whole is None else whole.partition(b"\0")[0]
         skipping = _complaints(item.value)
         self.program.append((op.ASSIGN, item.span.start, item.name, word, _eol(item.value), skipping))
         self.open[-1].quiet &= not skipping
@@ -139,6 +141,21 @@ class _Lowering:
     def patch(self, at: int, end: int, action: Value = None) -> None:
         recipe = self.program[at]
         self.program[at] = (*recipe[:4], recipe[4] if action is None else action, end, *recipe[6:])
+
+
+def _ends_with_action(tree: Rcfile) -> bool:
+    """Whether nothing stands behind the last action, but for the newline of its line."""
+    items = tree.items
+    if items and isinstance(items[-1], Blank) and items[-1].raw in (b"\n", b"\r\n"):
+        items = items[:-1]
+    while items and isinstance(items[-1], Recipe):
+        action = items[-1].action
+        if not isinstance(action, Block):
+            return not isinstance(action, Missing)
+        if action.close:
+            return False
+        items = action.items
+    return False
 
 
 def _start(word: Word) -> tuple[Value, StartLine]:

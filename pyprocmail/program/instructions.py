@@ -26,10 +26,11 @@ and tuples stand in it.  Every instruction begins with its kind and the byte off
         and the latter after them, before `notes` or `unmatched`.
     (CLOSE, offset)
         `}` of a block.
-    (END_OF_FILE, offset, open)
+    (END_OF_FILE, offset, open, holds)
         The last instruction, and how many blocks are still open: "missing-closing-brace" is
         logged once when it is reached with open > 0.  The `end` of such a block is behind this
         instruction, so that who skips the block does not come here: procmail logs nothing then.
+        holds: nothing stands behind the last action, whose lockfile is then still held.
 
 Notes are pairs (kind, text), the kind one of engine.log as bytes.  What procmail skips it still
 parses, and complains of: `skipping` are the notes of an instruction that stands in a block which
@@ -69,5 +70,5 @@ FOLDER, FORWARD, PIPE, CAPTURE, BLOCK, MISSING = 1, 2, 3, 4, 5, 6
 DYNAMIC = -1
 """The first member of a start line that holds expansions."""
 
-FORMAT = 1
+FORMAT = 2
 """The number of this format: to be raised with every change, as programs are cached on disk."""

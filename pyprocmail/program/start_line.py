@@ -131,7 +131,7 @@ def extraneous(flags: int, kind: int, *, locked: bool) -> tuple[bytes, ...]:
 
 
 def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
-    """The words in `pieces`, None when something in them is to be expanded."""
+    """The words in `pieces`, also split at NULs; None when something in them is to be expanded."""
     words: list[bytes] = []
     current: bytes | None = None
     for piece in pieces:
@@ -139,12 +139,12 @@ def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
             current = piece if current is None else current + piece
         elif piece[0] == BREAK:
             if current is not None:
-                words.append(current)
+                words += current.split(b"\0")
             current = None
         else:
             return None
     if current is not None:
-        words.append(current)
+        words += current.split(b"\0")
     return tuple(words)
 
 

@@ -308,7 +308,7 @@ class _Scanner:
                     continue
             command.append(byte)
         self.pos = pos
-        self.emit((BACKQUOTE, bytes(command), self.quoted))
+        self.emit((BACKQUOTE, bytes(command).partition(b"\0")[0], self.quoted))
         self.started = True
         if closer == 0x22 and not self.opened and not _is_plain_command(command):
             # A `"` ends the backquotes; when the shell runs the command it ends the quotes too.
