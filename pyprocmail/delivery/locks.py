@@ -125,13 +125,25 @@ def dotlock(host: Host, path: bytes, *, sleep_s: int = 8, stale_s: int = 1024, s
         host.sleep(sleep_s)
 
 
-def _attempt(host: Host, path: bytes, note: Note) -> Lock | float | None:
+def attempt(host: Host, path: bytes) -> Lock | float:
+    """Try once: the lock, or the age in seconds of what is in its place, whatever its size.
+
+    Raises:
+        OSError: the lock cannot be made here.
+    """
+    taken = _attempt(host, path, lambda *_: None, largest_bytes=None)
+    return 0.0 if taken is None else taken
+
+
+def _attempt(
+    host: Host, path: bytes, note: Note, *, largest_bytes: int | None = LARGEST_LOCK_BYTES
+) -> Lock | float | None:
     """The lock, or the age in seconds of the one that is there; None when that one is never stale."""
     temporary = _make_temporary(host, path, note)
     try:
         if _link(host, temporary, path):
             return Lock(host, path, temporary.identity)
-        return _age(host, path, temporary.made_at)
+        return _age(host, path, temporary.made_at, largest_bytes)
     finally:
         try:
             host.unlink(temporary.path)
@@ -200,13 +212,13 @@ def _create(host: Host, temporary: _Temporary, path: bytes) -> bool:
     return True
 
 
-def _age(host: Host, path: bytes, now: float) -> float | None:
+def _age(host: Host, path: bytes, now: float, largest_bytes: int | None) -> float | None:
     try:
         status = host.lstat(path)
     except FileNotFoundError:
         return None
     # A large file is somebody's data under a name taken for a lock.
-    if status.st_size > LARGEST_LOCK_BYTES:
+    if largest_bytes is not None and status.st_size > largest_bytes:
         return None
     return now - status.st_mtime
 
