@@ -1,0 +1,243 @@
+"""Whole runs of the launchers: what standard input is, what is safe to report, what the cache may do.
+
+What the reference shows too is in tests/conformance; here is what it cannot show.
+"""
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+MESSAGE = b"From a@b Thu Jan  1 00:00:00 2026\nSubject: one\n\nbody\n\n"
+SECOND = b"From c@d Fri Jan  2 00:00:00 2026\nSubject: two\n\nbody\n\n"
+SMUGGLED = MESSAGE + SECOND
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def run(launchers: Path, tmp_path: Path) -> Run:
+    """Run a launcher on an rcfile, with `mail` from a pipe, or from a file when `file` is given."""
+
+    def run(
+        rcfile: str, *, mail: bytes = MESSAGE, file: bool = False, name: str = "procmail", options: tuple[str, ...] = ()
+    ) -> "subprocess.CompletedProcess[bytes]":
+        # Standard error stays the log: a LOGFILE would need to be read back.
+        (tmp_path / "rc").write_text(f"MAILDIR={tmp_path}\nDEFAULT=inbox\nSHELL=/bin/sh\nLOCKSLEEP=0\n{rcfile}")
+        (tmp_path / "mail").write_bytes(mail)
+        command = [str(launchers / name), *options, "-m", str(tmp_path / "rc")]
+        if file:
+            with (tmp_path / "mail").open("rb") as stdin:
+                return subprocess.run(command, stdin=stdin, capture_output=True, cwd=tmp_path, check=False, timeout=60)
+        return subprocess.run(command, input=mail, capture_output=True, cwd=tmp_path, check=False, timeout=60)
+
+    return run
+
+
+# -- what standard input is ------------------------------------------------------------------
+
+
+def test_a_mailbox_file_is_many_messages(run: Run, tmp_path: Path) -> None:
+    done = run(":0\n* ^Subject: two\ntwo\n", mail=SMUGGLED, file=True, name="pyprocmail")
+    assert (done.returncode, done.stderr) == (0, b"pyprocmail: 2 messages\n")
+    assert (tmp_path / "two").read_bytes() == SECOND
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "options"),
+    [
+        pytest.param("pyprocmail", False, (), id="from a pipe"),
+        pytest.param("pyprocmail", True, ("--single",), id="with --single"),
+        pytest.param("procmail", True, (), id="called as procmail"),
+    ],
+)
+def test_nobody_smuggles_a_second_message(
+    run: Run, tmp_path: Path, name: str, file: bool, options: tuple[str, ...]
+) -> None:
+    done = run("", mail=SMUGGLED, file=file, name=name, options=options)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE + b">" + SECOND
+
+
+def test_mbox_says_that_a_pipe_is_a_mailbox(run: Run, tmp_path: Path) -> None:
+    done = run("", mail=SMUGGLED, name="pyprocmail", options=("--mbox",))
+    assert done.stderr == b"pyprocmail: 2 messages\n"
+    assert (tmp_path / "inbox").read_bytes() == SMUGGLED
+
+
+def test_the_first_failure_of_a_mailbox_is_its_status(run: Run) -> None:
+    rcfile = ":0\n* ^Subject: one\n{ EXITCODE=7 }\n:0 E\n{ EXITCODE=8 }\n"
+    done = run(rcfile, mail=SMUGGLED + MESSAGE, file=True, name="pyprocmail")
+    assert done.returncode == 7
+    assert done.stderr == b"pyprocmail: 3 messages, 3 of them with an exit status, the first 7\n"
+
+
+def test_variables_do_not_leak_from_message_to_message(run: Run, tmp_path: Path) -> None:
+    rcfile = ":0\n* ^Subject: one\n{ SEEN=yes UMASK=0 }\n:0 c\nall$SEEN\n"
+    run(rcfile, mail=SMUGGLED, file=True, name="pyprocmail")
+    assert (tmp_path / "allyes").read_bytes() == MESSAGE
+    assert (tmp_path / "all").read_bytes() == SECOND
+    assert stat.S_IMODE((tmp_path / "all").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("sender", [b"alice@example.com", b""], ids=["sender", "null sender"])
+def test_what_mailspy_pipes_in(run: Run, tmp_path: Path, sender: bytes) -> None:
+    """A From_ line whose sender may be empty, header lines with LF, body lines with CR and LF, cut off."""
+    header = b"From " + sender + b" Fri Nov 20 05:12:52 2026\nSubject: spied\nX-Fold: a\n\tb\n\n"
+    mail = header + b"one\r\ntwo\r\nFrom x\r\ncut o"
+    done = run(":0\n* ^X-Fold: a.*b$\n* B ?? ^two.$\nspy\n", mail=mail, name="pyprocmail")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "spy").read_bytes() == header + b"one\r\ntwo\r\n>From x\r\ncut o\n"
+
+
+# -- what is safe to report ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["| /no/such/program", "| no-such-program -x", "| no-such-program; true >/dev/null"])
+def test_a_missing_program_is_no_delivery(run: Run, tmp_path: Path, action: str) -> None:
+    if ";" in action:
+        action = "| exec no-such-program </dev/null"
+    assert run(f":0\n{action}\n").returncode == 0
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE
+
+
+@pytest.mark.parametrize(
+    "program", ["no-such-program", "cat >/dev/null; exit 3", "kill -9 $$;", "cat >/dev/null; kill $$"]
+)
+def test_a_filter_that_fails_without_a_word_keeps_the_mail(run: Run, tmp_path: Path, program: str) -> None:
+    assert run(f":0 f\n| {program}\n").returncode == 0
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE
+
+
+def test_what_a_failing_filter_says_is_used(run: Run, tmp_path: Path) -> None:
+    run(":0 f\n| sed s/one/two/; exit 3\n")
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE.replace(b"one", b"two")
+
+
+def test_a_filter_that_runs_out_of_time_keeps_the_mail(run: Run, tmp_path: Path) -> None:
+    run("TIMEOUT=1\n:0 f\n| exec sleep 30\n")
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("folder", "status"),
+    [("no/such/folder", 73), ("rc/folder", 73), ("x" * 300, 73), ("/dev/full", 75)],
+    ids=["parent missing", "no directory", "name too long", "disk full"],
+)
+def test_what_can_be_mended_is_tried_again(run: Run, folder: str, status: int) -> None:
+    assert run(f"DEFAULT={folder}\nORGMAIL=\n").returncode == status
+
+
+def test_one_folder_that_can_be_mended_is_enough(run: Run) -> None:
+    assert run(":0\n/dev/full\nDEFAULT=no/such/folder\nORGMAIL=\n").returncode == 75
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_leaves_the_mail_with_the_caller(launchers: Path, tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "rc").write_text(
+        f"MAILDIR={tmp_path}\nDEFAULT=inbox\nSHELL=/bin/sh\nLOCKFILE=global.lck\n:0 w:local.lck\n"
+        "| echo >started; exec sleep 30 2>&1\n"
+    )
+    command = [str(launchers / "procmail"), "-m", str(tmp_path / "rc")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(MESSAGE)
+        process.stdin.close()
+        while not (tmp_path / "started").exists():
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert b"Terminating prematurely" in process.stderr.read()
+        assert process.wait() == 75
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rc", "started"]
+
+
+# -- the program cache -----------------------------------------------------------------------
+
+RCFILE = ":0\nbox\n"
+
+
+@pytest.fixture
+def cached(launchers: Path, tmp_path: Path) -> tuple[list[str], Path]:
+    """A command whose program is in the cache, and the file it is in."""
+    folder = Path("/var/cache/pyprocmail") if os.geteuid() == 0 else Path.home() / ".cache" / "pyprocmail"
+    rcfile = tmp_path / "rc"
+    rcfile.write_text(f"MAILDIR={tmp_path}\nDEFAULT=inbox\n{RCFILE}")
+    command = [str(launchers / "procmail"), "-m", str(rcfile)]
+    time.sleep(2.1)  # a file changed within the last two seconds is not cached
+    subprocess.run(command, input=MESSAGE, check=True)
+    (tmp_path / "box").unlink()
+    status = rcfile.stat()
+    (entry,) = folder.glob(f"{status.st_dev}-{status.st_ino}-*-{status.st_ctime_ns}-0")
+    return command, entry
+
+
+def test_the_cache_is_private(cached: tuple[list[str], Path]) -> None:
+    entry = cached[1]
+    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
+    assert stat.S_IMODE(entry.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "changed", "foreign", "link", "open to others"])
+def test_a_broken_cache_costs_no_mail(cached: tuple[list[str], Path], tmp_path: Path, damage: str) -> None:
+    """Whatever is in its place, the rcfile is what counts."""
+    command, entry = cached
+    good = entry.read_bytes()
+    planted = good.replace(b"box", b"bad")
+    if damage == "open to others":
+        entry.write_bytes(planted)
+        entry.chmod(0o666)
+    elif damage == "link":
+        (tmp_path / "planted").write_bytes(good)
+        entry.unlink()
+        entry.symlink_to(tmp_path / "planted")
+    else:
+        entry.write_bytes({"empty": b"", "cut": good[:-3], "changed": planted, "foreign": b"\0" * 200}[damage])
+    try:
+        done = subprocess.run(command, input=MESSAGE, capture_output=True, check=False, timeout=60)
+    finally:
+        entry.unlink()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "box").read_bytes() == MESSAGE
+
+
+def test_a_changed_rcfile_is_read_again(cached: tuple[list[str], Path], tmp_path: Path) -> None:
+    command, entry = cached
+    (tmp_path / "rc").write_text(f"MAILDIR={tmp_path}\nDEFAULT=inbox\n:0\nbax\n")
+    subprocess.run(command, input=MESSAGE, check=True)
+    assert (tmp_path / "bax").read_bytes() == MESSAGE
+    entry.unlink()
+
+
+# -- launchers -------------------------------------------------------------------------------
+
+
+def test_launchers_take_nothing_from_the_caller(launchers: Path, tmp_path: Path) -> None:
+    """Neither the folder nor the environment of the caller decides what is imported."""
+    (tmp_path / "pyprocmail.py").write_text("raise SystemExit(99)\n")
+    (tmp_path / "rc").write_text("DEFAULT=/dev/null\n")
+    done = subprocess.run(
+        [launchers / "procmail", "-m", "./rc"],
+        input=MESSAGE,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": os.defpath},
+        check=False,
+    )
+    assert done.returncode == 0
+
+
+def test_a_folder_that_cannot_be_written_is_said_clearly(launchers: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [launchers / "pyprocmail", "links", tmp_path / "file" / "x"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "cannot write launchers" in done.stderr
+    assert os.strerror(errno.ENOTDIR) in done.stderr or "File exists" in done.stderr
