@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 
 from pyprocmail.exits import EX_OK, EX_USAGE, PyprocmailError
@@ -130,10 +131,12 @@ def run(
 def _missing(host: Host, log: bytes, path: bytes, complain: Write | None) -> bytes:
     """What to say when there is no log, or nothing in it; empty when there is."""
     try:
-        size = host.stat(path).st_size
+        status = host.stat(path)
     except OSError:
         return b"Can't find your LOGFILE=%b\n" % path
-    if size:
+    if stat.S_ISDIR(status.st_mode):
+        return b"LOGFILE=%b is a folder\n" % path
+    if status.st_size:
         return b""
     old = log + b".old"
     try:

@@ -163,7 +163,7 @@ class _Run:
         options, layout = self.options, self.layout
         fields, ended = read_header(self.source, digest=layout.digest or layout.babyl, babyl=layout.babyl)
         after_postmark = bool(fields) and fields[0].is_postmark()
-        fields = edit.revise(fields, options)
+        fields = edit.unique(edit.revise(fields, options), options.keep_first, options.keep_last)
         address = self._sender(fields)
         if options.cache is not None and self._is_duplicate(options.cache, fields, address):
             write = None
@@ -225,8 +225,8 @@ class _Run:
         if options.reply:
             self.no_sender |= address is None
             fields = edit.reply(fields, options, address or _NOBODY, repeat_re=self.strict)
-        fields = edit.unique(fields, options.keep_first, options.keep_last)
-        if not options.reply and self._lacks_postmark(fields):
+            return edit.unique(fields, options.keep_first, options.keep_last)
+        if self._lacks_postmark(fields):
             fields.insert(0, Field(POSTMARK, b"%b  %b" % (address or _NOBODY, self._date(fields))))
         return fields
 

@@ -146,14 +146,14 @@ def from_postmark(content: bytes) -> bytes:
     are the way there, in UUCP's notation, unless the user is an Internet address.
     """
     hosts: list[bytes] = []
-    user = b""
+    user = blank = b""
     for line in content.partition(b"\0")[0].split(b"\n>From "):
         user, blank, rest = line.partition(b" ")
-        if not blank:
-            hosts.clear()
         host = _relay(b" " + rest)
         if host is not None:
             hosts.append(host)
+    if not blank:
+        hosts.clear()
     path = [user] if b"@" in user or not (user or hosts) else [*hosts, user]
     return extract(b"!".join(path), angle=True)
 

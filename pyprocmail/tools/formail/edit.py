@@ -24,13 +24,15 @@ def revise(fields: list[Field], options: Options) -> list[Field]:
         if options.supersede_names.match(field.name):
             if not options.reply:
                 changed = field.renamed(b"Old-" + field.name)
-        elif options.replace_names.match(field.name):
-            continue
+        elif _content(field, options.replace) is not None:
+            # What replaces a field of an answer is still to come.
+            if not (options.reply and _content(field, options.replace)):
+                continue
         else:
             changed = _rename(field, options)
         if options.joined:
             changed = changed.joined()
-        if options.trimmed and not changed.is_postmark():
+        if options.trimmed and changed.name.endswith(b":"):
             if changed.is_empty():
                 continue
             changed = Field(changed.name, with_blank(changed.content))
@@ -88,8 +90,9 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
     """
     kept = []
     for field in fields:
-        keeping = _keeps(field, options.supersede)
-        if keeping or (keeping is None and field.name.lower() == _KEPT_IN_REPLY):
+        superseding = _content(field, options.supersede)
+        is_loop = field.name.lower() == _KEPT_IN_REPLY and not options.replace_names.match(field.name)
+        if superseding == b"" or (superseding is None and is_loop):
             kept.append(field)
     answer = [Field(b"To:", b" " + address)]
     subject = last(fields, b"subject:")
@@ -104,17 +107,17 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
         answer.append(Field(b"In-Reply-To:", identity))
     revised = []
     for field in answer:
-        if _keeps(field, options.supersede) is False:
+        if _content(field, options.supersede):
             revised.append(field.renamed(b"Old-" + field.name))
         elif not options.replace_names.match(field.name):
             revised.append(_rename(field, options))
     return kept + revised
 
 
-def _keeps(field: Field, insertions: list[Insertion]) -> bool | None:
-    """Whether the first -i that names the field keeps it (has no content); None when none names it."""
+def _content(field: Field, insertions: list[Insertion]) -> bytes | None:
+    """What the first -i or -I that names the field puts in its place; None when none names it."""
     index = Names(insertion.name for insertion in insertions).find(field.name)
-    return None if index < 0 else not insertions[index].content
+    return None if index < 0 else insertions[index].content
 
 
 def _filled(field: Field | None) -> bytes:

@@ -38,8 +38,12 @@ class Field:
         return self.content in (b"", b" ", b"\t")
 
     def renamed(self, name: bytes) -> Field:
-        """The field under another name; `>From ` lines become the folds of an ordinary field."""
-        return Field(name, self.content if name == POSTMARK else self.unquoted())
+        """The field under another name; `>From ` lines become folds, and folds `>` lines of a From_ line."""
+        if self.is_postmark() == (name == POSTMARK):
+            return Field(name, self.content)
+        if self.is_postmark():
+            return Field(name, self.unquoted())
+        return Field(name, self.content.replace(b"\n ", b"\n>").replace(b"\n\t", b"\n>"))
 
     def unquoted(self) -> bytes:
         """The content as that of an ordinary field: without `>From ` lines."""

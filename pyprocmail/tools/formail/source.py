@@ -102,7 +102,7 @@ def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Fiel
 
 def _read_first(source: Source, *, digest: bool, babyl: bool) -> Field | None:
     """Consume what may stand in the place of the first field only."""
-    if source.starts_with(POSTMARK):
+    if source.starts_with(POSTMARK) and not name_length(source.line_at(0)):
         return Field(POSTMARK, _with_folds(source, source.line()[5:], (QUOTED_POSTMARK,)))
     if digest and source.starts_with(b"Article "):
         return Field(b"Article:", _with_folds(source, source.line()[8:], ()))
