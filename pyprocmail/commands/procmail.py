@@ -20,6 +20,7 @@ from pyprocmail.engine.session import Identity, Session
 from pyprocmail.engine.variables import END_RCFILES
 from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_USAGE
 from pyprocmail.host import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Host, Interrupted, User
+from pyprocmail.matching.regex import Patterns
 from pyprocmail.message import mailbox
 from pyprocmail.program.cache import Cache
 from pyprocmail.program.words import name_end, scan_list
@@ -75,11 +76,12 @@ class _Run:
     def __init__(self, host: Host, name: bytes, caller: Mapping[bytes, bytes], options: Options) -> None:
         self.host = host
         self.name = name
-        self.caller = caller
+        self.caller = dict(caller)
         self.options = options
         self.strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes"
         self.invoker = _user_of(host, host.getuid())
         self.programs: dict[tuple[int, ...], Program] = {}
+        self.patterns = Patterns()
 
     def run(self, mode: str) -> int:
         options = self.options
@@ -128,10 +130,14 @@ class _Run:
 
     # -- one message -----------------------------------------------------------------------
 
-    def _deliver(self, user: User, data: bytes) -> int:
+    def _deliver(self, user: User, data: bytes, *, wait: bool = False) -> int:
+        """Run the mail through its rcfiles; `wait` for the programs that no recipe waits for."""
         session = self._session(user, data)
         try:
-            return self._process(session)
+            status = self._process(session)
+            if wait:
+                session.wait_for_programs()
+            return status
         except Interrupted as interrupted:
             return _end_by_signal(session, interrupted.signum)
         finally:
@@ -160,7 +166,10 @@ class _Run:
             strict=self.strict,
         )
         identity = Identity(user, self.name, content_length=not options.berkeley, strict=self.strict)
-        session = Session(host, Log(host), identity, message, variables, lambda path: self._include(session, path))
+        log = Log(host)
+        session = Session(
+            host, log, identity, message, variables, lambda path: self._program(session, path), self.patterns
+        )
         session.deliverer = Deliverer(host, session)
         session.arguments = list(options.arguments)
         host.catch_signals(session.log.set_verbose)
@@ -297,9 +306,6 @@ class _Run:
             return
         session.set(b"MAILDIR", folder)
 
-    def _include(self, session: Session, path: bytes) -> Program | None:
-        return self._program(session, path)
-
     def _program(self, session: Session, path: bytes, *, directory_is_empty: bool = False) -> Program | None:
         """The program of the file `path`: remembered, from the cache on disk, or made now."""
         if path == b"/dev/null":
@@ -340,7 +346,7 @@ class _Run:
             count += 1
             host.chdir(folder)
             host.umask(umask)
-            status = self._deliver(self.invoker, data)
+            status = self._deliver(self.invoker, data, wait=True)
             if status:
                 failed += 1
                 first = first or status

@@ -92,7 +92,7 @@ class _Test:
             if not negated:
                 self.tally.add(scoring.limit(*weight))
             return self._score(before, shown, negated)
-        regex = session.regex(text, fold=not self.flags & start_line.DISTINGUISH_CASE)
+        regex = session.patterns.get(text, fold=not self.flags & start_line.DISTINGUISH_CASE)
         # A backslash that protects the beginning of the line is shown, though not matched.
         shown = b"\\" + regex.expanded if shown != text else regex.expanded
         if not regex.valid:
@@ -125,7 +125,9 @@ class _Test:
         _, negated, weight, _, _, text = condition
         session = self.session
         command = programs.prepare(session, text)
-        ended = programs.run(session, command, [*self._input(condition)])
+        chunks = self._input(condition)
+        ended = programs.run(session, command, chunks)
+        session.size = sum(map(len, chunks))
         status = ended.status
         assert status is not None
         if status:

@@ -7,7 +7,7 @@ from pyprocmail.delivery.locks import LockHeldError, dotlock
 from pyprocmail.engine import programs, variables
 from pyprocmail.engine.expansion import LineTooLongError
 from pyprocmail.engine.trace import Trace
-from pyprocmail.matching.regex import Area, Regex
+from pyprocmail.matching.regex import Area
 from pyprocmail.message import content_length
 from pyprocmail.message.model import Message, end_of_header
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.results import Delivered
     from pyprocmail.engine.log import Log
     from pyprocmail.host import Host, User
+    from pyprocmail.matching.regex import Patterns
     from pyprocmail.program.instructions import Program
 
     Loader = Callable[[bytes], "Program | None"]
@@ -60,14 +61,22 @@ class Identity:
 class Session:
     """The state of one run.  See the modules of engine/ for what is done with it.
 
-    `load` gives the program of an rcfile, or None when the file cannot be read.
+    `load` gives the program of an rcfile, or None when the file cannot be read.  `patterns` may be
+    shared by the sessions of a process.
     """
 
     TRAP_DECIDES = -1
     """The value of `exitcode` after `EXITCODE=` with nothing behind it."""
 
     def __init__(
-        self, host: Host, log: Log, identity: Identity, message: Message, environment: dict[bytes, bytes], load: Loader
+        self,
+        host: Host,
+        log: Log,
+        identity: Identity,
+        message: Message,
+        environment: dict[bytes, bytes],
+        load: Loader,
+        patterns: Patterns,
     ) -> None:
         self.host = host
         self.log = log
@@ -76,6 +85,7 @@ class Session:
         self.identity = identity
         self.environment = environment
         self.load = load
+        self.patterns = patterns
         self.deliverer: Deliverer
         self.arguments: list[bytes] = []
         self.numbers = dict(variables.SECONDS)
@@ -96,7 +106,6 @@ class Session:
         self.usable: set[bytes] = set()
         self.unset_names: set[bytes] = set()
         self.comsat: tuple[str, int] | None = None
-        self._patterns: dict[tuple[bytes, bool], Regex] = {}
         self._areas: dict[bytes, Area] = {}
         self._message = message
 
@@ -142,14 +151,6 @@ class Session:
         # and sizes stay what they are.
         head = self._message.head.replace(b"\n ", b"  ").replace(b"\n\t", b" \t")
         return head if name == b"H" else head + self._message.body
-
-    def regex(self, text: bytes, *, fold: bool) -> Regex:
-        """The compiled pattern; compiled once a session."""
-        key = (text, fold)
-        regex = self._patterns.get(key)
-        if regex is None:
-            regex = self._patterns[key] = Regex(text, fold)
-        return regex
 
     # -- variables -------------------------------------------------------------------------
 
@@ -286,6 +287,12 @@ class Session:
         self.clone = True
         self.global_lock = self.local_lock = None
         self.unwaited = []
+
+    def wait_for_programs(self) -> None:
+        """Wait for the programs that no recipe waited for, each for what TIMEOUT allows."""
+        for pid in self.unwaited:
+            self.host.wait(pid, self.deadline())
+        self.unwaited.clear()
 
     def drop_privileges(self) -> None:
         """DROPPRIVS: from now on we are the recipient."""

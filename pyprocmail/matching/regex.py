@@ -135,6 +135,30 @@ class Regex:
         return self._fold
 
 
+class Patterns:
+    """The compiled patterns of a process, so that a run over a mailbox compiles each once.
+
+    Bounded, since `$` conditions make patterns from the mail.
+    """
+
+    __slots__ = ("_known",)
+
+    LIMIT = 4096
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bool], Regex] = {}
+
+    def get(self, text: bytes, *, fold: bool) -> Regex:
+        """The pattern `text`."""
+        key = (text, fold)
+        regex = self._known.get(key)
+        if regex is None:
+            if len(self._known) >= self.LIMIT:
+                self._known.clear()
+            regex = self._known[key] = Regex(text, fold)
+        return regex
+
+
 def _match(area: Area, split: int, end: int, empty: bool) -> Match:
     """A match in offsets of the text, from those of the padded text, virtual newlines left out."""
     length = len(area.text)
