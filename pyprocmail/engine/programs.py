@@ -14,11 +14,42 @@ from pyprocmail.program.words import scan_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Protocol
 
     from pyprocmail.engine.session import Session
+    from pyprocmail.host import Host
 
     Chunk = bytes | memoryview
+
+    class ErrorOutput(Protocol):
+        """Where programs write their errors."""
+
+        @property
+        def fd(self) -> int:
+            """The descriptor."""
+
+    class Runner(Protocol):
+        """What starting a program needs of a session, of either language."""
+
+        host: Host
+        status: int
+        unwaited: list[int]
+
+        @property
+        def environment(self) -> Mapping[bytes, bytes]:
+            """The variables that the program gets."""
+
+        @property
+        def log(self) -> ErrorOutput:
+            """Its standard error."""
+
+        @property
+        def note(self) -> Callable[..., None]:
+            """Hears what happens."""
+
+        def deadline(self) -> float | None:
+            """When the program has to have ended, on the monotonic clock."""
 
 _READ = 1 << 16
 _GRACE_S = 5.0
@@ -28,17 +59,27 @@ class Command:
     """A program to start.
 
     `shown` is what "executing" shows, `name` what its failure is of, `line` what LASTFOLDER and the
-    log of a condition show.
+    log of a condition show.  `or_script`: when it cannot be executed it is tried as a shell script.
     """
 
-    __slots__ = ("argv", "shown", "name", "line", "by_shell")
+    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script")
 
-    def __init__(self, argv: list[bytes], shown: bytes, name: bytes, line: bytes, *, by_shell: bool = False) -> None:
+    def __init__(
+        self,
+        argv: list[bytes],
+        shown: bytes,
+        name: bytes,
+        line: bytes,
+        *,
+        by_shell: bool = False,
+        or_script: bool = True,
+    ) -> None:
         self.argv = argv
         self.shown = shown
         self.name = name
         self.line = line
         self.by_shell = by_shell
+        self.or_script = or_script
 
 
 class Ended:
@@ -71,23 +112,26 @@ def prepare(
     `"$@"`, by default those of the session.
     """
     metas = session.setting(b"SHELLMETAS")
-    if not before and (len(text.translate(None, metas)) != len(text) or _first_word(text) == b"test"):
+    if not before and len(text.translate(None, metas)) != len(text):
         return _by_shell(session, text)
     scan = scan_list(text, 0)
-    if scan.unterminated:
-        session.note("unexpected-eol")
     try:
         words = expand_list(session, scan.pieces, sum(len(word) + 1 for word in before))
     except LineTooLongError:
         if before:
             raise
         return _by_shell(session, text)
-    argv = [*before, *words.argv(session.arguments if arguments is None else arguments)]
-    shown = [*before, *words.words]
+    if scan.unterminated:
+        session.note("unexpected-eol")
+    if not before and words.words[:1] == [b"test"]:
+        return _by_shell(session, text)
+    given = session.arguments if arguments is None else arguments
+    argv, executing = [*before, *words.argv(given)], [*before, *words.shown(given)]
+    line = [*before, *words.words]
     if not words.words:
-        argv.append(b"")
-        shown.append(b"")
-    return Command(argv, b",".join(argv), argv[0] if argv else b"", b" ".join(shown))
+        for words_shown in (argv, executing, line):
+            words_shown.append(b"")
+    return Command(argv, b",".join(executing), argv[0], b" ".join(line))
 
 
 def _by_shell(session: Session, text: bytes) -> Command:
@@ -96,12 +140,8 @@ def _by_shell(session: Session, text: bytes) -> Command:
     return Command([shell, flags, text], text, text, text, by_shell=True)
 
 
-def _first_word(text: bytes) -> bytes:
-    return (text.split(None, 1) or [b""])[0]
-
-
 def run(
-    session: Session,
+    session: Runner,
     command: Command,
     chunks: Iterable[Chunk],
     *,
@@ -154,7 +194,7 @@ def run(
     return ended
 
 
-def _start(session: Session, command: Command, stdin: int, stdout: int) -> tuple[int | None, bool]:
+def _start(session: Runner, command: Command, stdin: int, stdout: int) -> tuple[int | None, bool]:
     """The process id, and whether the program is missing.
 
     One that cannot be executed is tried as a shell script, as procmail does.
@@ -164,6 +204,9 @@ def _start(session: Session, command: Command, stdin: int, stdout: int) -> tuple
     try:
         return host.spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr), False
     except OSError:
+        if not command.or_script:
+            session.note("failed-to-execute", command.name)
+            return None, True
         try:
             return host.spawn([b"/bin/sh", *argv], environment, stdin=stdin, stdout=stdout, stderr=stderr), True
         except OSError:
@@ -171,7 +214,7 @@ def _start(session: Session, command: Command, stdin: int, stdout: int) -> tuple
             return None, True
 
 
-def _wait(session: Session, command: Command, pid: int, deadline: float | None, ended: Ended) -> int:
+def _wait(session: Runner, command: Command, pid: int, deadline: float | None, ended: Ended) -> int:
     host = session.host
     status = host.wait(pid, deadline)
     if status is None:
@@ -186,7 +229,7 @@ def _wait(session: Session, command: Command, pid: int, deadline: float | None, 
     return status
 
 
-def terminate(session: Session, command: Command, pid: int) -> None:
+def terminate(session: Runner, command: Command, pid: int) -> None:
     """TIMEOUT is over: ask the program to end."""
     session.note("timeout-terminating", command.name)
     session.host.kill(pid, SIGTERM)
@@ -199,7 +242,7 @@ class _Talk:
 
     def __init__(
         self,
-        session: Session,
+        session: Runner,
         command: Command,
         ended: Ended,
         out: int,
