@@ -37,7 +37,8 @@ NAMES = [
 ]  # fmt: skip
 PARTIAL = ["", "Re", "Resent-", "X-", "T", "Sub", "From", "Fr", "Rec", "x", "Old-", "Subject", "To "]
 WORDS = [
-    "joe", "joe@a.b", "<ann@c.d>", "Joe Doe <joe@a.b>", "a!b!c", "joe@local", "x.UUCP", "<>", "(none) <>", "grp: a@b.c, d@e.f;",
+    "joe", "joe@a.b", "<ann@c.d>", "Joe Doe <joe@a.b>", "a!b!c", "joe@local", "x.UUCP", "<>", "(none) <>",
+    "grp: a@b.c, d@e.f;",
     '"joe x"@a.b', "Re: hello", "re:", "<1@x>", "<2@x> <3@x>", "", " ", "\t", "12", "40", "7", "0", "remote from host",
     "Thu Jan  1 00:00:00 2026", "hello  world ", "caf\xe9", "a\0b", "\r", "a,b", "/x/y", "@", "(c) a@b.c (d)",
 ]  # fmt: skip
@@ -45,7 +46,8 @@ SEPARATORS = [": ", ": ", ": ", ":", ":\t", " : ", "\t:", ":  ", " ", ""]
 BODY = [
     "text", "", "", "From x y", "From x", "From a@b Thu Jan  1 00:00:00 2026", ">From x y", "Subject: in body",
     "X-A: in body", " folded", "\t", "From ", "from x y", "Article 7 of x.y:", "caf\xe9", "a\0b", "text\r", "To: z",
-    "------------------------------", "From: a@b", "Date: today", "List-Id: x", "From \t x \t y", "*** EOOH ***", "\x1f", "\x1f\x0c",
+    "------------------------------", "From: a@b", "Date: today", "List-Id: x", "From \t x \t y", "*** EOOH ***",
+    "\x1f", "\x1f\x0c",
 ]  # fmt: skip
 
 
@@ -250,7 +252,14 @@ def difference(seed: int, folder: Path) -> str | None:
     got = ours(the_case, folder)
     if got == expected:
         return None
-    return f"seed {seed}: {the_case.arguments}\n  mail {the_case.mail!r}\n  cache {the_case.cache!r}\n  want {expected}\n  got  {got}"
+    lines = [
+        f"seed {seed}: {the_case.arguments}",
+        f"  mail {the_case.mail!r}",
+        f"  cache {the_case.cache!r}",
+        f"  want {expected}",
+        f"  got  {got}",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:

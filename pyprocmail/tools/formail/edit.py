@@ -21,12 +21,15 @@ def revise(fields: list[Field], options: Options) -> list[Field]:
     revised = []
     for field in fields:
         changed = field
+        replacing = _content(field, options.replace)
         if options.supersede_names.match(field.name):
+            # An answer keeps such a field, or is given another one later.
+            if options.reply and replacing == b"":
+                continue
             if not options.reply:
                 changed = field.renamed(b"Old-" + field.name)
-        elif _content(field, options.replace) is not None:
-            # What replaces a field of an answer is still to come.
-            if not (options.reply and _content(field, options.replace)):
+        elif replacing is not None:
+            if not (options.reply and replacing):
                 continue
         else:
             changed = _rename(field, options)
@@ -91,8 +94,8 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
     kept = []
     for field in fields:
         superseding = _content(field, options.supersede)
-        is_loop = field.name.lower() == _KEPT_IN_REPLY and not options.replace_names.match(field.name)
-        if superseding == b"" or (superseding is None and is_loop):
+        keeping = superseding == b"" or (superseding is None and field.name.lower() == _KEPT_IN_REPLY)
+        if keeping and not options.replace_names.match(field.name):
             kept.append(field)
     answer = [Field(b"To:", b" " + address)]
     subject = last(fields, b"subject:")
