@@ -159,6 +159,44 @@ def test_a_signal_leaves_the_mail_with_the_caller(launchers: Path, tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rc", "started"]
 
 
+# -- what a stranger may not do ----------------------------------------------------------------
+
+DANGER = b"From a@b Thu Jan  1 00:00:00 2026\nSubject: %b\n\nbody\n\n"
+
+
+@pytest.mark.parametrize(
+    "rcfile",
+    [
+        "* ^Subject: \\/.*\n* $ $MATCH\n",
+        "* ^Subject: \\/.*\n* $ ! $MATCH\n",
+        "* ^Subject: \\/.*\n* $ $ $MATCH\n",
+        "* ^Subject: \\/.*\n* $ 1^1 B ?? $MATCH\n",
+        "* ^Subject: \\/.*\n* $ < $MATCH\n",
+        "* ^Subject: \\/.*\n* $ $\\\\MATCH\n",
+    ],
+)
+@pytest.mark.parametrize("subject", [b"? echo x > bad", b"$ `echo x > bad`", b"`echo x > bad`", b"< `echo x > bad`"])
+def test_the_mail_starts_no_program_through_match(run: Run, tmp_path: Path, rcfile: str, subject: bytes) -> None:
+    assert run(f":0\n{rcfile}box\n", mail=DANGER % subject).returncode == 0
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["A=`sed -n 's/^Subject: //p'`", ":0 w\nA=| sed -n 's/^Subject: //p'", ":0\n* ^Subject: \\/.*\n{ B=$MATCH A=$B }"],
+    ids=["backquotes", "capture", "variable"],
+)
+def test_what_is_made_of_the_mail_starts_no_program(run: Run, tmp_path: Path, assignment: str) -> None:
+    run(f"{assignment}\n:0\n* $ $A\nbox\n", mail=DANGER % b"? echo x > bad")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_program_that_the_rcfile_names_still_runs(run: Run, tmp_path: Path) -> None:
+    rcfile = ":0\n* ^Subject: \\/.*\n* $ ? test $MATCH = one\n{ C='? test 1 = 1' :0\n* $ $C\nbox\n}\n"
+    run(rcfile)
+    assert (tmp_path / "box").read_bytes() == MESSAGE
+
+
 # -- the program cache -----------------------------------------------------------------------
 
 RCFILE = ":0\nbox\n"

@@ -72,7 +72,7 @@ def perform(session: Session, flags: int, lock: LockName, action: tuple[Any, ...
         return FAILED
     if kind == op.FORWARD:
         return _forward(session, flags, lock, text)
-    return _pipe(session, flags, lock, text, action[2] if kind == op.CAPTURE else b"")
+    return _pipe(session, flags, lock, text, action[2] if kind == op.CAPTURE else None)
 
 
 def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
@@ -200,14 +200,14 @@ def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outco
     return _send(session, flags, command, waited=_waited(flags, lock), postmark=False)
 
 
-def _pipe(session: Session, flags: int, lock: LockName, text: bytes, variable: bytes) -> Outcome:
+def _pipe(session: Session, flags: int, lock: LockName, text: bytes, variable: bytes | None) -> Outcome:
     """`| program`, or with the name of a variable `NAME=| program`."""
     command = programs.prepare(session, text)
     if command.argv == [b""]:
         take_local_lock(session, lock, b"")
         return _to_stdout(session, flags)
     _lock_command(session, lock, command)
-    if variable:
+    if variable is not None:
         _complain_of_copy(session, flags)
         return _capture(session, flags, command, variable, waited=_waited(flags, lock))
     if flags & FILTER:
@@ -307,4 +307,6 @@ def _capture(session: Session, flags: int, command: Command, name: bytes, *, wai
             session.note("rescue-succeeded")
         return FAILED
     value = ended.output.partition(b"\0")[0]
-    return Outcome(True, control=session.assign_quietly(name, value.removesuffix(b"\n")))
+    session.foreign.add(name)
+    # Only procmail 3.22's loss of the last byte of a name leaves none.
+    return Outcome(True, control=session.assign_quietly(name, value.removesuffix(b"\n")) if name else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyprocmail.engine import numbers, programs, scoring
-from pyprocmail.engine.expansion import LineTooLongError, expand_value
+from pyprocmail.engine.expansion import LineTooLongError, expand_marked, expand_value
 from pyprocmail.engine.scoring import Tally
 from pyprocmail.program import conditions as syntax
 from pyprocmail.program import start_line
@@ -54,17 +54,21 @@ class _Test:
         self.tally = tally
 
     def run(self, condition: Condition) -> bool:
+        foreign = False
         for _ in range(_EXPANSIONS):
             if condition[syntax.KIND] != syntax.EXPAND:
                 break
             _, negated, _, _, shown, text = condition
             scan = scan_quoted(text)
             try:
-                expanded = expand_value(self.session, scan.pieces, 1)
+                expanded, foreign_at = expand_marked(self.session, scan.pieces, 1)
             except LineTooLongError:
                 self.session.exceeded_linebuf()
                 return self._log(shown, False, negated=negated)
-            condition = syntax.read(expanded, condition)
+            before, condition = condition, syntax.read(expanded, condition)
+            if foreign_at is not None and not self.session.identity.strict:
+                foreign = True
+                condition = _disarmed(condition, before, expanded[:foreign_at])
         else:
             self.session.note("exceeded-linebuf")
             return False
@@ -78,7 +82,7 @@ class _Test:
             return self._regex(condition)
         if kind == syntax.PROGRAM:
             return self._program(condition)
-        return self._size(condition)
+        return self._size(condition, expand=not foreign)
 
     # -- patterns --------------------------------------------------------------------------
 
@@ -158,11 +162,11 @@ class _Test:
 
     # -- sizes -----------------------------------------------------------------------------
 
-    def _size(self, condition: Condition) -> bool:
+    def _size(self, condition: Condition, *, expand: bool) -> bool:
         kind, negated, weight, area, shown, text = condition
         session = self.session
         try:
-            value = expand_value(session, scan_size(text).pieces, 1)
+            value = expand_value(session, scan_size(text).pieces, 1) if expand else text.lstrip(b" \t")
         except LineTooLongError:
             session.exceeded_linebuf()
             return False
@@ -212,12 +216,25 @@ def _assigning_match(session: Session, area: Area, matches: Iterator[Match]) -> 
         yield match
 
 
+def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
+    """The condition that an expansion has become, when all behind `own` may be the mail's text.
+
+    A stranger must not have a program run: a `?` or a further `$` that is not the rcfile's own is
+    a byte of a pattern, and what is the mail's is not expanded a second time.
+    """
+    kind, negated, weight, area, shown, _ = condition
+    if kind == syntax.EXPAND or (kind == syntax.PROGRAM and syntax.read(own + b".", before)[syntax.KIND] != kind):
+        return (syntax.REGEX, negated, weight, area, shown, shown)
+    return condition
+
+
 def _set_match(session: Session, area: Area, match: Match) -> None:
     """Assign MATCH, unless the match did not come through `\\/` inside the text."""
     if not match.none:
         session.note("assigning", b"MATCH=")
         text = area.text[match.start : match.end].partition(b"\0")[0]
         session.environment[b"MATCH"] = text
+        session.foreign.add(b"MATCH")
         session.note("matched", text)
 
 

@@ -5,7 +5,7 @@ The pieces come from program/words.  procmailrc(5), Environment variable assignm
 
 from __future__ import annotations
 
-from pyprocmail.program.words import ALTERNATIVE, ARGUMENTS, BACKQUOTE, BAD, BREAK, END, ESCAPED, VARIABLE
+from pyprocmail.program.words import ALTERNATIVE, ARGUMENTS, BACKQUOTE, BAD, BREAK, END, ESCAPED, HASH, VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Words:
     """An expanded list of words.
 
     The command line that a log or LASTFOLDER shows (`words`) does not have the arguments that
-    `"$@"` puts into the words of a program (`arguments_at`: behind that word's text).
+    `"$@"` puts into the words of a program in the place of the word `arguments_at`.
     """
 
     __slots__ = ("words", "arguments_at")
@@ -39,7 +39,15 @@ class Words:
         at = self.arguments_at
         if at is None or not arguments:
             return self.words
-        return [*self.words[:at], self.words[at] + arguments[0], *arguments[1:], *self.words[at + 1 :]]
+        return [*self.words[:at], *arguments, *self.words[at + 1 :]]
+
+    def shown(self, arguments: list[bytes]) -> list[bytes]:
+        """The words as the log shows them, where the text of the word that arguments replace is to be seen."""
+        at = self.arguments_at
+        words = self.argv(arguments)
+        if at is None or words is self.words:
+            return words
+        return [*words[:at], self.words[at] + words[at], *words[at + 1 :]]
 
 
 def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
@@ -50,8 +58,17 @@ def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
     Raises:
         LineTooLongError: procmailrc(5), LINEBUF.
     """
+    return expand_marked(session, pieces, taken)[0]
+
+
+def expand_marked(session: Session, pieces: Pieces, taken: int = 0) -> tuple[bytes, int | None]:
+    """As expand_value, with the offset from which on the text may be the mail's own, None if nowhere.
+
+    What a stranger wrote must not become a command: see `Session.foreign`.
+    """
     expander = _Expander(session, split=False, taken=taken)
-    return b"".join(expander.run(pieces).words).partition(b"\0")[0]
+    value = b"".join(expander.run(pieces).words).partition(b"\0")[0]
+    return value, expander.foreign_at
 
 
 def expand_list(session: Session, pieces: Pieces, taken: int = 0) -> Words:
@@ -76,7 +93,7 @@ def escape(value: bytes) -> bytes:
 class _Expander:
     """One pass over pieces.  `current` is the word being built, None between words."""
 
-    __slots__ = ("session", "split", "room", "words", "current", "mark", "arguments_at")
+    __slots__ = ("session", "split", "room", "words", "current", "mark", "arguments_at", "foreign_at")
 
     def __init__(self, session: Session, *, split: bool, taken: int) -> None:
         self.session = session
@@ -86,9 +103,11 @@ class _Expander:
         self.current: bytearray | None = None
         self.mark: int | None = None
         self.arguments_at: int | None = None
+        self.foreign_at: int | None = None
 
     def run(self, pieces: Pieces) -> Words:
         skipping = 0
+        expected = -1
         for piece in pieces:
             if isinstance(piece, bytes):
                 if not skipping:
@@ -100,33 +119,51 @@ class _Expander:
             elif skipping:
                 skipping += (kind == ALTERNATIVE) - (kind == END)
             elif kind == VARIABLE:
-                self._put_value(self.session.value_of(_text(piece[1])), bool(piece[2]))
+                self._put_value(self._value_of(_text(piece[1])), bool(piece[2]))
             elif kind == BREAK:
                 self._end_word()
+                if len(piece) > 1:
+                    expected = len(self.words)
             elif kind == BACKQUOTE:
-                self._put_value(self._output(_text(piece[1])), bool(piece[2]))
+                output = self._output(_text(piece[1]))
+                self._mark_foreign()
+                self._put_value(output, bool(piece[2]))
             elif kind == ALTERNATIVE:
                 skipping = self._choose(_text(piece[1]), _text(piece[2]), bool(piece[3]))
             elif kind == ESCAPED:
-                self._put(escape(self.session.value_of(_text(piece[1])) or b""))
-            elif kind == ARGUMENTS:
-                if self.split:
-                    self._put(b"")
-                    assert self.current is not None
-                    self.mark = len(self.current)
-                    self.arguments_at = None
+                self._put(escape(self._value_of(_text(piece[1])) or b""))
+            elif kind == ARGUMENTS and self.split:
+                self._put(b"")
+                assert self.current is not None
+                self.mark = len(self.current)
+                self.arguments_at = None
+            elif kind == HASH:
+                if self.current is None and len(piece) == 1:
+                    break
+                self._put(b"#" if self.current is None or len(piece) == 1 else b"\\#")
         self._end_word()
+        if expected == len(self.words):
+            self.words.append(b"")
         return Words(self.words, self.arguments_at)
 
     def _choose(self, name: bytes, operator: bytes, quoted: bool) -> int:
         """Handle `${name operator`; 1 when the word that follows is to be skipped."""
-        value = self.session.value_of(name)
+        value = self._value_of(name)
         there = value is not None and (value != b"" or operator[:1] != b":")
         if operator[-1:] == b"+":
             return 0 if there else 1
         if there:
             self._put_value(value, quoted)
         return 1 if there else 0
+
+    def _value_of(self, name: bytes) -> bytes | None:
+        if self.session.is_foreign(name):
+            self._mark_foreign()
+        return self.session.value_of(name)
+
+    def _mark_foreign(self) -> None:
+        if self.foreign_at is None:
+            self.foreign_at = len(self.current or b"")
 
     def _put(self, text: bytes) -> None:
         self.room -= len(text)

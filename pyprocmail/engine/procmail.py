@@ -9,7 +9,7 @@ from pyprocmail.delivery.folders import MBOX, kind_of
 from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError
 from pyprocmail.engine import actions, conditions, programs, variables
-from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
+from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_marked
 from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
 from pyprocmail.program import instructions as op
 from pyprocmail.program import start_line
@@ -111,8 +111,12 @@ class _Run:
             self.ending = ABANDONED
             return
         taken = len(name) + 1
+        foreign: int | None = None
         try:
-            value = word if isinstance(word, bytes) else expand_value(session, word, taken)
+            if isinstance(word, bytes):
+                value = word
+            else:
+                value, foreign = expand_marked(session, word, taken)
             if taken + len(value) > session.linebuf:
                 raise LineTooLongError
         except LineTooLongError:
@@ -120,6 +124,10 @@ class _Run:
             return
         for note in notes:
             self._note(note)
+        if foreign is None:
+            session.foreign.discard(name)
+        else:
+            session.foreign.add(name)
         self._go_on(session.set(name, value), value)
 
     def _go_on(self, control: int, value: bytes) -> None:

@@ -105,6 +105,7 @@ class Session:
         self.reported_delivered = False
         self.usable: set[bytes] = set()
         self.unset_names: set[bytes] = set()
+        self.foreign: set[bytes] = {b"MATCH", b"LASTFOLDER"}
         self.comsat: tuple[str, int] | None = None
         self._areas: dict[bytes, Area] = {}
         self._message = message
@@ -178,6 +179,13 @@ class Session:
             return self.identity.name
         index = int(name) - 1
         return self.arguments[index] if index < len(self.arguments) else None
+
+    def is_foreign(self, name: bytes) -> bool:
+        """Whether the value may be text that a stranger wrote: of the mail, or of the address ($1).
+
+        `foreign` holds MATCH, what programs said of the mail, and what was made of these.
+        """
+        return name in self.foreign or name == b"-" or (name.isdigit() and name != b"0")
 
     def set(self, name: bytes, value: bytes) -> int:
         """Assign a variable, with what that does; says how to go on."""
