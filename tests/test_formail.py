@@ -86,7 +86,7 @@ def test_memory_is_flat() -> None:
     """A mailbox of 16 MB takes no more memory than one of 4 MB."""
 
     def peak(megabytes: int) -> int:
-        mail = b"From a@b Thu\nSubject: x\n\n" + b"body text\nFrom here on\n" * 3000 + b"\n"
+        mail = b"From a@b Thu\nSubject: x\n\n" + b"body text\n" * 6000 + b"From here on\n\n"
         left = megabytes * 1_000_000 // len(mail)
 
         def read(_: int) -> bytes:

@@ -233,7 +233,7 @@ class _Run:
     def _lacks_postmark(self, fields: list[Field]) -> bool:
         """Whether a From_ line has to be made: not when an option took it away, unless -a asks for one."""
         options = self.options
-        if options.forced or any(field.is_postmark() for field in fields):
+        if options.forced or (fields and fields[0].is_postmark()):
             return False
         if any(insertion.name == POSTMARK and not insertion.content for insertion in options.add_if_absent):
             return True
