@@ -14,6 +14,10 @@ def reader(host: Host, fd: int) -> Callable[[int], bytes]:
     return lambda size: host.read(fd, size)
 
 
+# What a shell says of a program that SIGINT killed.
+INTERRUPTED = 130
+
+
 class Writer:
     """Writes everything to a descriptor."""
 

@@ -6,6 +6,7 @@ import errno
 
 from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, PyprocmailError
 from pyprocmail.host import Interrupted
+from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _HELP = (
 """
 )
 _SPOOL = b"/var/mail/"
+# What sleep(2) takes.
+_LONGEST_S = (1 << 31) - 1
 
 
 class _Stop(PyprocmailError):
@@ -210,7 +213,8 @@ def _number(text: bytes) -> int:
     digits = text[1:] if text[:1] in (b"-", b"+") else text
     if not digits.isdigit():
         raise _Stop(EX_USAGE, _USAGE)
-    return int(text)
+    number = min(bounded(digits), _LONGEST_S)
+    return -number if text.startswith(b"-") else number
 
 
 def _number_word(words: list[bytes]) -> int:

@@ -7,6 +7,7 @@ import stat
 import time
 
 from pyprocmail.exits import EX_OK, EX_USAGE, PyprocmailError
+from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def _number(text: bytes) -> int:
     end = 1 if text[:1] in (b"-", b"+") else 0
     while text[end : end + 1].isdigit():
         end += 1
-    return int(text[:end]) if text[:end].strip(b"+-") else 0
+    size = bounded(text[:end].lstrip(b"+-"))
+    return -size if text.startswith(b"-") else size
 
 
 def _merge(rows: dict[bytes, Row]) -> None:

@@ -12,6 +12,7 @@ from pyprocmail.tools.formail.header import POSTMARK, Field, last
 from pyprocmail.tools.formail.options import Options, UsageError, VersionAsked, parse
 from pyprocmail.tools.formail.programs import Numbering, Programs
 from pyprocmail.tools.formail.source import Source, read_header
+from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def run(
         except OSError:
             note(b'formail: Couldn\'t open "%b"\n' % options.cache)
             return EX_CANTCREAT
-    return _Run(host, options, environ, Source(read), write, note).run()
+    try:
+        return _Run(host, options, environ, Source(read), write, note).run()
+    except OSError as error:
+        note(b"formail: %b\n" % (error.strerror or "I/O error").encode())
+        return EX_IOERR
 
 
 def starts_programs(argv: Sequence[bytes]) -> bool:
@@ -286,5 +291,5 @@ def _content_length(fields: Sequence[Field]) -> int:
         if field.name.lower() == b"content-length:":
             text = field.content.lstrip(b" \t\n\v\f\r").removeprefix(b"+")
             digits = text[: len(text) - len(text.lstrip(b"0123456789"))]
-            return int(digits) if digits else 0
+            return bounded(digits)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyprocmail.exits import PyprocmailError
 from pyprocmail.tools.formail.header import Names, is_complete, is_name_start, name_length
+from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +166,9 @@ class _Words:
             end += 1
         if start == end:
             return None
-        value = int(self.word[self.position : end])
+        value = bounded(self.word[start:end])
+        if self.word[self.position : start].endswith(b"-"):
+            value = -value
         self.position = end
         return value
 

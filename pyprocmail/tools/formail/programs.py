@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from pyprocmail.exits import EX_UNAVAILABLE
+from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Numbering:
         digits = preset.lstrip(b" \t\n\v\f\r")
         digits = digits[1:] if digits[:1] in (b"+", b"-") else digits
         if digits.isdigit():
-            self._number = -int(digits) if preset.lstrip()[:1] == b"-" else int(digits)
+            self._number = -bounded(digits) if preset.lstrip()[:1] == b"-" else bounded(digits)
         elif preset:
             self._number = None
         self._width = len(preset) - (self._number is not None and self._number < 0)
