@@ -26,7 +26,7 @@ CACHE = "cache"
 # What the reference makes of a From_ line right behind a header, or what looked like one, depends on what its
 # memory held before: behind a header that began with another From_ line, in answers, and with -e behind any.
 UNDEFINED = re.compile(rb"(?m)^From .*\n(?:.+\n)*From ")
-UNDEFINED_R = re.compile(rb"(?m)^[!-9;-\xff]+[ \t]*:.*\n(?:[> \t].*\n)*From ")
+UNDEFINED_R = re.compile(rb"(?m)^(?:From |[!-9;-\xff]+[ \t]*:).*\n(?:[> \t].*\n)*(?:From |Article )")
 UNDEFINED_E = re.compile(rb"(?m)^.+\nFrom ")
 
 NAMES = [

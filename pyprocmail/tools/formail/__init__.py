@@ -201,7 +201,9 @@ class _Run:
         # The reference counts one byte more than there is.  tests/conformance/formail/cl-long-verbose.json
         if body.missing > 1 and not options.quiet:
             self.note(b"formail: Content-Length: field exceeds actual length by %d bytes\n" % (body.missing - 1))
-        if not (layout.babyl and follows):
+        if self.strict and body.ends_within and not adjacent and not outlet.tail.endswith(b"\n"):
+            outlet.put(b"\n")
+        elif not (layout.babyl and follows):
             outlet.end_with_empty_line()
         return skip_to_mail(self.source, layout) if layout.babyl and follows else follows
 

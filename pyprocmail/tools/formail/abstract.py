@@ -24,9 +24,15 @@ def abstract(fields: Iterable[Field], folder: bytes, size: int) -> bytes:
             break
     for field in fields:
         if field.name.lower() == b"subject:":
-            lines.append(b" %b\n" % (field.name + field.content).translate(_UNFOLD)[:_SUBJECT_COLUMNS])
+            lines.append(b" %b\n" % _unfolded(field.name + field.content)[:_SUBJECT_COLUMNS])
             break
-    line = _FOLDER + folder.translate(_UNFOLD)[:_FOLDER_COLUMNS]
+    line = _FOLDER + _unfolded(folder)[:_FOLDER_COLUMNS]
     tabs = (_SIZE_COLUMN - len(line) + 7) // 8
     lines.append(b"%b%b%7d\n" % (line, b"\t" * tabs, size))
     return b"".join(lines)
+
+
+def _unfolded(text: bytes) -> bytes:
+    """The text on one line.  Behind a NUL, which text has no use for, only the newlines go."""
+    shown, nul, hidden = text.partition(b"\0")
+    return shown.translate(_UNFOLD) + nul + hidden.replace(b"\n", b" ")

@@ -174,9 +174,11 @@ def _has_two_words(text: bytes) -> bool:
 class Body:
     """The copying of one body."""
 
-    __slots__ = ("missing", "_before", "_layout", "_outlet", "_source")
+    __slots__ = ("ends_within", "missing", "_before", "_layout", "_outlet", "_source")
 
     def __init__(self, source: Source, outlet: Outlet, layout: Layout) -> None:
+        # The input ends within the Content-Length, or right behind it.
+        self.ends_within = False
         # How many bytes of a Content-Length were not there.
         self.missing = 0
         self._source = source
@@ -192,6 +194,7 @@ class Body:
         line stands before the body, `after_postmark` that a From_ line begins the header.
         """
         self._copy_bytes(length)
+        self.ends_within = bool(length) and self._source.at_end()
         adjacent = adjacent and not length
         while not self._source.at_end():
             if self._before.endswith(b"\n"):

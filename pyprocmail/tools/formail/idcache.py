@@ -68,6 +68,10 @@ def _search(content: bytes, key: bytes, limit: int) -> tuple[bool, int]:
             return True, 0
         if start == end and not marked:
             place, marked = start, True
+            # What follows the mark is the rest of a key that was written over.
+            end = content.find(b"\0", end + 1)
+            if end < 0:
+                break
         start = end + 1
     return False, place
 
