@@ -76,7 +76,7 @@ VALUES: list[tuple[bytes, Pieces, bytes]] = [
     (b'${U:-"q }x"}t', ((ALTERNATIVE, b"U", b":-", False), b"q }x", (END,), b"t"), b""),
     (b"${U:-\\}}", ((ALTERNATIVE, b"U", b":-", False), b"}", (END,)), b""),
     (b'"${U:-\\}}\\}"', ((ALTERNATIVE, b"U", b":-", True), b"}", (END,), b"\\}"), b""),
-    (b"${U:-a b}", (b"a",), b" b}"),  # not closed in its word: the text alone
+    (b"${U:-a b}", ((ALTERNATIVE, b"U", b":-", False, False), b"a"), b" b}"),  # not closed in its word
     (b"${-x}", ((ALTERNATIVE, b"", b"-", False), b"x", (END,)), b""),
     (b"`a b`c", ((BACKQUOTE, b"a b", False), b"c"), b""),
     (b"``", ((BACKQUOTE, b"", False),), b""),
@@ -105,7 +105,7 @@ def test_value(text: bytes, pieces: Pieces, rest: bytes) -> None:
         (b"`a\\", ((BACKQUOTE, b"a", False),), True),
         (b"`a", ((BACKQUOTE, b"a", False),), False),
         (b"${a", ((BAD, b"a"),), False),
-        (b"${a:-b", (b"b",), False),
+        (b"${a:-b", ((ALTERNATIVE, b"a", b":-", False, False), b"b"), False),
     ],
 )
 def test_end_of_file(text: bytes, pieces: Pieces, *, unterminated: bool) -> None:
@@ -122,7 +122,7 @@ def test_end_of_file(text: bytes, pieces: Pieces, *, unterminated: bool) -> None
         (b"a \\\n b", (b"a", _, b"b"), b""),
         (b'-f "$1" "$@"', (b"-f", _, var(b"1", quoted=True), _, (ARGUMENTS,)), b""),
         (b"${x:-e f} g", ((ALTERNATIVE, b"x", b":-", False), b"e", _, b"f", (END,), _, b"g"), b""),
-        (b"`a b` ${x:-h\nA", ((BACKQUOTE, b"a b", False), _, b"h"), b"\nA"),
+        (b"`a b` ${x:-h\nA", ((BACKQUOTE, b"a b", False), _, (ALTERNATIVE, b"x", b":-", False, False), b"h"), b"\nA"),
         (b'"a\nb"', (b"a\nb",), b""),
     ],
 )

@@ -76,7 +76,7 @@ class Deliverer:
             kind = folders.MBOX
         result: Delivered | Failed
         if kind == folders.MBOX:
-            if len(names) > 1:
+            if len(names) > 1 and names[1:] != [b""]:
                 observer.note("skipped", b" ".join(names[1:]))
             text = format.for_mbox(
                 message,
@@ -126,6 +126,9 @@ class Deliverer:
         The mail is stored whatever happens here, as with procmail.
         """
         host, note = self._host, self._observer.note
+        if not name:
+            note("unable-as-directory", name)
+            return
         kind, folder = folders.kind_of(host, name)
         if kind == folders.MBOX:
             kind = folders.DIRECTORY

@@ -5,7 +5,7 @@ The pieces come from program/words.  procmailrc(5), Environment variable assignm
 
 from __future__ import annotations
 
-from pyprocmail.program.words import ALTERNATIVE, ARGUMENTS, BACKQUOTE, BAD, BREAK, END, ESCAPED, HASH, VARIABLE
+from pyprocmail.program.words import ALTERNATIVE, ARGUMENTS, BACKQUOTE, BAD, BREAK, END, ESCAPED, HASH, PREFIX, VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ class _Expander:
 
     def run(self, pieces: Pieces) -> Words:
         skipping = 0
+        # In an alternative that is neither closed nor wanted only literal text counts.
+        literal = False
         expected = -1
+        prefix = b""
         for piece in pieces:
             if isinstance(piece, bytes):
                 if not skipping:
@@ -118,52 +121,44 @@ class _Expander:
                 self.session.note("bad-substitution", _text(piece[1]))
             elif skipping:
                 skipping += (kind == ALTERNATIVE) - (kind == END)
-            elif kind == VARIABLE:
-                self._put_value(self._value_of(_text(piece[1])), bool(piece[2]))
             elif kind == BREAK:
                 self._end_word()
                 if len(piece) > 1:
                     expected = len(self.words)
-            elif kind == BACKQUOTE:
-                output = self._output(_text(piece[1]))
-                self._mark_foreign()
-                self._put_value(output, bool(piece[2]))
-            elif kind == ALTERNATIVE:
-                skipping = self._choose(_text(piece[1]), _text(piece[2]), bool(piece[3]))
-            elif kind == ESCAPED:
-                self._put(escape(self._value_of(_text(piece[1])) or b""))
+            elif kind == HASH:
+                if self.current is None and len(piece) == 1:
+                    break
+                self._put(b"#" if self.current is None or len(piece) == 1 else b"\\#")
             elif kind == ARGUMENTS and self.split:
                 self._put(b"")
                 assert self.current is not None
                 self.mark = len(self.current)
                 self.arguments_at = None
-            elif kind == HASH:
-                if self.current is None and len(piece) == 1:
-                    break
-                self._put(b"#" if self.current is None or len(piece) == 1 else b"\\#")
+            elif kind == ESCAPED:
+                self._put(escape(b"" if literal else self.session.value_of(_text(piece[1])) or b""))
+            elif kind == PREFIX:
+                prefix = _text(piece[1])
+            elif literal:
+                continue
+            elif kind == VARIABLE:
+                self._put_value(self.session.value_of(_text(piece[1])), bool(piece[2]))
+            elif kind == BACKQUOTE:
+                self._put_value(self._output(_text(piece[1])), bool(piece[2]))
+            elif kind == ALTERNATIVE:
+                value = self.session.value_of(_text(piece[1]))
+                wanted = _wants_word(value, _text(piece[2]))
+                if len(piece) > 4:
+                    literal = not wanted
+                elif not wanted:
+                    skipping = 1
+                    if _text(piece[2])[-1:] == b"-":
+                        self._put_value(value, bool(piece[3]))
         self._end_word()
         if expected == len(self.words):
             self.words.append(b"")
+        if prefix:
+            self.words[:1] = [prefix + b"".join(self.words[:1])]
         return Words(self.words, self.arguments_at)
-
-    def _choose(self, name: bytes, operator: bytes, quoted: bool) -> int:
-        """Handle `${name operator`; 1 when the word that follows is to be skipped."""
-        value = self._value_of(name)
-        there = value is not None and (value != b"" or operator[:1] != b":")
-        if operator[-1:] == b"+":
-            return 0 if there else 1
-        if there:
-            self._put_value(value, quoted)
-        return 1 if there else 0
-
-    def _value_of(self, name: bytes) -> bytes | None:
-        if self.session.is_foreign(name):
-            self._mark_foreign()
-        return self.session.value_of(name)
-
-    def _mark_foreign(self) -> None:
-        if self.foreign_at is None:
-            self.foreign_at = len(self.current or b"")
 
     def _put(self, text: bytes) -> None:
         self.room -= len(text)
@@ -203,6 +198,12 @@ class _Expander:
 
     def _output(self, command: bytes) -> bytes:
         return self.session.run_backquote(command, max(self.room, 0))
+
+
+def _wants_word(value: bytes | None, operator: bytes) -> bool:
+    """Whether `${name operator word}` is the word."""
+    there = value is not None and (value != b"" or operator[:1] != b":")
+    return there == (operator[-1:] == b"+")
 
 
 def _text(member: int | bytes | bool) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyprocmail.diagnostics import Diagnostic, Severity
 from pyprocmail.program import start_line
-from pyprocmail.program.words import BAD, BLANKS, BREAK, Scan, name_end, scan_list, scan_value
+from pyprocmail.program.words import BAD, BLANKS, BREAK, PREFIX, Scan, name_end, scan_list, scan_value
 from pyprocmail.source import Span
 
 if TYPE_CHECKING:
@@ -306,9 +306,23 @@ class _Lexer:
             prefix = self.text[self.pos : max(end, self.pos + (byte == b"{"))]
             scan = scan_list(self.text, self.pos + len(prefix))
             if prefix:
-                behind = self.text[self.pos + len(prefix) : self.pos + len(prefix) + 1]
-                scan = Scan(_join(prefix, scan.pieces, behind), scan.end, unterminated=scan.unterminated)
+                scan = self.with_prefix(prefix, scan)
             self.emit_word("FOLDER", scan)
+
+    def with_prefix(self, prefix: bytes, scan: Scan) -> Scan:
+        """The folders of an action that begins with `prefix`, of which `scan` is the rest.
+
+        Behind a name and blanks procmail expects one more word, and behind a name, blanks, an `=` and blanks, where
+        it looked for a `|`.
+        """
+        start = self.pos + len(prefix)
+        pieces = _join(prefix, scan.pieces, self.text[start : start + 1])
+        rest = self.skip(start, BLANKS)
+        if pieces[:3] == (prefix, (BREAK,), b"=") and self.text[rest + 1 : rest + 2] in (b" ", b"\t"):
+            pieces = (*pieces[:3], (BREAK, True), *pieces[4:])
+        elif rest > start and self.text[rest : rest + 1] != b"=":
+            pieces = (prefix, (BREAK, True), *scan.pieces)
+        return Scan(pieces, scan.end, unterminated=scan.unterminated)
 
     def is_capture(self, end: int) -> bool:
         """Whether the name that ends at `end` is followed by `= |`."""
@@ -325,7 +339,7 @@ def _join(prefix: bytes, pieces: Pieces, behind: bytes) -> Pieces:
         return (prefix, (BREAK,), *pieces) if pieces else (prefix,)
     if pieces and isinstance(pieces[0], bytes):
         return (prefix + pieces[0], *pieces[1:])
-    return (prefix, *pieces)
+    return ((PREFIX, prefix), *pieces) if pieces else (prefix,)
 
 
 def _quoted(text: bytes) -> str:

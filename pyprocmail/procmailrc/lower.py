@@ -43,12 +43,15 @@ Notes = tuple[tuple[bytes, bytes], ...]
 def compile_rcfile(data: bytes, *, strict: bool = False) -> Program:
     """The program of the rcfile `data`; never raises.  `strict` as for parse()."""
     tree, _ = parse(data, strict=strict)
-    return lower(tree)
+    return lower(tree, strict=strict)
 
 
-def lower(tree: Rcfile) -> Program:
-    """The program of `tree`."""
-    lowering = _Lowering()
+def lower(tree: Rcfile, *, strict: bool = False) -> Program:
+    """The program of `tree`.
+
+    With `strict`, blanks before the `=` of a capture cost its name the last byte, as in procmail 3.22.
+    """
+    lowering = _Lowering(strict=strict)
     lowering.run(tree)
     return tuple(lowering.program)
 
@@ -67,7 +70,8 @@ class _Open:
 class _Lowering:
     """The program so far, and the blocks that are open, the file itself the outermost."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
         self.program: list[Instruction] = []
         self.open: list[_Open] = []
 
@@ -130,6 +134,8 @@ class _Lowering:
         conditions = tuple(_condition(part) for part in item.conditions if isinstance(part, Condition))
         notes, unmatched = _action_notes(item.action)
         action = _action(item.action)
+        if self.strict and isinstance(item.action, Capture) and not item.action.equals.startswith(b"="):
+            action = (*action[:2], item.action.name[:-1], *action[3:])
         skipping = _skipping(item, read, action[0], unmatched)
         around.recipes = True
         around.quiet &= not skipping

@@ -7,7 +7,7 @@ in them, the engine when something is.  procmailrc(5), Recipe format.
 from __future__ import annotations
 
 from pyprocmail.program import instructions
-from pyprocmail.program.words import ARGUMENTS, BREAK, ESCAPED
+from pyprocmail.program.words import ARGUMENTS, BAD, BREAK, ESCAPED, HASH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def static_count(pieces: Pieces) -> int:
     The lines of a recipe are told apart before anything is expanded: `:$FLAGS` is taken for the
     modern form, whose conditions all have a `*`.
     """
-    if pieces and not isinstance(pieces[0], bytes):
+    first = next((piece for piece in pieces if isinstance(piece, bytes) or piece[0] not in (BAD, HASH)), b"")
+    if not isinstance(first, bytes):
         return 0
     return read(static_words(pieces)).count
 
@@ -172,6 +173,10 @@ def static_words(pieces: Pieces) -> tuple[bytes, ...]:
             kept.append((BREAK,))
         elif piece[0] == ARGUMENTS:
             kept.append(b"")
+        elif piece[0] == HASH and len(piece) == 1 and (not kept or kept[-1] == (BREAK,)):
+            break
+        elif piece[0] == HASH:
+            kept.append(b"#")
         elif piece[0] == ESCAPED:
             kept.append(b"()")  # what is escaped begins so, even when there is nothing to escape
     return split_words(tuple(kept)) or ()

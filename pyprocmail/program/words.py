@@ -26,14 +26,21 @@ ARGUMENTS = 3
 BACKQUOTE = 4
 """(BACKQUOTE, command, quoted): the backslashes that backquotes remove are gone from the command."""
 ALTERNATIVE = 5
-"""(ALTERNATIVE, name, operator, quoted) ... (END,): ${NAME:-word}; operator is one of :- - :+ +"""
+"""(ALTERNATIVE, name, operator, quoted) ... (END,): ${NAME:-word}; operator is one of :- - :+ +
+(ALTERNATIVE, name, operator, quoted, False): one that is not closed.  What follows stands for itself; but if the
+word is not wanted, only its literal text does."""
 END = 6
-"""(END,): of the innermost alternative.  There is one for each: an alternative that is not closed
-before its word ends stands for the text behind its operator, and is not in the pieces."""
+"""(END,): of the innermost alternative that is closed."""
 BAD = 7
 """(BAD, name): logged as a bad substitution when the word is read; expands to nothing."""
 BREAK = 8
-"""(BREAK,): ends the word, if there is one; two of them, or one inside an alternative, are normal."""
+"""(BREAK,): ends the word, if there is one; two of them, or one inside an alternative, are normal.
+(BREAK, True): there will be one more word, an empty one if nothing else comes."""
+HASH = 9
+"""(HASH,): a `#` behind nothing but expansions: it begins a comment if they came to nothing, else it is text.
+(HASH, True): such a `\\#`, which is a `#` if they came to nothing, else both bytes."""
+PREFIX = 10
+"""(PREFIX, text): text before the first word, whose expansion does not know of it."""
 
 BLANKS = b" \t"
 SHELLMETAS = b"&|<>~;?*["
@@ -146,12 +153,14 @@ def _is_plain(text: bytes) -> bool:
 class _Scanner:
     """The state of one scan.
 
-    `opened` holds for each open alternative the index of its piece, and whether it was opened
-    inside double quotes; there the quotes of its word are literal, elsewhere they quote, and `}`
+    `opened` holds for each open alternative the index of its piece, whether it was opened inside
+    double quotes, and `empty` before it; there the quotes of its word are literal, elsewhere they quote, and `}`
     closes only outside them.
     """
 
-    __slots__ = ("text", "pos", "context", "pieces", "buffer", "exists", "started", "quoted", "opened", "mark", "eol")
+    __slots__ = (
+        "text", "pos", "context", "pieces", "buffer", "exists", "started", "empty", "quoted", "opened", "mark", "eol",
+    )  # fmt: skip
 
     def __init__(self, text: bytes, pos: int, context: int, quoted: bool = False) -> None:
         self.text = text
@@ -163,9 +172,11 @@ class _Scanner:
         # The text of a condition begins in the word of the mark before it.
         self.started = context == _TEXT and (quoted or text[:1] not in (b" ", b"\t"))
         self.quoted = quoted
-        self.opened: list[tuple[int, bool]] = []
+        self.opened: list[tuple[int, bool, bool]] = []
         self.mark = -1
         self.eol = False
+        # Whether the word so far may turn out to be nothing.
+        self.empty = True
 
     def run(self) -> Scan:
         text, size = self.text, len(self.text)
@@ -186,8 +197,10 @@ class _Scanner:
         if self.pieces and self.pieces[-1] == (BREAK,):
             self.pieces.pop()
         if self.opened:
-            unclosed = {at for at, _ in self.opened}
-            self.pieces = [piece for at, piece in enumerate(self.pieces) if at not in unclosed]
+            for at, _, _ in self.opened:
+                alternative = self.pieces[at]
+                assert isinstance(alternative, tuple)
+                self.pieces[at] = (*alternative, False)
         return Scan(tuple(self.pieces), self.pos, unterminated=self.eol)
 
     def is_empty(self) -> bool:
@@ -197,6 +210,7 @@ class _Scanner:
     def put(self, literal_text: bytes) -> None:
         self.buffer += literal_text
         self.started = True
+        self.empty = False
 
     def flush(self) -> None:
         if self.buffer or self.exists:
@@ -226,7 +240,11 @@ class _Scanner:
             if not self.started:
                 return False
             self.pos += 1
-            self.put(b"#")
+            if self.empty and self.context == _LIST:
+                self.emit((HASH,))
+            else:
+                self.put(b"#")
+            self.empty = False
         else:
             return self.blank(byte)
         return True
@@ -240,13 +258,14 @@ class _Scanner:
         elif self.started:
             self.emit((BREAK,))
         self.started = False
+        self.empty = True
         return True
 
     def closing_brace(self) -> None:
         self.pos += 1
         if self.opened and self.opened[-1][1] == self.quoted:
             self.emit((END,))
-            self.opened.pop()
+            _, _, self.empty = self.opened.pop()
             self.started = True
         else:
             self.put(b"}")
@@ -260,6 +279,7 @@ class _Scanner:
             self.quoted = False
         else:
             self.started = self.quoted = True
+            self.empty = False
             self.mark = len(self.pieces) if not self.buffer else -1
 
     def single_quote(self) -> None:
@@ -284,6 +304,10 @@ class _Scanner:
         else:
             # Only at the start of a word is `\#` a plain `#`: elsewhere no comment could begin.
             removed = following != b"#" or not self.started
+            if not removed and self.empty and self.context == _LIST:
+                self.emit((HASH, True))
+                self.empty = False
+                return
         self.put(following if removed else b"\\" + following)
 
     def backquote(self) -> None:
@@ -334,11 +358,15 @@ class _Scanner:
                 self.put(b"@")
         elif byte == 0x5C and text[pos + 1 : pos + 2] and text[pos + 1] in NAME_REST:
             self.pos = name_end(text, pos + 1) if text[pos + 1] in NAME_START else pos + 2
-            self.emit((ESCAPED, text[pos + 1 : self.pos]))
+            name = text[pos + 1 : self.pos]
+            self.emit((ESCAPED, b"{_}" if name == b"_" else name))
+            self.empty = False
             self.started = True
         else:
-            self.pos = pos
+            self.pos = pos + (byte == 0)  # a NUL behind a `$` is lost
             self.put(b"$")
+            if pos == len(text):
+                self.quoted = False  # quotes that end in `$` at the end of the file are not complained of
 
     def variable(self, name: bytes) -> None:
         self.emit((VARIABLE, name, self.quoted))
@@ -364,7 +392,7 @@ class _Scanner:
             self.started = True  # `${}` is silent
         elif operator in (b":-", b"-", b":+", b"+"):
             self.emit((ALTERNATIVE, b"{_}" if name == b"_" else name, operator, self.quoted))
-            self.opened.append((len(self.pieces) - 1, self.quoted))
+            self.opened.append((len(self.pieces) - 1, self.quoted, self.empty))
         else:
             self.emit((BAD, name))
 
