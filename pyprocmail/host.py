@@ -226,10 +226,20 @@ class Host:
         """A descriptor that swallows what is written to it."""
         return os.open(b"/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 
-    def spawn(self, argv: Sequence[bytes], environment: Environment, *, stdin: int, stdout: int, stderr: int) -> int:
+    def spawn(
+        self,
+        argv: Sequence[bytes],
+        environment: Environment,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        program: bytes = b"",
+    ) -> int:
         """Start the program argv[0], found along PATH of `environment`, and return its process id.
 
-        The three descriptors become 0, 1 and 2 of the program; it inherits no other.
+        The three descriptors become 0, 1 and 2 of the program; it inherits no other.  `program` is a path to start
+        in the place of argv[0].
 
         Raises:
             OSError: no such program, not executable, or no process to be had.
@@ -244,7 +254,7 @@ class Host:
         refused: OSError | None = None
         if not argv[0]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-        for path in _candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
+        for path in (program,) if program else _candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
             try:
                 return os.posix_spawn(
                     path, list(argv), environment, file_actions=actions, setsigmask=(), setsigdef=_CHILD_DEFAULTS
@@ -303,6 +313,18 @@ class Host:
             os.kill(pid, signum)
         except ProcessLookupError:
             pass
+
+    def is_running(self, pid: int) -> bool:
+        """Whether there is a process of this number."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except OverflowError:
+            return False
+        except PermissionError:
+            return True
+        return True
 
     def poll(self, interest: dict[int, int], seconds: float | None) -> dict[int, int]:
         """The descriptors of `interest` that are ready, with their events; empty when the time is up."""

@@ -22,7 +22,7 @@ TABLE = {
     "procmailrc": {"program", "matching", "grammars", "diagnostics"},
     "mailfilter": {"program", "matching", "grammars", "diagnostics"},
     "delivery": {"message", "host"},
-    "tools": {"message", "host"},
+    "tools": {"delivery", "message", "host"},
     "program": {"exits", "host"},  # the cache on disk
     "matching": {"exits"},
     "message": {"exits"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-NAMES = ("pyprocmail", "procmail")
+NAMES = ("pyprocmail", "procmail", "maildrop", "reformail", "lockmail", "mailbot", "reformime")
 
 
 def write(folder: Path) -> list[Path]:

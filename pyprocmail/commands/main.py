@@ -13,6 +13,9 @@ from pyprocmail.exits import EX_OSERR, EX_TEMPFAIL
 SUBCOMMANDS = ("links",)
 """The subcommands of `pyprocmail`.  An rcfile of such a name is written ./name."""
 
+MAILDROP_PROGRAMS = (b"maildrop", b"reformail", b"lockmail", b"mailbot", b"reformime")
+"""maildrop and the programs that come with it; also subcommands."""
+
 _INPUT_FLAGS = {b"--mbox": "mbox", b"--single": "single"}
 
 
@@ -32,7 +35,11 @@ def run(argv: list[bytes]) -> int:
 
             cli(prog_name="pyprocmail")
             return 0
+        if len(argv) > 1 and argv[1] in MAILDROP_PROGRAMS:
+            return _maildrop(argv[1], argv[1:])
         return _procmail(*_take_input_flag(argv))
+    if name in MAILDROP_PROGRAMS:
+        return _maildrop(name, argv)
     return _procmail(argv, "single")
 
 
@@ -54,6 +61,25 @@ def _procmail(argv: list[bytes], mode: str) -> int:
 
     try:
         return procmail.main(argv, Host(), os.environb, mode=mode)
+    except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
+        import traceback
+
+        traceback.print_exc()
+        return EX_TEMPFAIL
+
+
+def _maildrop(name: bytes, argv: list[bytes]) -> int:
+    """maildrop, or one of the programs that come with it."""
+    from pyprocmail.host import Host
+
+    try:
+        if name == b"maildrop":
+            from pyprocmail.commands import maildrop
+
+            return maildrop.main(argv, Host(), os.environb)
+        from pyprocmail.commands import maildrop_tools
+
+        return maildrop_tools.main(name, argv, Host(), os.environb)
     except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
         import traceback
 

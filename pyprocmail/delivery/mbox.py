@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def append(host: Host, path: bytes, text: Text, *, lock_timeout_s: int, note: Note) -> Delivered | Failed:
-    """Append the text to the mbox, device or FIFO `path`."""
+def append(
+    host: Host, path: bytes, text: Text, *, lock_timeout_s: int, note: Note, mode: int = storage.FILE_MODE
+) -> Delivered | Failed:
+    """Append the text to the mbox, device or FIFO `path`; a new file gets `mode` less the umask."""
     note("opening", path)
     noted_lock = False
     while True:
         try:
-            fd, created = _open(host, path, lock_timeout_s)
+            fd, created = _open(host, path, lock_timeout_s, mode)
         except AlarmError:
             note("error-writing", path)
             return Failed(path, "nobody reads this FIFO", errno.EAGAIN)
@@ -55,14 +57,15 @@ def append(host: Host, path: bytes, text: Text, *, lock_timeout_s: int, note: No
             storage.close(host, fd)
 
 
-def _open(host: Host, path: bytes, timeout_s: int) -> tuple[int, bool]:
+def _open(host: Host, path: bytes, timeout_s: int, mode: int) -> tuple[int, bool]:
     """The open file, and whether it may be new."""
     status = storage.status_of(host, path)
-    storage.mark_new_mail(host, path, status)
+    if mode & storage.NEW_MAIL:
+        storage.mark_new_mail(host, path, status)
     if status is not None and stat.S_ISFIFO(status.st_mode):
         with host.alarm(timeout_s):
-            return host.open_waiting(path, _FLAGS, storage.FILE_MODE), False
-    return host.open(path, _FLAGS, storage.FILE_MODE), status is None
+            return host.open_waiting(path, _FLAGS, mode), False
+    return host.open(path, _FLAGS, mode), status is None
 
 
 def _lock(host: Host, fd: int, timeout_s: int) -> tuple[bool, bool]:

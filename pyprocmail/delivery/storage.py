@@ -102,9 +102,9 @@ def write_file(host: Host, path: bytes, fd: int, chunks: Iterable[Chunk]) -> Non
         raise
 
 
-def create(host: Host, path: bytes) -> int:
+def create(host: Host, path: bytes, mode: int = FILE_MODE) -> int:
     """Make the file `path`, which must not exist, with the mode of new mail."""
-    return host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOCTTY | os.O_CLOEXEC, FILE_MODE)
+    return host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOCTTY | os.O_CLOEXEC, mode)
 
 
 def give_name(host: Host, temporary: bytes, path: bytes) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         def deadline(self) -> float | None:
             """When the program has to have ended, on the monotonic clock."""
 
+
 _READ = 1 << 16
 _GRACE_S = 5.0
 
@@ -59,10 +60,11 @@ class Command:
     """A program to start.
 
     `shown` is what "executing" shows, `name` what its failure is of, `line` what LASTFOLDER and the
-    log of a condition show.  `or_script`: when it cannot be executed it is tried as a shell script.
+    log of a condition show.  `or_script`: when it cannot be executed it is tried as a shell script.  `path`, if not
+    empty, is what to start in the place of argv[0].
     """
 
-    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script")
+    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path")
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Command:
         *,
         by_shell: bool = False,
         or_script: bool = True,
+        path: bytes = b"",
     ) -> None:
         self.argv = argv
         self.shown = shown
@@ -80,6 +83,7 @@ class Command:
         self.line = line
         self.by_shell = by_shell
         self.or_script = or_script
+        self.path = path
 
 
 class Ended:
@@ -202,7 +206,7 @@ def _start(session: Runner, command: Command, stdin: int, stdout: int) -> tuple[
     host, environment, stderr = session.host, session.environment, session.log.fd
     argv = command.argv
     try:
-        return host.spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr), False
+        return host.spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr, program=command.path), False
     except OSError:
         if not command.or_script:
             session.note("failed-to-execute", command.name)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     class _Encoding(Protocol):
         LATIN1: object
+        UTF8: object
 
     class _OptionsClass(Protocol):
         Encoding: _Encoding
@@ -61,14 +62,21 @@ class Expression:
         """Where the leftmost match starts; -1 for none."""
         return self._match(self._anchor, text, 0, len(text))[0][0]
 
+    def spans(self, text: bytes, start: int) -> list[tuple[int, int]]:
+        """Where the leftmost match from `start` on and its groups lie; (-1, -1) for what did not take part."""
+        return self._match(self._anchor, text, start, len(text))
 
-def compile(pattern: bytes, *, fold: bool) -> Expression | None:
-    """Compile a pattern in RE2's syntax; None when RE2 refuses it, for its size or its depth."""
+
+def compile(pattern: bytes, *, fold: bool, capture: bool = False, utf8: bool = False) -> Expression | None:
+    """Compile a pattern in RE2's syntax; None when RE2 refuses it, for its size or its depth.
+
+    The text is Latin-1, or UTF-8 with `utf8`; groups are only captured with `capture`.
+    """
     re2 = _load().RE2
     options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
+    options.encoding = re2.Options.Encoding.UTF8 if utf8 else re2.Options.Encoding.LATIN1
     options.log_errors = False
-    options.never_capture = True
+    options.never_capture = not capture
     options.case_sensitive = not fold
     compiled = re2(pattern, options)
     return Expression(compiled, re2.Anchor.UNANCHORED) if compiled.ok() else None

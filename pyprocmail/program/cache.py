@@ -48,11 +48,13 @@ class Cache:
         self._folder = ROOT_FOLDER if self._uid == 0 else home + b"/.cache/pyprocmail" if home else b""
         self._usable: bool | None = None
 
-    def load(self, path: bytes, status: os.stat_result, *, strict: bool) -> Program | None:
-        """The program of the rcfile `path`, whose status is `status`, if the cache has it."""
+    def load(
+        self, path: bytes, status: os.stat_result, *, strict: bool, language: bytes = b"procmailrc"
+    ) -> Program | None:
+        """The program of the file `path` as one of `language`, if the cache has it; `status` is the file's."""
         if not self._is_usable(create=False):
             return None
-        name = self._name(path, status, strict)
+        name = self._name(path, status, strict, language)
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -69,8 +71,16 @@ class Cache:
         finally:
             os.close(fd)
 
-    def store(self, path: bytes, status: os.stat_result, program: Program, *, strict: bool) -> None:
-        """Keep the program, unless the rcfile may still change within the resolution of its time."""
+    def store(
+        self,
+        path: bytes,
+        status: os.stat_result,
+        program: Program,
+        *,
+        strict: bool,
+        language: bytes = b"procmailrc",
+    ) -> None:
+        """Keep the program, unless the file may still change within the resolution of its time."""
         if (
             abs(self._host.time() - status.st_mtime) < _SETTLED_S
             or abs(self._host.time() - status.st_ctime) < _SETTLED_S
@@ -78,7 +88,7 @@ class Cache:
             return
         if not self._is_usable(create=True):
             return
-        name = self._name(path, status, strict)
+        name = self._name(path, status, strict, language)
         temporary = b"%s.%d.tmp" % (name, os.getpid())
         try:
             body = marshal.dumps(program)
@@ -95,8 +105,9 @@ class Cache:
             except OSError:
                 pass
 
-    def _name(self, path: bytes, status: os.stat_result, strict: bool) -> bytes:
-        identity = b"%d-%d-%d-%d-%d-%d" % (
+    def _name(self, path: bytes, status: os.stat_result, strict: bool, language: bytes) -> bytes:
+        identity = b"%b-%d-%d-%d-%d-%d-%d" % (
+            language,
             status.st_dev,
             status.st_ino,
             status.st_size,

@@ -1,0 +1,114 @@
+"""maildrop's words: on standard error, and in its log file.  maildropfilter(7), "log, logfile"."""
+
+from __future__ import annotations
+
+import os
+
+from pyprocmail.message.postmark import timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.host import Host
+    from pyprocmail.message.model import Message
+
+_WIDTH = 72
+
+OPERATIONS = {
+    b"+": b"add",
+    b"-": b"subtract",
+    b"*": b"multiply",
+    b"/": b"divide",
+    b"<": b"less than",
+    b"<=": b"less than or equal",
+    b">": b"greater than",
+    b">=": b"greater than or equal",
+    b"==": b"equal",
+    b"!=": b"not equal",
+    b"lt": b"string less than",
+    b"le": b"string less than or equal",
+    b"gt": b"string greater than",
+    b"ge": b"string grater than or equal",
+    b"eq": b"string equal",
+    b"ne": b"string not equal",
+    b"|": b"bitwise or",
+    b"&": b"bitwise and",
+}
+"""What -V 6 calls the operators."""
+
+
+class Log:
+    """Standard error, and the file of `logfile`.  A failing log never fails a delivery."""
+
+    __slots__ = ("_host", "_name", "_fd")
+
+    def __init__(self, host: Host, name: bytes) -> None:
+        self._host = host
+        self._name = name
+        self._fd = -1
+
+    @property
+    def fd(self) -> int:
+        """Standard error, of programs as well."""
+        return 2
+
+    def say(self, text: bytes) -> None:
+        """A line on standard error."""
+        self._write(2, text + b"\n")
+
+    def complain(self, text: bytes) -> None:
+        """A line on standard error with our name before it."""
+        self._write(2, b"%b: %b\n" % (self._name, text))
+
+    def open(self, path: bytes) -> None:
+        """Log to the file `path` from now on.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
+        fd = self._host.open(path, flags, 0o600)
+        self.close()
+        self._fd = fd
+
+    def close(self) -> None:
+        """Log no more."""
+        if self._fd >= 0:
+            self._host.close(self._fd)
+            self._fd = -1
+
+    def write(self, text: bytes) -> None:
+        """Append `text` to the log file, if there is one."""
+        if self._fd >= 0:
+            self._write(self._fd, text)
+
+    def write_delivery(self, message: Message, target: bytes, size: int, *, failed: bool) -> None:
+        """The lines that say where a mail went."""
+        if self._fd < 0:
+            return
+        number = b"(%d)" % size
+        room = _WIDTH - len(number) - 1
+        kind = b"!Err: " if failed else b"File: "
+        lines = [
+            b"Date: " + timestamp(self._host.localtime()),
+            b"From: " + _value(message.head, b"from")[:_WIDTH],
+            b"Subj: " + _value(message.head, b"subject")[:_WIDTH],
+            kind + target[:room].ljust(room) + b" " + number,
+        ]
+        self.write(b"\n".join(lines) + b"\n\n")
+
+    def _write(self, fd: int, text: bytes) -> None:
+        try:
+            while text:
+                text = text[self._host.write(fd, text) :]
+        except OSError:
+            pass
+
+
+def _value(head: bytes, name: bytes) -> bytes:
+    """The first lines of all fields of the name, one behind the other."""
+    values = []
+    for line in head.split(b"\n"):
+        found, colon, value = line.partition(b":")
+        if colon and found.lower() == name:
+            values.append(value.strip())
+    return b"".join(values)

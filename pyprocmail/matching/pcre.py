@@ -1,0 +1,429 @@
+r"""Perl-compatible patterns, as maildrop's are: RE2's answer where the meaning is the same, PCRE2's for the rest.
+
+What RE2 gets is a list of constructs known to mean the same there (`_Translation`).  The rest, such as look-around
+and back-references, goes to PCRE2, which is given a limit in the pattern itself, (*LIMIT_MATCH=...), a documented
+feature of PCRE2 that a pattern can lower and not raise: pcre2pattern(3).  PCRE2 is not loaded before it is needed.
+
+Patterns and texts are UTF-8; a text that is not never matches.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.matching import re2core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing import Protocol
+
+    Span = tuple[int, int]
+
+    class Found(Protocol):
+        """What pcre2 calls a Match."""
+
+        def span(self, group: int) -> Span: ...
+
+    class Pattern(Protocol):
+        """What pcre2 calls a Pattern."""
+
+        groups: int
+
+        def search(self, text: bytes, start: int) -> Found | None: ...
+
+
+MATCH_LIMIT = 1_000_000
+"""How often PCRE2 may try again within one search: some tenths of a second."""
+
+_HEAP_KIB = 20_000
+_LIMITS = b"(*LIMIT_MATCH=%d)(*LIMIT_DEPTH=%d)(*LIMIT_HEAP=%d)" % (MATCH_LIMIT, MATCH_LIMIT, _HEAP_KIB)
+# Of pcre2api(3): match limit, depth limit, heap limit.
+_LIMIT_CODES = (-47, -53, -63)
+
+_ALNUM = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_DIGITS = b"0123456789"
+_LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"
+_SAME_ESCAPES = frozenset(b"dDwWbBntrfa")
+_CLASS_ESCAPES = {0x64: b"\\d", 0x77: b"\\w", 0x73: b"\\t-\\r ", 0x6E: b"\\n", 0x74: b"\\t", 0x72: b"\\r", 0x66: b"\\f"}
+_SINGLE_ESCAPES = frozenset(b"ntrf")
+_POSIX = (b"[:alpha:]", b"[:digit:]", b"[:alnum:]", b"[:xdigit:]")
+_LARGEST_COUNT = 1000
+
+# What PCRE1, which maildrop 2.9.3 has, says where PCRE2 says it otherwise; and how much earlier it sees it.
+_PCRE1_WORDS = {
+    104: ("numbers out of order in {} quantifier", 0),
+    108: ("range out of order in character class", 1),
+    109: ("nothing to repeat", 1),
+    111: ("unrecognized character after (? or (?-", 1),
+    113: ("POSIX collating elements are not supported", 0),
+    114: ("missing )", 0),
+    118: ("missing ) after comment", 0),
+    122: ("unmatched parentheses", 1),
+    143: ("two named subpatterns have the same name", 1),
+    144: ("group name must start with a non-digit", 1),
+    150: ("invalid range in character class", 1),
+    134: ("character value in \\x{} or \\o{} is too large", 0),
+    142: ("syntax error in subpattern name (missing terminator)", 0),
+    147: ("unknown property name after \\P or \\p", 1),
+}
+
+
+class PatternError(Exception):
+    """A pattern that is none: `reason`, seen at the byte `offset`."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(offset, reason)
+        self.offset = offset
+        self.reason = reason
+
+
+class LimitError(Exception):
+    """PCRE2 gave up: whether the pattern matches is not known."""
+
+
+class Regex:
+    """A pattern.
+
+    Raises:
+        PatternError: it cannot be compiled.
+    """
+
+    __slots__ = ("_text", "_fold", "_linear", "_lines", "_dollar", "_word", "_perl")
+
+    def __init__(self, text: bytes, *, fold: bool) -> None:
+        self._text = text
+        self._fold = fold
+        self._perl: Pattern | None = None
+        self._linear: re2core.Expression | None = None
+        self._lines: re2core.Expression | None = None
+        translation = _Translation(text, fold=fold)
+        self._dollar = translation.dollar
+        self._word = translation.word and fold
+        if translation.same:
+            self._linear = re2core.compile(translation.text(lines=False), fold=fold, capture=True, utf8=True)
+            if self._linear is not None:
+                self._lines = re2core.compile(translation.text(lines=True), fold=fold, utf8=True)
+        if self._linear is None:
+            self._compiled()
+
+    @property
+    def linear(self) -> bool:
+        """Whether RE2 answers."""
+        return self._linear is not None
+
+    def search(self, subject: bytes, start: int = 0) -> list[Span] | None:
+        """Where the first match from `start` on and its groups lie, or None; (-1, -1) for what took no part.
+
+        Raises:
+            LimitError: it takes too long to tell.
+        """
+        if not is_utf8(subject):
+            return None
+        return self._search(subject, start)
+
+    def first_line(self, text: bytes) -> int:
+        """An offset in lines joined by newlines; no match begins in a line before it.  -1 when no line matches.
+
+        A quick look at all lines at once: it may find a match over several lines where none has one.
+        """
+        return 0 if self._lines is None else self._lines.begins(text)
+
+    def successive(self, subject: bytes) -> Iterator[list[Span]]:
+        """All matches, one behind the other; behind an empty one the search goes on a character later."""
+        at = 0
+        if not is_utf8(subject):
+            return
+        while at <= len(subject):
+            spans = self._search(subject, at)
+            if spans is None:
+                return
+            yield spans
+            begin, end = spans[0]
+            at = end
+            if begin == end:
+                at += 1
+                while at < len(subject) and subject[at] & 0xC0 == 0x80:
+                    at += 1
+
+    def _search(self, subject: bytes, start: int) -> list[Span] | None:
+        # RE2's $ is the very end of a text, Perl's is also before a last newline; and RE2 takes the long s and
+        # the Kelvin sign for word characters where case does not count.
+        if self._linear is None or (self._dollar and subject.endswith(b"\n")) or (self._word and not subject.isascii()):
+            return self._search_perl(subject, start)
+        spans = self._linear.spans(subject, start)
+        return None if spans[0][0] < 0 else spans
+
+    def _search_perl(self, subject: bytes, start: int) -> list[Span] | None:
+        import pcre2  # type: ignore[import-untyped]  # the package has no types
+
+        try:
+            match = self._compiled().search(subject, start)
+        except pcre2.LibraryError as error:
+            if error.code in _LIMIT_CODES:
+                raise LimitError from error
+            return None
+        if match is None:
+            return None
+        return [match.span(group) for group in range(self._compiled().groups + 1)]
+
+    def _compiled(self) -> Pattern:
+        if self._perl is None:
+            import pcre2
+
+            flags = pcre2.UNICODE | pcre2.ASCII | (pcre2.IGNORECASE if self._fold else 0)
+            try:
+                # Not JIT: it counts other things against the limit, and its stack has a limit of its own.
+                self._perl = pcre2.compile(_LIMITS + self._text, flags, jit=False)
+            except pcre2.PatternError as error:
+                raise _pattern_error(self._text, error.code, error.pos - len(_LIMITS), error.msg) from error
+            except pcre2.LibraryError as error:
+                raise PatternError(0, "invalid UTF-8 string") from error
+        return self._perl
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether the text is UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _pattern_error(text: bytes, code: int, offset: int, message: str) -> PatternError:
+    if code in _PCRE1_WORDS:
+        words, earlier = _PCRE1_WORDS[code]
+        return PatternError(max(offset - earlier, 0), words)
+    if code == 114 and text[text.rfind(b"(?") + 2 :].strip(_LETTERS) == b"" and b"(?" in text:
+        return PatternError(offset, "unrecognized character after (? or (?-")
+    if code == 125:
+        return PatternError(text.find(b")", offset), "lookbehind assertion is not fixed length")
+    if code == 130:
+        return PatternError(text.rfind(b"[:", 0, offset) + 2, "unknown POSIX class name")
+    return PatternError(offset, message.partition("; ")[2] or message)
+
+
+class _Group:
+    """A parenthesis that is open: whether what stands in it may match nothing."""
+
+    __slots__ = ("nullable", "branch_nullable")
+
+    def __init__(self) -> None:
+        self.nullable = False
+        self.branch_nullable = True
+
+
+class _Translation:
+    """A pattern in RE2's syntax.
+
+    `same`: everything in it means the same to both.  `dollar`: there is a `$` in it; `word`: a `\\w`.
+    """
+
+    def __init__(self, text: bytes, *, fold: bool) -> None:
+        self._source = text
+        self._fold = fold
+        self._pieces: list[bytes] = []
+        self.dollar = self.word = False
+        self.same = is_utf8(text) and b"\0" not in text and self._translate()
+
+    def text(self, *, lines: bool) -> bytes:
+        """The pattern for one text, or with `lines` for many lines at once."""
+        if lines:
+            return b"(?m)" + b"".join(b"$" if piece == b"$" else piece for piece in self._pieces)
+        return b"".join(b"\\z" if piece == b"$" else piece for piece in self._pieces)
+
+    def _translate(self) -> bool:
+        text, pieces = self._source, self._pieces
+        groups = [_Group()]
+        at, end = 0, len(text)
+        while at < end:
+            byte = text[at]
+            start = at
+            repeatable = True
+            nullable = False
+            if byte == 0x28:
+                if text.startswith(b"(?:", at):
+                    pieces.append(b"(?:")
+                    at += 3
+                elif text[at + 1 : at + 2] in (b"?", b"*"):
+                    return False
+                else:
+                    pieces.append(b"(")
+                    at += 1
+                groups.append(_Group())
+                continue
+            if byte == 0x7C:
+                groups[-1].nullable |= groups[-1].branch_nullable
+                groups[-1].branch_nullable = True
+                pieces.append(b"|")
+                at += 1
+                continue
+            if byte == 0x29:
+                if len(groups) == 1:
+                    return False
+                group = groups.pop()
+                nullable = group.nullable or group.branch_nullable
+                pieces.append(b")")
+                at += 1
+            elif byte == 0x5B:
+                at = self._class(at)
+            elif byte == 0x5C:
+                at = self._escape(at)
+                repeatable = text[start + 1 : start + 2] not in (b"b", b"B")
+                nullable = not repeatable
+            elif byte in b"^$":
+                self.dollar |= byte == 0x24
+                repeatable, nullable = False, True
+                pieces.append(b"^" if byte == 0x5E else b"$")
+                at += 1
+            elif byte in b"*+?" or (byte == 0x7B and _count(text, at)[0]):
+                return False
+            else:
+                at = self._literal(at)
+            if at < 0:
+                return False
+            quantified, optional, at = self._quantifier(at)
+            if at < 0 or (quantified and (not repeatable or nullable)):
+                return False
+            groups[-1].branch_nullable &= nullable or optional
+        return len(groups) == 1
+
+    def _literal(self, at: int) -> int:
+        text = self._source
+        byte = text[at]
+        stop = at + 1
+        if byte >= 0x80:
+            while stop < len(text) and text[stop] & 0xC0 == 0x80:
+                stop += 1
+            self._pieces.append(text[at:stop])
+        elif byte == 0x2E:
+            self._pieces.append(b".")
+        else:
+            self._pieces.append(_plain(byte))
+        return stop
+
+    def _escape(self, at: int) -> int:
+        text = self._source
+        if at + 1 >= len(text):
+            return -1
+        byte = text[at + 1]
+        if byte == 0x57 and self._fold:
+            return -1
+        self.word |= byte == 0x77
+        if byte in _SAME_ESCAPES:
+            self._pieces.append(text[at : at + 2])
+        elif byte == 0x73:
+            self._pieces.append(b"[\\t-\\r ]")
+        elif byte == 0x53:
+            self._pieces.append(b"[^\\t-\\r ]")
+        elif byte >= 0x80 or byte in _ALNUM:
+            return -1
+        else:
+            self._pieces.append(_plain(byte))
+        return at + 2
+
+    def _quantifier(self, at: int) -> tuple[bool, bool, int]:
+        """Whether there is one at `at`, whether it allows nothing, and where it ends; -1 when RE2 has no such thing."""
+        text = self._source
+        sign = text[at : at + 1]
+        if sign in (b"*", b"+", b"?"):
+            stop, optional = at + 1, sign != b"+"
+        elif sign == b"{":
+            stop, optional = _count(text, at)
+            if not stop:
+                return False, False, at
+            if stop < 0:
+                return False, False, -1
+        else:
+            return False, False, at
+        if text.startswith(b"?", stop):
+            stop += 1
+        # Possessive, or a quantifier of a quantifier.
+        if text[stop : stop + 1] in (b"+", b"*", b"?") or (text.startswith(b"{", stop) and _count(text, stop)[0]):
+            return False, False, -1
+        self._pieces.append(text[at:stop])
+        return True, optional, stop
+
+    def _class(self, at: int) -> int:
+        """A character class; -1 when something in it may mean something else to RE2."""
+        text, end = self._source, len(self._source)
+        out = [b"["]
+        at += 1
+        if text.startswith(b"^", at):
+            out.append(b"^")
+            at += 1
+        first = True
+        while True:
+            if at >= end:
+                return -1
+            if text[at] == 0x5D and not first:
+                break
+            first = False
+            if self._fold and text.startswith(b"\\w", at):
+                if len(out) > 1 and out[1] == b"^":
+                    return -1
+                self.word = True
+            low, at, single = self._member(at)
+            if at < 0:
+                return -1
+            if text.startswith(b"-", at) and not text.startswith(b"-]", at):
+                high, at, other = self._member(at + 1)
+                if at < 0 or not single or not other:
+                    return -1
+                low += b"-" + high
+            out.append(low)
+        self._pieces.append(b"".join(out) + b"]")
+        return at + 1
+
+    def _member(self, at: int) -> tuple[bytes, int, bool]:
+        """One member of a class, where it ends, and whether it is one character."""
+        text = self._source
+        if at >= len(text):
+            return b"", -1, False
+        byte = text[at]
+        if byte == 0x5B and text[at + 1 : at + 2] in (b":", b".", b"="):
+            for name in _POSIX:
+                if text.startswith(name, at):
+                    return name, at + len(name), False
+            return b"", -1, False
+        if byte == 0x5C:
+            if at + 1 >= len(text):
+                return b"", -1, False
+            byte = text[at + 1]
+            if byte in _CLASS_ESCAPES:
+                return _CLASS_ESCAPES[byte], at + 2, byte in _SINGLE_ESCAPES
+            if byte >= 0x80 or byte in _ALNUM:
+                return b"", -1, False
+            return b"\\" + text[at + 1 : at + 2], at + 2, True
+        if byte >= 0x80:
+            stop = at + 1
+            while stop < len(text) and text[stop] & 0xC0 == 0x80:
+                stop += 1
+            return text[at:stop], stop, True
+        return _plain(byte), at + 1, True
+
+
+def _plain(byte: int) -> bytes:
+    """An ASCII character that stands for itself."""
+    character = b"%c" % byte
+    return character if byte in _ALNUM or byte <= 0x20 or byte in b"_\"#%&',/:;<=>@`~!" else b"\\" + character
+
+
+def _count(text: bytes, at: int) -> tuple[int, bool]:
+    """Where the `{n}`, `{n,}` or `{n,m}` at `at` ends, and whether it allows nothing.
+
+    0 when the brace stands for itself, -1 when the count is too large for RE2.
+    """
+    close = text.find(b"}", at)
+    if close < 0:
+        return 0, False
+    low, comma, high = text[at + 1 : close].partition(b",")
+    if not low or low.strip(_DIGITS) or high.strip(_DIGITS):
+        return 0, False
+    if len(low) > 4 or len(high) > 4 or int(low) > _LARGEST_COUNT or int(high or b"0") > _LARGEST_COUNT:
+        return -1, False
+    if comma and high and int(high) < int(low):
+        return -1, False
+    return close + 1, int(low) == 0

@@ -1,0 +1,358 @@
+"""reformail: rewrite a header, print fields, split a mailbox, remember Message-IDs.  reformail(1)
+
+A field is its bytes as they stand, folds included, without the last newline.  Names are compared up to their colon.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyprocmail.message import address
+from pyprocmail.message.postmark import timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pyprocmail.host import Host
+
+    Write = Callable[[bytes], None]
+
+_BLANKS = b" \t"
+_MISSING_SHELL = 1
+_CACHE_MODE = 0o600
+
+
+class UsageError(Exception):
+    """The command line is none."""
+
+
+class Options:
+    """What the command line asks for.
+
+    `line_end` of the output; `postmark`: None as it is, False to Return-Path, True to a From_ line.
+    """
+
+    __slots__ = (
+        "add_if_missing", "add", "supersede", "replace", "rename", "keep_first", "keep_last", "unfold", "line_end",
+        "postmark", "extract", "cache", "cache_bytes", "program",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.add_if_missing: list[bytes] = []
+        self.add: list[bytes] = []
+        self.supersede: list[bytes] = []
+        self.replace: list[bytes] = []
+        self.rename: list[tuple[bytes, bytes]] = []
+        self.keep_first: list[bytes] = []
+        self.keep_last: list[bytes] = []
+        self.unfold = False
+        self.line_end = b"\n"
+        self.postmark: bool | None = None
+        self.extract: list[tuple[bytes, bool]] = []
+        self.cache: bytes | None = None
+        self.cache_bytes = 0
+        self.program: list[bytes] | None = None
+
+
+def parse_options(words: Sequence[bytes]) -> Options:
+    """Read the command line.
+
+    Raises:
+        UsageError: there is something in it that is no option, or an option without its value.
+    """
+    options = Options()
+    rest = list(words)
+    while rest and rest[0].startswith(b"-") and len(rest[0]) > 1:
+        word = rest.pop(0)
+        if word == b"--":
+            break
+        letter, value = word[1:2], word[2:]
+        if letter == b"c":
+            options.unfold = True
+        elif letter == b"d":
+            options.line_end = b"\n" if value.startswith(b"0") else b"\r\n"
+        elif letter == b"f":
+            options.postmark = bool(value) and not value.startswith(b"0")
+        elif letter == b"s":
+            options.program = ([value] if value else []) + rest
+            rest = []
+            if not options.program:
+                raise UsageError
+        elif letter == b"D":
+            options.cache_bytes = _number(value or _next(rest))
+            options.cache = _next(rest)
+        elif letter == b"R":
+            old = value or _next(rest)
+            options.rename.append((old, _next(rest)))
+        else:
+            _set(options, letter, value or _next(rest))
+    return options
+
+
+def _next(rest: list[bytes]) -> bytes:
+    if not rest:
+        raise UsageError
+    return rest.pop(0)
+
+
+def _number(text: bytes) -> int:
+    digits = text.strip()
+    return int(digits[:18]) if digits.isdigit() else 0
+
+
+def _set(options: Options, letter: bytes, value: bytes) -> None:
+    lists = {
+        b"a": options.add_if_missing,
+        b"A": options.add,
+        b"i": options.supersede,
+        b"I": options.replace,
+        b"u": options.keep_first,
+        b"U": options.keep_last,
+    }
+    if letter in lists:
+        lists[letter].append(value)
+    elif letter in (b"x", b"X"):
+        options.extract.append((value.lower(), letter == b"X"))
+    else:
+        raise UsageError
+
+
+def run(
+    host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write
+) -> int:
+    """Run reformail with `argv` on the mail `data`; the exit status."""
+    try:
+        options = parse_options(argv[1:])
+    except UsageError:
+        note(b"reformail: Invalid arguments.\n")
+        return 1
+    if options.program is not None:
+        return _split(host, options.program, environ, data, note)
+    mail = Mail(data)
+    if options.cache is not None:
+        return 0 if _seen(host, options.cache, options.cache_bytes, mail) else 1
+    if options.extract:
+        _extract(mail, options.extract, write)
+    else:
+        _Rewriting(host, options, mail).run(write)
+    return 0
+
+
+class Mail:
+    """A mail as reformail reads it: with LF at every line's end, no empty lines in front, a newline at the end."""
+
+    __slots__ = ("postmark", "fields", "body", "empty")
+
+    def __init__(self, data: bytes) -> None:
+        data = data.replace(b"\r\n", b"\n").lstrip(b"\n")
+        if data and not data.endswith(b"\n"):
+            data += b"\n"
+        head, _, self.body = data.partition(b"\n\n")
+        self.empty = not data
+        self.postmark = b""
+        self.fields: list[bytes] = []
+        for line in head.removesuffix(b"\n").split(b"\n") if head else []:
+            if line[:1] in (b" ", b"\t") and self.fields:
+                self.fields[-1] += b"\n" + line
+            else:
+                self.fields.append(line)
+        if self.fields and self.fields[0].startswith(b"From "):
+            self.postmark = self.fields.pop(0)
+
+    def values(self, name: bytes) -> Iterator[bytes]:
+        """The values of the fields of the lower-case name, with its colon, on one line each."""
+        for field in self.fields:
+            if name_of(field) == name:
+                yield unfolded(field[len(name) :]).lstrip(_BLANKS)
+
+
+def name_of(field: bytes) -> bytes:
+    """The lower-case name, with its colon; the whole text when there is none."""
+    name, colon, _ = field.partition(b":")
+    return (name + colon).lower()
+
+
+def unfolded(text: bytes) -> bytes:
+    """The text on one line: a newline and the blanks behind it are one blank."""
+    first, *rest = text.split(b"\n")
+    return b" ".join([first, *(line.lstrip(_BLANKS) for line in rest)])
+
+
+def _extract(mail: Mail, wanted: Sequence[tuple[bytes, bool]], write: Write) -> None:
+    """-x and -X, in the order of the fields."""
+    for field in mail.fields:
+        name = name_of(field)
+        for option, with_name in wanted:
+            if option == name and name.endswith(b":"):
+                value = unfolded(field)
+                if with_name:
+                    write(value + b"\n")
+                else:
+                    write(value[len(name) :].lstrip(_BLANKS) + b"\n")
+                break
+
+
+class _Rewriting:
+    """One mail on its way to standard output."""
+
+    __slots__ = ("host", "options", "mail")
+
+    def __init__(self, host: Host, options: Options, mail: Mail) -> None:
+        self.host = host
+        self.options = options
+        self.mail = mail
+
+    def run(self, write: Write) -> None:
+        """Write the mail as the options want it."""
+        mail, options = self.mail, self.options
+        if mail.empty:
+            return
+        end = options.line_end
+        postmark, quote, unquote = mail.postmark, False, False
+        fields = mail.fields
+        returned = b""
+        if options.postmark is True and not postmark:
+            postmark = b"From %b %b" % (self._sender(), timestamp(self.host.localtime()))
+            quote = True
+        elif options.postmark is False and postmark:
+            returned = b"Return-Path: <%b>" % (postmark.split() + [b"", b""])[1]
+            fields = [field for field in fields if name_of(field) != b"return-path:"]
+            postmark, unquote = b"", True
+        fields = self._revised(fields)
+        if returned:
+            fields.append(returned)
+        lines = ([postmark] if postmark else []) + fields
+        if options.unfold:
+            lines = [unfolded(line) for line in lines]
+        write(b"".join(line + end for line in lines) + end)
+        self._write_body(write, end, quote=quote, unquote=unquote)
+
+    def _write_body(self, write: Write, end: bytes, *, quote: bool, unquote: bool) -> None:
+        body = self.mail.body
+        if end == b"\n" and not quote and not unquote:
+            write(body)
+            return
+        for line in body.split(b"\n")[:-1]:
+            if line.lstrip(b">").startswith(b"From "):
+                if quote:
+                    line = b">" + line
+                elif unquote:
+                    line = line.removeprefix(b">")
+            write(line + end)
+
+    def _sender(self) -> bytes:
+        """The address for a From_ line."""
+        for name in (b"return-path:", b"errors-to:", b"from:"):
+            for value in self.mail.values(name):
+                found = [one.text for one in address.parse(value) if one.text]
+                return found[0] if found else b"root"
+        return b"root"
+
+    def _revised(self, fields: list[bytes]) -> list[bytes]:
+        options = self.options
+        out: list[bytes] = []
+        present = {name_of(field) for field in fields}
+        superseded = {name_of(text) for text in options.supersede}
+        replaced = {name_of(text) for text in options.replace}
+        first = {name.lower() for name in options.keep_first}
+        last = {name.lower() for name in options.keep_last}
+        seen: set[bytes] = set()
+        kept: dict[bytes, bytes] = {}
+        for field in fields:
+            for old, new in options.rename:
+                if name_of(field) == old.lower() and old.endswith(b":"):
+                    field = new + field[len(old) :]
+            name = name_of(field)
+            if name in replaced or (name in first and name in seen):
+                continue
+            seen.add(name)
+            if name in last:
+                kept.pop(name, None)
+                kept[name] = field
+            else:
+                out.append(b"Old-" + field if name in superseded else field)
+        out += [self._made(text) for text in options.add_if_missing if name_of(text) not in present]
+        out += [self._made(text) for text in options.add]
+        out += [text for text in (*options.supersede, *options.replace) if not text.endswith(b":")]
+        return out + list(kept.values())
+
+    def _made(self, text: bytes) -> bytes:
+        """A field to add; an empty Message-ID becomes one."""
+        if text.lower() != b"message-id:":
+            return text
+        numbers = (int(self.host.time()), self.host.getpid())
+        when, pid = (b"%016X" % number for number in numbers)
+        return b"%b <%b.%b.reformail@%b>" % (text, when[::-1], pid[::-1], self.host.hostname())
+
+
+# -- other work ----------------------------------------------------------------------------
+
+
+def _seen(host: Host, path: bytes, limit: int, mail: Mail) -> bool:
+    """-D: whether the Message-ID is in the cache; now it is.
+
+    The file holds NUL-terminated ids, the oldest first, and one more NUL.
+    """
+    key = next(mail.values(b"message-id:"), b"").rstrip()
+    if not key:
+        return False
+    fd = host.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, _CACHE_MODE)
+    try:
+        host.lock_to_end(fd)
+        pieces = []
+        while piece := host.read(fd, 1 << 16):
+            pieces.append(piece)
+        keys = [old for old in b"".join(pieces).split(b"\0") if old]
+        found = key in keys
+        keys = [old for old in keys if old != key] + [key]
+        while len(keys) > 1 and sum(len(old) + 1 for old in keys) >= limit:
+            keys.pop(0)
+        content = b"".join(old + b"\0" for old in keys) + b"\0"
+        host.lseek(fd, 0, os.SEEK_SET)
+        while content:
+            content = content[host.write(fd, content) :]
+        host.ftruncate(fd, host.lseek(fd, 0, os.SEEK_CUR))
+    finally:
+        host.close(fd)
+    return found
+
+
+def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, note: Write) -> int:
+    """-s: each mail of a mailbox to a program of its own; it stops when one fails."""
+    number = environ.get(b"FILENO", b"000")
+    for mail in mails(data):
+        child = {**environ, b"FILENO": number}
+        stdin, feed = host.pipe()
+        try:
+            pid = host.spawn(program, child, stdin=stdin, stdout=1, stderr=2)
+        except OSError:
+            note(b"reformail: exec() failed.\n")
+            host.close(feed)
+            return 1
+        finally:
+            host.close(stdin)
+        try:
+            rest = memoryview(mail)
+            while rest:
+                rest = rest[host.write(feed, rest) :]
+        except BrokenPipeError:
+            pass  # whoever reads only a header is no failure
+        finally:
+            host.close(feed)
+        if host.wait(pid, None):
+            break
+        if number.isdigit() or not number:
+            number = b"%0*d" % (len(number), int(number or b"0") + 1)
+    return 0
+
+
+def mails(data: bytes) -> Iterator[bytes]:
+    """The mails of a mailbox: each begins with a line that starts with `From `, and loses its last newline."""
+    data = data.replace(b"\r\n", b"\n").lstrip(b"\n")
+    start = 0
+    while start < len(data):
+        end = data.find(b"\nFrom ", start)
+        end = len(data) if end < 0 else end + 1
+        yield data[start:end].removesuffix(b"\n")
+        start = end
