@@ -114,6 +114,9 @@ def _folder(session: Session, flags: int, lock: LockName, pieces: Pieces, notes:
     except LineTooLongError:
         session.exceeded_linebuf()
         return FAILED
+    if flags & FILTER:
+        # It is ignored, but h and b are ignored with it.
+        flags &= ~(FEED_HEAD | FEED_BODY)
     for kind, text in notes:
         session.note(kind.decode(), *([text] if text else []))
     implied = b"" if names[0] == b"/dev/null" or names[0][:1] == b"|" else _with_extension(session, names[0])
@@ -272,15 +275,14 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     header, body = _with_header(flags), _with_body(flags)
     strict = session.identity.strict
     text = _fed(session, flags, postmark=postmark)
-    ended = programs.run(session, command, text.batches(), capture=True)
+    ended = _ask(session, command, text, waited=waited)
     if strict and not waited and not ended.timed_out:
         ended.status = None
     failed = ended.timed_out or not _succeeded(session, flags, command, ended, waited=waited)
     if not strict and _useless(ended):
         failed = True
     if failed:
-        if not (flags & WAIT_QUIET and not flags & WAIT) or session.log.verbose:
-            session.note("rescue-succeeded")
+        _rescued(session, flags, waited=waited)
         return FAILED
     before = message.head
     if header:
@@ -288,6 +290,20 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         before = b"" if postmark else before[: envelope_end(before)]
     session.replace_message(before + ended.output + (b"" if body else message.body))
     return Outcome(True)
+
+
+def _ask(session: Session, command: Command, text: Text, *, waited: bool) -> Ended:
+    """Run a program for what it says; `$?` is changed by one that is waited for, and never negative."""
+    before = session.status
+    ended = programs.run(session, command, text.batches(), capture=True)
+    session.status = session.status & 0xFF if waited else before
+    return ended
+
+
+def _rescued(session: Session, flags: int, *, waited: bool) -> None:
+    """What was there stays; W, and a lockfile without w, say so only when VERBOSE is on."""
+    if flags & WAIT or not waited or session.log.verbose:
+        session.note("rescue-succeeded")
 
 
 def _useless(ended: Ended) -> bool:
@@ -299,12 +315,12 @@ def _useless(ended: Ended) -> bool:
 def _capture(session: Session, flags: int, command: Command, name: bytes, *, waited: bool) -> Outcome:
     """`NAME=| program`: its output becomes the value."""
     session.note("assigning", name + b"=")
-    ended = programs.run(session, command, _fed(session, flags).batches(), capture=True)
+    ended = _ask(session, command, _fed(session, flags), waited=waited)
     if not waited:
         ended.status = None
     if not _succeeded(session, flags, command, ended, waited=waited):
         if name in session.environment:
-            session.note("rescue-succeeded")
+            _rescued(session, flags, waited=waited)
         return FAILED
     value = ended.output.partition(b"\0")[0]
     session.foreign.add(name)

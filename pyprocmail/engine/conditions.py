@@ -58,8 +58,12 @@ class _Test:
         for _ in range(_EXPANSIONS):
             if condition[syntax.KIND] != syntax.EXPAND:
                 break
-            _, negated, _, _, shown, text = condition
+            _, negated, weight, _, shown, text = condition
+            if weight is not None and self.tally.saturated:
+                break
             scan = scan_quoted(text)
+            if scan.unterminated:
+                self.session.note("unexpected-eol")
             try:
                 expanded, foreign_at = expand_marked(self.session, scan.pieces, 1)
             except LineTooLongError:
@@ -103,7 +107,9 @@ class _Test:
             session.note("invalid-regexp", regex.expanded)
         area = self._area(condition)
         if weight is not None:
-            return self._weighted(_assigning_match(session, area, regex.count(area)), weight, shown, negated)
+            # What counts for nothing is not even looked for: MATCH stays what it is.
+            matches = _assigning_match(session, area, regex.count(area)) if weight[0] else iter(())
+            return self._weighted(matches, weight, shown, negated)
         if regex.splits:
             match = regex.match(area)
             if match is not None:
@@ -143,7 +149,7 @@ class _Test:
             # Killed: no number of matches, so it counts as a condition without weight.
             self._score(before, command.line, negated)
             return negated
-        self.tally.add(scoring.program_share(weight, status, negated=negated))
+        scoring.count_program(self.tally, weight, status, negated=negated)
         return self._score(before, command.line, negated)
 
     def _input(self, condition: Condition) -> list[bytes]:
@@ -247,4 +253,4 @@ def _read_limit(value: bytes) -> tuple[int, bytes]:
     end = 1 if text[:1] in (b"-", b"+") else 0
     while text[end : end + 1].isdigit():
         end += 1
-    return number, text[end:]
+    return number, text[end:].lstrip(b" \t\n")

@@ -328,7 +328,7 @@ def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
     else:
         delivered = True
         if ending == HOST_MISMATCH:
-            session.folder, session.size = b"", 0
+            session.folder = session.environment.get(b"LASTFOLDER", b"")
     status = EX_OK
     if not delivered:
         retry = requeue or (session.temporary and not session.identity.strict)

@@ -101,18 +101,20 @@ def size_share(weight: Weight, size: int, limit: int, *, larger: bool) -> float:
     return w * share
 
 
-def program_share(weight: Weight, status: int, *, negated: bool) -> float:
-    """What `w^x ? program` adds: w for success, x for failure.
+def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:
+    """Add what `w^x ? program` is worth: w for success, x for failure.
 
     Negated, the exit code is a number of matches.
     """
     w, x = weight
     if not negated:
-        return w if status == 0 else x
+        tally.add(w if status == 0 else x)
+        return
     total = 0.0
     for _ in range(status):
         total += w
         w *= x
-        if not MINIMUM < total < MAXIMUM:
+        # It is the sum with the conditions before that has bounds.
+        if not MINIMUM < tally.total + total < MAXIMUM:
             break
-    return total
+    tally.add(total)

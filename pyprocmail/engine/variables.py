@@ -54,6 +54,7 @@ def _maildir(session: Session, value: bytes | None) -> int:
 
 
 def _logfile(session: Session, value: bytes | None) -> int:
+    session.note("opening", value or b"/dev/null")
     if not session.log.open(value or b"/dev/null"):
         session.note("error-writing", value or b"")
     return GO_ON
@@ -112,7 +113,7 @@ def _lockfile(session: Session, value: bytes | None) -> int:
     if value:
         session.global_lock = session.take_lock(value)
         if session.global_lock is None:
-            session.environment.pop(b"LOCKFILE", None)
+            session.unset(b"LOCKFILE")
     return GO_ON
 
 

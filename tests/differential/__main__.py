@@ -9,20 +9,15 @@
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from differential import harness
-from differential.cases import Case, as_json
-from differential.compare import DIFFERS, Verdict, judge, judge_seeds, summary, told
-from differential.harness import Runner
+from differential.cases import as_json
+from differential.compare import DIFFERS, Verdict, judge_seeds, shrunk, summary, told
 from differential.kinds import KINDS
-from differential.shrink import shrink
 
 _SHRUNK = 12
 _MODES = {"strict": True, "default": False, "both": None}
@@ -52,32 +47,13 @@ def main() -> int:
             if not arguments.shrink and not arguments.record:
                 print(told(verdict), flush=True)
     if arguments.shrink or arguments.record:
-        for text, verdict in _shrunk(differing[:_SHRUNK]):
-            print(text)
+        for verdict in shrunk(differing[:_SHRUNK], workers=arguments.workers):
+            print(told(verdict) if verdict.case else f"seed {verdict.seed}: {verdict.word}")
             if arguments.record and verdict.case:
                 name = f"{arguments.kind}-{verdict.seed}"
                 (arguments.record / f"{name}.json").write_text(as_json(verdict.case, name, "") + "\n")
     print(f"{arguments.kind}: {summary(verdicts)}; {time.monotonic() - began:.0f} s")
     return 1 if differing else 0
-
-
-def _shrunk(differing: list[Verdict]) -> list[tuple[str, Verdict]]:
-    base = harness.make_base()
-    harness.become_user(base)
-    random.seed(0)
-    runner = Runner(base)
-    found = []
-    for verdict in differing:
-        assert verdict.case
-        small = shrink(verdict.case, partial(_differs, runner, verdict.strict))
-        again = replace(judge(runner, small, strict=verdict.strict), seed=verdict.seed)
-        found.append((told(again) if again.case else f"seed {verdict.seed}: differs now and then", again))
-    harness.remove(base)
-    return found
-
-
-def _differs(runner: Runner, strict: bool, case: Case) -> bool:
-    return judge(runner, case, strict=strict).word == DIFFERS
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from differential import deviations, harness
 from differential.cases import Case
 from differential.harness import Outcome, Runner
 from differential.kinds import KINDS
+from differential.shrink import shrink
 
-AGREES, HANGS, DIFFERS, UNSTABLE = "agrees", "reference hangs or crashes", "differs", "differs now and then"
+AGREES, DIFFERS, UNSTABLE = "agrees", "differs", "differs now and then"
+HANGS, UNDEFINED = "reference hangs or crashes", "reference shows its memory"
 DEFAULT_MODE_EVERY = 4
 """One seed in so many runs ours without PYPROCMAIL_STRICT."""
 
@@ -47,6 +49,8 @@ def judge(runner: Runner, case: Case, *, strict: bool, seed: int = -1) -> Verdic
         want = runner.reference(case)
         if want.status is None or want.status < 0:
             return Verdict(seed, HANGS, strict)
+        if deviations.is_undefined(case, want):
+            return Verdict(seed, UNDEFINED, strict)
         got = runner.ours(case, strict=strict)
         if got == want:
             return Verdict(seed, UNSTABLE if word else AGREES, strict)
@@ -68,6 +72,23 @@ def _start_worker(base: Path) -> None:
 def _judge_seed(kind: str, seed: int, strict: bool | None) -> Verdict:
     case = KINDS[kind](random.Random(f"{kind} {seed}"))
     return judge(_runner[0], case, strict=is_strict(seed) if strict is None else strict, seed=seed)
+
+
+def _shrink(verdict: Verdict) -> Verdict:
+    assert verdict.case
+    runner = _runner[0]
+    small = shrink(verdict.case, lambda case: judge(runner, case, strict=verdict.strict).word == DIFFERS)
+    return judge(runner, small, strict=verdict.strict, seed=verdict.seed)
+
+
+def shrunk(verdicts: list[Verdict], *, workers: int) -> Iterator[Verdict]:
+    """The same differences in cases as small as can be; one that was not there any more has another word."""
+    base = harness.make_base()
+    try:
+        with ProcessPoolExecutor(workers, get_context("fork"), _start_worker, (base,)) as pool:
+            yield from pool.map(_shrink, verdicts)
+    finally:
+        harness.remove(base)
 
 
 def judge_seeds(kind: str, seeds: range, *, workers: int, strict: bool | None = None) -> Iterator[Verdict]:

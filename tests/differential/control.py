@@ -97,7 +97,7 @@ _JUNK = (
     "A=1 B=2   C",
     "* ^Subject",
     ":",
-    ":0",
+    ":0 w",
     ":0 cw",
     "} # text",
     "{",
@@ -148,7 +148,9 @@ class _Writer:
 
     def rcfile(self, size: int) -> bytes:
         text = "\n".join(self.statement(0) for _ in range(size))
-        end = self.rng.choice(("\n", "\n", "\n", "", "\n:0 cw\n", "\n{", "\n}\n", "\n:0\n* ^Subject\n", "\n:0 cw\n{\n"))
+        end = self.rng.choice(
+            ("\n", "\n", "\n", "", "\n:0 cw\n", "\n{", "\n}\n", "\n:0 w\n* ^Subject\n", "\n:0 cw\n{\n")
+        )
         return (text + end).encode()
 
     def statement(self, depth: int) -> str:
@@ -264,7 +266,7 @@ class _Writer:
             flags += "c"
         if kind == "filter":
             flags += "f"
-        waited = kind in ("pipe", "forward") or ("c" in flags and kind == "block") or "f" in flags
+        waited = kind in ("pipe", "forward", "missing") or ("c" in flags and kind == "block") or "f" in flags
         odd = rng.choice(_ODD_FLAGS) if rng.random() < 0.04 else ""
         lock = self.lock(kind) if rng.random() < 0.2 else ""
         letters = list(dict.fromkeys(flags))
@@ -300,7 +302,8 @@ class _Writer:
         name = self.rng.choice(
             ("", "", "l.lck", "l.lck", "lf", "nodir/l.lck", '"q l.lck"', "$V.lck", "$UNSET", "two words")
         )
-        return "" if kind == "missing" else name
+        # Its clone holds the lock of a block: who asks for it in there would wait for ever.
+        return "" if kind == "missing" else f"b{self.rng.randint(0, 9)}.lck" if kind == "block" and name else name
 
     def action(self, kind: str, depth: int) -> list[str]:
         rng = self.rng

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from differential.cases import Case, File
 
 _TOKENS = re.compile(rb"\s+|\w+|[^\w\s]")
-_BUDGET = 400
+_SECONDS = 20.0
 
 
 def shrink(case: Case, still: Callable[[Case], bool]) -> Case:
-    """The smallest case found for which `still` holds."""
-    budget = _BUDGET
+    """The smallest case for which `still` holds that is found in a while."""
+    deadline = time.monotonic() + _SECONDS
     progress = True
-    while progress and budget > 0:
+    while progress:
         progress = False
         for smaller in _smaller(case):
-            budget -= 1
-            if budget < 0:
-                break
+            if time.monotonic() > deadline:
+                return case
             if still(smaller):
                 case, progress = smaller, True
                 break
@@ -30,10 +30,6 @@ def shrink(case: Case, still: Callable[[Case], bool]) -> Case:
 
 def _smaller(case: Case) -> Iterator[Case]:
     """Cases with less in them, those with much less first."""
-    for name in case.files:
-        yield replace(case, files={n: f for n, f in case.files.items() if n != name})
-    for name in case.dirs:
-        yield replace(case, dirs={n: m for n, m in case.dirs.items() if n != name})
     if len(case.argv) > 2:
         yield replace(case, argv=case.argv[:-1])
     for text in _without_lines(case.rcfile):
@@ -45,6 +41,11 @@ def _smaller(case: Case) -> Iterator[Case]:
         yield replace(case, mail=text)
     for text in _without_tokens(case.rcfile):
         yield replace(case, rcfile=text)
+    # Files last: without its mailbox the reference sleeps for a second.
+    for name in case.files:
+        yield replace(case, files={n: f for n, f in case.files.items() if n != name})
+    for name in case.dirs:
+        yield replace(case, dirs={n: m for n, m in case.dirs.items() if n != name})
 
 
 def _without_lines(text: bytes) -> Iterator[bytes]:
