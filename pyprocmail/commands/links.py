@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-NAMES = ("pyprocmail", "procmail", "maildrop", "reformail", "lockmail", "mailbot", "reformime")
+from pyprocmail.commands.main import PROGRAMS
+
+NAMES = ("pyprocmail", "procmail", *(name.decode() for name in PROGRAMS))
 
 
 def write(folder: Path) -> list[Path]:

@@ -10,11 +10,17 @@ import sys
 
 from pyprocmail.exits import EX_OSERR, EX_TEMPFAIL
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SUBCOMMANDS = ("links",)
 """The subcommands of `pyprocmail`.  An rcfile of such a name is written ./name."""
 
-MAILDROP_PROGRAMS = (b"maildrop", b"reformail", b"lockmail", b"mailbot", b"reformime")
-"""maildrop and the programs that come with it; also subcommands."""
+PROGRAMS = (
+    b"formail", b"lockfile", b"mailstat", b"maildrop", b"reformail", b"lockmail", b"mailbot", b"reformime",
+)  # fmt: skip
+"""The programs that we are besides procmail: by the name we are called by, or as subcommands."""
 
 _INPUT_FLAGS = {b"--mbox": "mbox", b"--single": "single"}
 
@@ -35,52 +41,70 @@ def run(argv: list[bytes]) -> int:
 
             cli(prog_name="pyprocmail")
             return 0
-        if len(argv) > 1 and argv[1] in MAILDROP_PROGRAMS:
-            return _maildrop(argv[1], argv[1:])
-        return _procmail(*_take_input_flag(argv))
-    if name in MAILDROP_PROGRAMS:
-        return _maildrop(name, argv)
+        if len(argv) > 1 and argv[1] in PROGRAMS:
+            return _safely(lambda: _program(argv[1], argv[1:]))
+        return _procmail(*_take_own_options(argv))
+    if name in PROGRAMS:
+        return _safely(lambda: _program(name, argv))
     return _procmail(argv, "single")
 
 
-def _take_input_flag(argv: list[bytes]) -> tuple[list[bytes], str]:
-    """`--mbox` or `--single` in front of procmail's own options."""
-    if len(argv) > 1 and argv[1] in _INPUT_FLAGS:
-        return [argv[0], *argv[2:]], _INPUT_FLAGS[argv[1]]
+def _take_own_options(argv: list[bytes]) -> tuple[list[bytes], str, bool]:
+    """`--mbox`, `--single` and `--sync-each`, which stand among procmail's own options.
+
+    Returns the rest, what standard input is, and whether each mail is to be synced.
+    """
+    mode, sync_each = "auto", False
+    rest = argv[:1]
     for at, word in enumerate(argv[1:], 1):
         if word in _INPUT_FLAGS:
-            return [*argv[:at], *argv[at + 1 :]], _INPUT_FLAGS[word]
-        if not word.startswith(b"-"):
-            break
-    return argv, "auto"
+            mode = _INPUT_FLAGS[word]
+        elif word == b"--sync-each":
+            sync_each = True
+        elif word.startswith(b"-"):
+            rest.append(word)
+        else:
+            return [*rest, *argv[at:]], mode, sync_each
+    return rest, mode, sync_each
 
 
-def _procmail(argv: list[bytes], mode: str) -> int:
+def _procmail(argv: list[bytes], mode: str, sync_each: bool = False) -> int:
     from pyprocmail.commands import procmail
     from pyprocmail.host import Host
 
-    try:
-        return procmail.main(argv, Host(), os.environb, mode=mode)
-    except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
-        import traceback
-
-        traceback.print_exc()
-        return EX_TEMPFAIL
+    return _safely(lambda: procmail.main(argv, Host(), os.environb, mode=mode, sync_each=sync_each))
 
 
-def _maildrop(name: bytes, argv: list[bytes]) -> int:
-    """maildrop, or one of the programs that come with it."""
+def _program(name: bytes, argv: list[bytes]) -> int:
+    """Run one of PROGRAMS."""
+    if name == b"formail":
+        from pyprocmail.commands import formail
+
+        return formail.main(argv)
+    if name == b"lockfile":
+        from pyprocmail.commands import lockfile
+
+        return lockfile.main(argv)
+    if name == b"mailstat":
+        from pyprocmail.commands import mailstat
+
+        return mailstat.main(argv)
     from pyprocmail.host import Host
 
+    if name == b"maildrop":
+        from pyprocmail.commands import maildrop
+
+        return maildrop.main(argv, Host(), os.environb)
+    from pyprocmail.commands import maildrop_tools
+
+    return maildrop_tools.main(name, argv, Host(), os.environb)
+
+
+def _safely(program: Callable[[], int]) -> int:
+    """The status of a program; EX_TEMPFAIL when we are at fault: the mail is safer with the caller."""
     try:
-        if name == b"maildrop":
-            from pyprocmail.commands import maildrop
-
-            return maildrop.main(argv, Host(), os.environb)
-        from pyprocmail.commands import maildrop_tools
-
-        return maildrop_tools.main(name, argv, Host(), os.environb)
-    except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
+        return program()
+    except Exception:  # noqa: BLE001  the edge of a session
         import traceback
 
         traceback.print_exc()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         case_sensitive: bool
         encoding: object
         log_errors: bool
+        max_mem: int
         never_capture: bool
 
     class _Compiled(Protocol):
@@ -45,12 +46,23 @@ if TYPE_CHECKING:
 
         def __call__(self, pattern: bytes, options: _Options) -> _Compiled: ...
 
+    class _CompiledSet(Protocol):
+        def Add(self, pattern: bytes) -> int: ...
+
+        def Compile(self) -> bool: ...
+
+        def Match(self, text: bytes) -> list[int]: ...
+
+    class _SetClass(Protocol):
+        def __call__(self, anchor: object, options: _Options) -> _CompiledSet: ...
+
     class _Core(Protocol):
         RE2: _RE2Class
+        Set: _SetClass
 
 
 class Expression:
-    """A pattern that RE2 has compiled: Latin-1, nothing captured or logged."""
+    """A pattern that RE2 has compiled; nothing is logged."""
 
     __slots__ = ("_match", "_anchor")
 
@@ -80,6 +92,35 @@ def compile(pattern: bytes, *, fold: bool, capture: bool = False, utf8: bool = F
     options.case_sensitive = not fold
     compiled = re2(pattern, options)
     return Expression(compiled, re2.Anchor.UNANCHORED) if compiled.ok() else None
+
+
+class Set:
+    """Patterns that RE2 looks for in one pass."""
+
+    __slots__ = ("_match",)
+
+    def __init__(self, compiled: _CompiledSet) -> None:
+        self._match = compiled.Match
+
+    def matching(self, text: bytes) -> list[int] | None:
+        """The numbers of the patterns that match; none of them also when RE2 ran out of memory."""
+        return self._match(text)
+
+
+def compile_set(patterns: list[bytes], *, fold: bool, memory: int) -> Set | None:
+    """Compile a set of patterns in RE2's syntax; None when they do not fit into `memory` bytes."""
+    core = _load()
+    options = core.RE2.Options()
+    options.encoding = core.RE2.Options.Encoding.LATIN1
+    options.log_errors = False
+    options.never_capture = True
+    options.case_sensitive = not fold
+    options.max_mem = memory
+    compiled = core.Set(core.RE2.Anchor.UNANCHORED, options)
+    for pattern in patterns:
+        if compiled.Add(pattern) < 0:
+            return None
+    return Set(compiled) if compiled.Compile() else None
 
 
 def _load() -> _Core:

@@ -122,15 +122,17 @@ class Regex:
         if not self._text:
             return 0
         if self._linear is None:
-            self._linear = Linear(self.pattern, fold=self._folds())
+            self._linear = Linear(self.pattern, fold=self.folds)
         return self._linear.begins(area.padded)
 
     def _exact(self) -> Automaton:
         if self._automaton is None:
-            self._automaton = Automaton(self.pattern, fold=self._folds())
+            self._automaton = Automaton(self.pattern, fold=self.folds)
         return self._automaton
 
-    def _folds(self) -> bool:
+    @property
+    def folds(self) -> bool:
+        """Whether case is ignored: `^FROM_DAEMON` always does."""
         _ = self.expanded  # ^FROM_DAEMON decides
         return self._fold
 

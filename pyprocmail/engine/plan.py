@@ -1,0 +1,163 @@
+"""Stretches of recipes that cannot match, passed over in one step.
+
+A recipe matches only if all its conditions hold.  So one condition a recipe, whose pattern is fixed
+and searches the mail as it stands, goes into a set of patterns (matching/prefilter); the mail is
+scanned once, and the next recipe whose condition may hold is found by bisection.  That costs the
+same for twenty recipes as for a thousand.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from pyprocmail.matching.prefilter import MEMORY, PatternSet, suits
+from pyprocmail.program import conditions as syntax
+from pyprocmail.program import instructions as op
+from pyprocmail.program import start_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyprocmail.engine.session import Session
+    from pyprocmail.matching.regex import Patterns
+    from pyprocmail.program.instructions import Program
+
+    Instruction = tuple[Any, ...]
+    Key = tuple[bytes, bool]
+
+_CHAINED = start_line.ALSO | start_line.ALSO_SUCCEEDED | start_line.ELSE | start_line.ELSE_FAILED
+_MAIL_AREAS = (b"H", b"B", b"HB", b"BH")
+_WORTHWHILE = 4
+"""Recipes in a row from which on a set is faster than they are one by one."""
+
+
+class _Stretch:
+    """Recipes in a row that are looked up in the same set; `recipes` are their places in the program."""
+
+    __slots__ = ("recipes", "end", "patterns", "set")
+
+    def __init__(self) -> None:
+        self.recipes: list[int] = []
+        self.end = 0
+        self.patterns: list[Any] = []
+        self.set: PatternSet | None = None
+
+
+class Plan:
+    """What can be passed over in one program.
+
+    `longest` is the longest condition line that is not read again; with a shorter LINEBUF the plan
+    does not hold.
+    """
+
+    __slots__ = ("longest", "_stretches", "_memory")
+
+    def __init__(self, program: Program, patterns: Patterns, memory: int = MEMORY) -> None:
+        self.longest = 0
+        self._memory = memory
+        self._stretches: dict[int, tuple[_Stretch, Key]] = {}
+        self._find(program, patterns)
+
+    def _find(self, program: Program, patterns: Patterns) -> None:
+        current: _Stretch | None = None
+        current_key: Key | None = None
+        rows: list[tuple[_Stretch, Key]] = []
+        instruction: Instruction
+        for at, instruction in enumerate(program):
+            found = _telling(instruction, patterns)
+            if found is None:
+                current = None
+            else:
+                key, pattern, length = found
+                if current is None or key != current_key or current.end != at:
+                    current, current_key = _Stretch(), key
+                    rows.append((current, key))
+                current.recipes.append(at)
+                current.patterns.append(pattern)
+                current.end = instruction[5]
+                self.longest = max(self.longest, length)
+        for stretch, key in rows:
+            if len(stretch.recipes) >= _WORTHWHILE:
+                for recipe in stretch.recipes:
+                    self._stretches[recipe] = (stretch, key)
+
+    def next_candidate(self, session: Session, at: int) -> int:
+        """The place from which on to go on reading at `at`: `at` itself when nothing is known of it."""
+        found = self._stretches.get(at)
+        if found is None:
+            return at
+        stretch, (area, fold) = found
+        hits = session.answers.get(id(stretch))
+        if hits is None:
+            if stretch.set is None:
+                stretch.set = PatternSet(stretch.patterns, fold=fold, memory=self._memory)
+            places = stretch.set.matching(session.area(area).padded)
+            hits = session.answers[id(stretch)] = [stretch.recipes[place] for place in places]
+        index = bisect_left(hits, at)
+        return hits[index] if index < len(hits) else stretch.end
+
+
+def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, Any, int] | None:
+    """The area and case of the condition that decides about a recipe, its pattern and its length.
+
+    None for everything but a recipe that, when it does not match, changes nothing but the chain.
+    """
+    if instruction[0] != op.RECIPE or instruction[2][0] == op.DYNAMIC:
+        return None
+    (flags, lock, skipped), entries, action = instruction[2], instruction[3], instruction[4]
+    if skipped or flags & _CHAINED or instruction[7] or action[0] == op.MISSING:
+        return None
+    if action[0] == op.BLOCK and not action[3]:
+        return None
+    if start_line.extraneous(flags, action[0], locked=lock is not None):
+        return None
+    fold = not flags & start_line.DISTINGUISH_CASE
+    longest = 0
+    for _, length, condition, _ in entries:
+        kind, negated, weight, area, _, text = condition
+        longest = max(longest, length)
+        if kind != syntax.REGEX or weight is not None or not text or (area and area not in _MAIL_AREAS):
+            return None
+        regex = patterns.get(text, fold=fold)
+        if not regex.valid:
+            return None
+        if not negated and suits(regex.pattern):
+            name = area or _searched(flags)
+            return (b"HB" if name == b"BH" else name, regex.folds), regex.pattern, longest
+        if regex.splits:
+            return None
+    return None
+
+
+def _searched(flags: int) -> bytes:
+    if not flags & start_line.BODY:
+        return b"H"
+    return b"HB" if flags & start_line.HEAD else b"B"
+
+
+class Plans:
+    """The plans of the programs of this process, each made when its program is run a second time.
+
+    A run over one mail has nothing to gain from them.
+    """
+
+    __slots__ = ("_patterns", "_memory", "_seen", "_plans")
+
+    def __init__(self, patterns: Patterns, memory: int = MEMORY) -> None:
+        self._patterns = patterns
+        self._memory = memory
+        self._seen: dict[int, Program] = {}
+        self._plans: dict[int, Plan] = {}
+
+    def of(self, program: Program) -> Plan | None:
+        """The plan of the program."""
+        key = id(program)
+        plan = self._plans.get(key)
+        if plan is None:
+            if key not in self._seen:
+                # Kept, so that no other program can come to have its identity.
+                self._seen[key] = program
+                return None
+            plan = self._plans[key] = Plan(program, self._patterns, self._memory)
+        return plan

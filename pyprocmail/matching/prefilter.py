@@ -1,0 +1,66 @@
+"""Many patterns, one scan: which of them match a text at all.
+
+RE2 runs a whole set of patterns over a text in one pass.  Two traps, both measured: patterns with
+more than one unbounded gap (`.*x.*y`) make the states of a set explode on long text, so they stay
+out; and a set's answer "none" also means "out of memory", so every set holds a pattern that always
+matches, and when even that is missing the answer is "unknown".
+"""
+
+from __future__ import annotations
+
+from pyprocmail.matching import egrep, re2core
+from pyprocmail.matching.linear import translate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MEMORY = 64 << 20
+"""Bytes that a set may use; one that needs more is halved."""
+
+_ALWAYS = b"(?:)"
+_REPEATS = (egrep.STAR, egrep.PLUS)
+
+
+def suits(pattern: egrep.Pattern) -> bool:
+    """Whether the pattern may go into a set: at most one gap of any length, and nothing repeated in repeats."""
+    gaps = 0
+    tokens = pattern.tokens
+    for at, token in enumerate(tokens):
+        if token in _REPEATS:
+            before = tokens[at - 1]
+            if before == egrep.CLOSE:
+                return False
+            gaps += before == egrep.ANY or (isinstance(before, tuple) and before[0] == 1)
+    return gaps <= 1
+
+
+class PatternSet:
+    """A set of patterns, each known by its place in the sequence it was made from."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, patterns: Sequence[egrep.Pattern], *, fold: bool, memory: int = MEMORY) -> None:
+        codes = [translate(pattern, fold=fold) for pattern in patterns]
+        self._parts: list[tuple[int, int, re2core.Set | None]] = []
+        todo = [(0, len(codes))]
+        while todo:
+            first, last = todo.pop()
+            part = re2core.compile_set([*codes[first:last], _ALWAYS], fold=fold, memory=memory)
+            if part is None and last - first > 1:
+                middle = (first + last) // 2
+                todo += [(first, middle), (middle, last)]
+            else:
+                self._parts.append((first, last, part))
+
+    def matching(self, padded: bytes) -> list[int]:
+        """The places of the patterns that match a padded text, and of those about which nothing is known; sorted."""
+        found: list[int] = []
+        for first, last, part in self._parts:
+            places = part.matching(padded) if part is not None else None
+            if places is None or last - first not in places:
+                found += range(first, last)
+            else:
+                found += [first + place for place in places if place < last - first]
+        found.sort()
+        return found
