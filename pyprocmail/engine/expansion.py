@@ -192,7 +192,7 @@ class _Expander:
                 self.arguments_at = len(self.words)
             self.mark = None
         word = bytes(self.current)
-        self.words += word.split(b"\0") if self.split else (word,)
+        self.words += word.removesuffix(b"\0").split(b"\0") if self.split else (word,)
         self.current = None
         self.room -= 1
 
