@@ -135,17 +135,19 @@ class _Expander:
                 self.mark = len(self.current)
                 self.arguments_at = None
             elif kind == ESCAPED:
-                self._put(escape(b"" if literal else self.session.value_of(_text(piece[1])) or b""))
+                self._put(escape(b"" if literal else self._value_of(_text(piece[1])) or b""))
             elif kind == PREFIX:
                 prefix = _text(piece[1])
             elif literal:
                 continue
             elif kind == VARIABLE:
-                self._put_value(self.session.value_of(_text(piece[1])), bool(piece[2]))
+                self._put_value(self._value_of(_text(piece[1])), bool(piece[2]))
             elif kind == BACKQUOTE:
-                self._put_value(self._output(_text(piece[1])), bool(piece[2]))
+                output = self._output(_text(piece[1]))
+                self._mark_foreign()
+                self._put_value(output, bool(piece[2]))
             elif kind == ALTERNATIVE:
-                value = self.session.value_of(_text(piece[1]))
+                value = self._value_of(_text(piece[1]))
                 wanted = _wants_word(value, _text(piece[2]))
                 if len(piece) > 4:
                     literal = not wanted
@@ -159,6 +161,16 @@ class _Expander:
         if prefix:
             self.words[:1] = [prefix + b"".join(self.words[:1])]
         return Words(self.words, self.arguments_at)
+
+    def _value_of(self, name: bytes) -> bytes | None:
+        if self.session.is_foreign(name):
+            self._mark_foreign()
+        return self.session.value_of(name)
+
+    def _mark_foreign(self) -> None:
+        """From here on the text may be the mail's own.  tests/test_run.py shows what comes of it."""
+        if self.foreign_at is None:
+            self.foreign_at = len(self.current or b"")
 
     def _put(self, text: bytes) -> None:
         self.room -= len(text)
