@@ -263,7 +263,7 @@ def _succeeded(session: Session, flags: int, command: Command, ended: Ended, *, 
     if not status:
         return True
     if waited:
-        session.note("program-failure" if flags & WAIT else "non-zero-exitcode", status, command.name)
+        session.note("program-failure" if is_told(flags) else "non-zero-exitcode", status, command.name)
         return False
     # Nobody asked for its status.  That it was there at all is another matter.
     return not ended.missing and (not command.by_shell or status not in (_NOT_FOUND, _NOT_EXECUTABLE))
@@ -283,6 +283,9 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         failed = True
     if failed:
         _rescued(session, flags, waited=waited)
+        if strict and not header and not message.body:
+            # Where there was nothing to rescue, the reference keeps what the program said.
+            session.replace_message(message.head + ended.output)
         return FAILED
     before = message.head
     if header:
@@ -300,9 +303,14 @@ def _ask(session: Session, command: Command, text: Text, *, waited: bool) -> End
     return ended
 
 
+def is_told(flags: int) -> bool:
+    """Whether the failure of a program that is waited for is always logged: with w, unless W is there as well."""
+    return bool(flags & WAIT) and not flags & WAIT_QUIET
+
+
 def _rescued(session: Session, flags: int, *, waited: bool) -> None:
     """What was there stays; W, and a lockfile without w, say so only when VERBOSE is on."""
-    if flags & WAIT or not waited or session.log.verbose:
+    if is_told(flags) or not waited or session.log.verbose:
         session.note("rescue-succeeded")
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Entry = tuple[int, int, Condition, bytes]
 
+_LARGEST = (1 << 63) - 1
+"""A limit that is larger is taken for this one, as is its negative: to the reference it is a long."""
 _EXPANSIONS = 64
 """How often a `$` condition may turn into another one; no honest rcfile needs more than two."""
 
@@ -40,7 +42,8 @@ def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
         if not ok:
             break
     session.score = tally.displayed()
-    return ok and (not tally.weighted or tally.total > 0)
+    # What is not a number is not below 0 either.
+    return ok and not (tally.weighted and tally.total <= 0)
 
 
 class _Test:
@@ -58,8 +61,8 @@ class _Test:
         for _ in range(_EXPANSIONS):
             if condition[syntax.KIND] != syntax.EXPAND:
                 break
-            _, negated, weight, _, shown, text = condition
-            if weight is not None and self.tally.saturated:
+            _, negated, _, _, shown, text = condition
+            if condition[syntax.WEIGHT] is not None and self.tally.saturated:
                 break
             scan = scan_quoted(text)
             if scan.unterminated:
@@ -187,7 +190,8 @@ class _Test:
         if weight is None:
             return self._log(shown, (size > limit if larger else size < limit) != negated, negated=negated)
         before = self.tally.total
-        self.tally.add(scoring.size_share(weight, size, limit, larger=larger != negated))
+        strict = session.identity.strict
+        self.tally.add(scoring.size_share(weight, size, limit, larger=larger != negated, strict=strict))
         return self._score(before, shown, negated)
 
     # -- what they share -------------------------------------------------------------------
@@ -211,7 +215,7 @@ class _Test:
         """Log what a weighted condition changed; it fails only when the recipe cannot match any more."""
         tally = self.tally
         change = tally.total - before
-        self.session.note("score", int(change), tally.logged(), b" !" if negated else b"", shown)
+        self.session.note("score", scoring.truncated(change), tally.logged(), b" !" if negated else b"", shown)
         return not tally.hopeless
 
 
@@ -253,4 +257,4 @@ def _read_limit(value: bytes) -> tuple[int, bytes]:
     end = 1 if text[:1] in (b"-", b"+") else 0
     while text[end : end + 1].isdigit():
         end += 1
-    return number, text[end:].lstrip(b" \t\n")
+    return max(-_LARGEST - 1, min(number, _LARGEST)), text[end:].lstrip(b" \t\n")

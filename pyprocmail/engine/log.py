@@ -32,6 +32,7 @@ NOTES: dict[str, tuple[bytes, bool]] = {
     "invalid-regexp": (b'Invalid regexp "%b"', ALWAYS),
     "extraneous": (b"Extraneous %b ignored", ALWAYS),
     "conflicting": (b"Conflicting %b suppressed", ALWAYS),
+    "lost": (b'Lost "%b"', ALWAYS),
     "rcfile": (b'Rcfile: "%b"', VERBOSE),
     # running it
     "assigning": (b'Assigning "%b"', VERBOSE),

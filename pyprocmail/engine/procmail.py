@@ -10,7 +10,7 @@ from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError
 from pyprocmail.engine import actions, conditions, programs, variables
 from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_marked
-from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
+from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_OK, EX_TEMPFAIL
 from pyprocmail.program import instructions as op
 from pyprocmail.program import start_line
 
@@ -264,6 +264,14 @@ class _Run:
         self.blocks.append((fate.previous, fate.last))
         fate.previous = fate.last = fate.succeeded = True
 
+    def _is_there(self) -> bool:
+        """Whether the rcfile has still its name: procmail's clones open it again, after MAILDIR in vain."""
+        try:
+            self.session.host.stat(self.session.rcfile)
+        except OSError:
+            return False
+        return True
+
     def _clone(self, flags: int, locked: bool) -> bool:
         """Fork; true in the clone, which runs the block and the rest of the rcfile."""
         session = self.session
@@ -272,6 +280,9 @@ class _Run:
         pid = session.host.fork()
         if not pid:
             session.become_clone()
+            if session.identity.strict and not self._is_there():
+                session.note("lost", session.rcfile)
+                session.host.exit_now(EX_NOINPUT)
             if not waited:
                 # As procmail's clones do, let the parent go first: their logs stay in order.
                 session.host.sleep(_CLONE_DELAY_S)
@@ -281,7 +292,7 @@ class _Run:
             status = session.host.wait(pid, None) or 0
             session.status = status
             if status:
-                session.note("program-failure" if flags & start_line.WAIT else "non-zero-exitcode", status, _CLONE)
+                session.note("program-failure" if actions.is_told(flags) else "non-zero-exitcode", status, _CLONE)
                 session.fate.succeeded = False
         else:
             session.unwaited.append(pid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isnan
+from math import inf, isnan, nan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MAXIMUM = 2147483647.0
 MINIMUM = -2147483647.0
+_NOT_A_NUMBER = -(1 << 63)
 
 
 class Tally:
@@ -45,16 +46,11 @@ class Tally:
     def displayed(self) -> int:
         """`$=`: truncated, but a score just above 0 shows as 1."""
         total = self.total
-        if isnan(total):
-            return 0
-        return 1 if 0 < total < 1 else int(total)
+        return 1 if 0 < total < 1 else truncated(total)
 
     def logged(self) -> bytes:
         """The total as the log shows it."""
-        return b"     +0" if 0 < self.total < 1 else b"%7d" % self._truncated()
-
-    def _truncated(self) -> int:
-        return 0 if isnan(self.total) else int(self.total)
+        return b"     +0" if 0 < self.total < 1 else b"%7d" % truncated(self.total)
 
 
 def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
@@ -75,6 +71,11 @@ def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
             return
 
 
+def truncated(number: float) -> int:
+    """`number` without its fraction, as C makes a long of it: the smallest one where that is undefined."""
+    return _NOT_A_NUMBER if isnan(number) else int(number)
+
+
 def limit(w: float, x: float) -> float:
     """The sum of w, w*x, w*x*x ..."""
     if 0 < x < 1:
@@ -84,21 +85,22 @@ def limit(w: float, x: float) -> float:
     return w
 
 
-def size_share(weight: Weight, size: int, limit: int, *, larger: bool) -> float:
+def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: bool) -> float:
     """What `w^x > limit` (or `<`) adds for `size` bytes: w*(size/limit)^x, or its reverse."""
     w, x = weight
     above, below = (size, limit) if larger else (limit, size)
     if not below:
         # Nothing to divide by.  For `<` an area that is empty decides, whatever the weight.
-        return -inf if not larger and not above else inf
+        return -inf if not larger and above <= 0 else inf
     try:
         share: float | complex = (above / below) ** x
     except (ZeroDivisionError, OverflowError):
-        return inf if w > 0 else -inf
+        share = inf
     if isinstance(share, complex):
-        # A fractional power of a negative limit has no real value; procmail makes it match.
-        return 0.0
-    return w * share
+        share = nan
+    share *= w
+    # Not a number (a fractional power of a negative limit, or nothing times infinity) matches in procmail.
+    return 0.0 if isnan(share) and not strict else share
 
 
 def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:

@@ -25,7 +25,7 @@ from types import FrameType
 
 from differential.cases import DIR, Case
 from pyprocmail.commands import main as ours
-from pyprocmail.commands import procmail
+from pyprocmail.commands import procmail  # noqa: F401  before the fork, once
 from pyprocmail.procmailrc.lower import compile_rcfile
 
 USER = "pmcase"
@@ -40,7 +40,7 @@ _DAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _STAMP = re.compile(rb"procmail: \[\d+\] " + _DAY + rb" [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\n")
 _LOCKING = re.compile(rb'(?m)^(procmail: Locking "[^\n]*"\n)\1+')
 _LOCK_FILE = re.compile(rb"(?<![\w.-])_[\w-]+[.,+%][\w-]+\.[\w.-]+")
-_MAILDIR_NAME = re.compile(rb"\b1[789]\d{8}\.\d+_\d+\.[^\s\"/]+")
+_MAILDIR_NAME = re.compile(rb"\b1[789]\d{8}\.\d+_\d+\.[^\s\"/]*")
 _UNIQUE_ABSTRACT = re.compile(rb"(?m)^(  Folder: .*@UNIQUE@.*?)\t+ *(\d+)$")
 _DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -74,7 +74,6 @@ class Runner:
         signal.signal(signal.SIGALRM, self._on_alarm)
         os.umask(0o022)
         # What a process would do first is done already: the imports, and the making of the parser.
-        assert procmail.main
         compile_rcfile(b":0\n* a\nm\n")
         gc.collect()
         gc.freeze()
