@@ -87,8 +87,12 @@ class _Run:
                 session.fate.previous, session.fate.last = self.blocks.pop()
             elif instruction[2]:
                 session.note("missing-closing-brace")
+                self._leave_blocks()
             if self.ending is not None:
                 return self.ending
+        if self.blocks:
+            # The end of the file was passed over with a block in them.
+            session.note("missing-closing-brace")
         self._leave_blocks()
         return FELL_OFF
 
