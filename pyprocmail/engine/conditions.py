@@ -111,12 +111,12 @@ class _Test:
         area = self._area(condition)
         if weight is not None:
             # What counts for nothing is not even looked for: MATCH stays what it is.
-            matches = _assigning_match(session, area, regex.count(area)) if weight[0] else iter(())
+            matches = self._assigning_match(area, condition, regex.count(area)) if weight[0] else iter(())
             return self._weighted(matches, weight, shown, negated)
         if regex.splits:
             match = regex.match(area)
             if match is not None:
-                _set_match(session, area, match)
+                self._set_match(area, condition, match)
             found = match is not None
         else:
             found = regex.search(area)
@@ -131,6 +131,24 @@ class _Test:
         else:
             scoring.count(tally, weight, matches)
         return self._score(before, shown, negated)
+
+    def _assigning_match(self, area: Area, condition: Condition, matches: Iterator[Match]) -> Iterator[Match]:
+        """The matches; MATCH is set at each."""
+        for match in matches:
+            self._set_match(area, condition, match)
+            yield match
+
+    def _set_match(self, area: Area, condition: Condition, match: Match) -> None:
+        """Assign MATCH, unless the match did not come through `\\/` inside the text."""
+        if match.none:
+            return
+        session = self.session
+        if condition[3] != b"MATCH":
+            session.note("assigning", b"MATCH=")
+        text = area.text[match.start : match.end].partition(b"\0")[0]
+        session.environment[b"MATCH"] = text
+        session.foreign.add(b"MATCH")
+        session.note("matched", text)
 
     # -- programs --------------------------------------------------------------------------
 
@@ -219,13 +237,6 @@ class _Test:
         return not tally.hopeless
 
 
-def _assigning_match(session: Session, area: Area, matches: Iterator[Match]) -> Iterator[Match]:
-    """The matches; MATCH is set at each."""
-    for match in matches:
-        _set_match(session, area, match)
-        yield match
-
-
 def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
     """The condition that an expansion has become, when all behind `own` may be the mail's text.
 
@@ -236,16 +247,6 @@ def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
     if kind == syntax.EXPAND or (kind == syntax.PROGRAM and syntax.read(own + b".", before)[syntax.KIND] != kind):
         return (syntax.REGEX, negated, weight, area, shown, shown)
     return condition
-
-
-def _set_match(session: Session, area: Area, match: Match) -> None:
-    """Assign MATCH, unless the match did not come through `\\/` inside the text."""
-    if not match.none:
-        session.note("assigning", b"MATCH=")
-        text = area.text[match.start : match.end].partition(b"\0")[0]
-        session.environment[b"MATCH"] = text
-        session.foreign.add(b"MATCH")
-        session.note("matched", text)
 
 
 def _read_limit(value: bytes) -> tuple[int, bytes]:

@@ -5,12 +5,16 @@ procmailrc(5).  The instructions are described in program/instructions.
 
 from __future__ import annotations
 
-from pyprocmail.delivery.folders import MBOX, kind_of
+from errno import ENOTDIR
+
+from pyprocmail.delivery.folders import MAILDIR, MBOX, MH, kind_of, make_directory
 from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError
+from pyprocmail.delivery.results import Failed
 from pyprocmail.engine import actions, conditions, programs, variables
 from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_marked
 from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_OK, EX_TEMPFAIL
+from pyprocmail.message.model import Message
 from pyprocmail.program import instructions as op
 from pyprocmail.program import start_line
 
@@ -214,7 +218,9 @@ class _Run:
             session.note("extraneous", name)
         if not matched:
             self._pass_over(instruction, at)
-        elif kind == op.BLOCK:
+            return
+        session.header_joined = False
+        if kind == op.BLOCK:
             self._block(at, flags, lock)
         else:
             self._act(flags, lock, action, notes)
@@ -352,7 +358,10 @@ def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
         if session.reported_delivered:
             session.folder = b"**Lost**"
     session.release_local_lock()
-    session.log.write_abstract(session.message, session.folder, session.size)
+    # A subject in two lines is one line in the log of procmail when the last it did was to search the header.
+    joined = ending == HOST_MISMATCH and session.header_joined
+    logged = Message(session.area(b"H").text) if joined else session.message
+    session.log.write_abstract(logged, session.folder, session.size)
     status = _trap(session, status)
     session.release_global_lock()
     return status
@@ -365,12 +374,34 @@ def _deliver_by_default(session: Session) -> bool:
     original = environment.get(b"ORGMAIL", b"") if b"ORGMAIL" in session.usable else b""
     if default and _deliver_locked(session, default):
         return True
-    return bool(original) and original != default and actions.deliver(session, [original])
+    if not original or original == default:
+        return False
+    return _deliver(session, original, _unusable_directory(session, original))
+
+
+def _unusable_directory(session: Session, folder: bytes) -> OSError | None:
+    """Why the maildir or MH folder that `folder` is spelled as cannot be one."""
+    kind, path = kind_of(session.host, folder)
+    return make_directory(session.host, path, session.note) if kind in (MAILDIR, MH) else None
+
+
+def _deliver(session: Session, folder: bytes, error: OSError | None) -> bool:
+    """As an action does, but what should be a directory and is none is not taken for a file."""
+    if error is None:
+        return actions.deliver(session, [folder])
+    session.last_folder(folder)
+    session.note("opening", folder)
+    session.note("error-writing", kind_of(session.host, folder)[1])
+    failed = Failed(folder, error.strerror or "not a directory", error.errno or ENOTDIR)
+    session.temporary = session.temporary or failed.temporary
+    return False
 
 
 def _deliver_locked(session: Session, folder: bytes) -> bool:
-    if folder != b"/dev/null" and folder[:1] != b"|" and kind_of(session.host, folder)[0] == MBOX:
-        name = folder + session.setting(b"LOCKEXT")
+    kind, path = kind_of(session.host, folder)
+    error = _unusable_directory(session, folder)
+    if folder != b"/dev/null" and folder[:1] != b"|" and (kind == MBOX or error is not None):
+        name = path + session.setting(b"LOCKEXT")
         held = session.global_lock
         if held is None or held.path != name:
             session.release_local_lock()
@@ -380,7 +411,7 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
                 session.temporary = True
                 return False
     try:
-        return actions.deliver(session, [folder])
+        return _deliver(session, folder, error)
     finally:
         session.release_local_lock()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isnan, nan
+from math import copysign, inf, isnan, nan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,11 +77,14 @@ def truncated(number: float) -> int:
 
 
 def limit(w: float, x: float) -> float:
-    """The sum of w, w*x, w*x*x ..."""
+    """The sum of w, w*x, w*x*x ...; where it has no end, the first of them and all that a score can hold.
+
+    So a score that was below 0 does not reach its bound, and later conditions still count.
+    """
     if 0 < x < 1:
         return w / (1 - x)
     if x >= 1 and w:
-        return inf if w > 0 else -inf
+        return w + (MAXIMUM if w > 0 else MINIMUM)
     return w
 
 
@@ -101,6 +104,15 @@ def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: b
     share *= w
     # Not a number (a fractional power of a negative limit, or nothing times infinity) matches in procmail.
     return 0.0 if isnan(share) and not strict else share
+
+
+def _power(base: float, exponent: float) -> float:
+    """C's pow(3), which raises nothing."""
+    try:
+        power = base**exponent
+    except (ZeroDivisionError, OverflowError):
+        return copysign(inf, base) if exponent % 2 == 1 else inf
+    return nan if isinstance(power, complex) else power
 
 
 def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:

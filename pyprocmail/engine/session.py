@@ -107,6 +107,8 @@ class Session:
         self.unset_names: set[bytes] = set()
         self.foreign: set[bytes] = {b"MATCH", b"LASTFOLDER"}
         self.comsat: tuple[str, int] | None = None
+        self.header_joined = False
+        """Whether the header was searched after the last recipe that was executed, and the last backquotes."""
         self._areas: dict[bytes, Area] = {}
         self._message = message
 
@@ -140,6 +142,7 @@ class Session:
             name = b"HB"
         if name not in (b"H", b"B", b"HB"):
             return Area(self.environment.get(name, b"").partition(b"\0")[0])
+        self.header_joined = self.header_joined or name != b"B"
         area = self._areas.get(name)
         if area is None:
             area = self._areas[name] = Area(self._area_text(name))
@@ -282,6 +285,7 @@ class Session:
             self, command, for_program(self._message).batches(), capture=True, limit=max(room - _MARGIN, 0)
         )
         self.status &= 0xFF
+        self.header_joined = False
         if ended.timed_out:
             self.note("rescue-succeeded")
         if ended.overflow:
