@@ -130,7 +130,7 @@ def _delivering(session: Session, flags: int, succeeded: bool) -> Outcome:
     if not succeeded:
         return FAILED
     if flags & CARBON_COPY:
-        if session.log.abstract > 1:
+        if session.log.abstract == 2:
             session.log.write_abstract(session.message, session.folder, session.size)
         return Outcome(True)
     return Outcome(True, delivered=True)

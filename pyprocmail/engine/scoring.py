@@ -38,7 +38,8 @@ class Tally:
     def add(self, amount: float) -> float:
         """Add, between the bounds; returns the change."""
         before = self.total
-        total = before + amount
+        # What is infinite wins, over what is no number as well.
+        total = amount if amount in (inf, -inf) else before + amount
         # A total that is no number stays one: both comparisons are false.
         self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total  # noqa: FURB136  see above
         return self.total - before
@@ -95,15 +96,18 @@ def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: b
     if not below:
         # Nothing to divide by.  For `<` an area that is empty decides, whatever the weight.
         return -inf if not larger and above <= 0 else inf
-    try:
-        share: float | complex = (above / below) ** x
-    except (ZeroDivisionError, OverflowError):
-        share = inf
-    if isinstance(share, complex):
-        share = nan
-    share *= w
+    share = w * _power(above / below, x)
     # Not a number (a fractional power of a negative limit, or nothing times infinity) matches in procmail.
     return 0.0 if isnan(share) and not strict else share
+
+
+def _power(base: float, exponent: float) -> float:
+    """C's pow(3), which raises nothing."""
+    try:
+        power = base**exponent
+    except (ZeroDivisionError, OverflowError):
+        return copysign(inf, base) if exponent % 2 == 1 else inf
+    return nan if isinstance(power, complex) else power
 
 
 def _power(base: float, exponent: float) -> float:
