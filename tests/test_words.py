@@ -65,7 +65,7 @@ VALUES: list[tuple[bytes, Pieces, bytes]] = [
     (b"${} x", (), b" x"),
     (b"${b:} X=1", ((BAD, b"b"), b"X=1"), b""),
     (b"x${b:} X=1", (b"x", (BAD, b"b")), b" X=1"),
-    (b'"${a', ((BAD, b"a"),), b""),
+    (b'"${a', ((BAD, b"a"), b""), b""),
     (b"${U:-w}x", ((ALTERNATIVE, b"U", b":-", False), b"w", (END,), b"x"), b""),
     (
         b"${U-${E:+d}}",

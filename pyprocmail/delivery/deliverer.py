@@ -61,14 +61,14 @@ class Deliverer:
         `header` and `body` choose the parts (recipe flags h, b).  `raw` is flag r.  With
         `content_length` a Content-Length field exempts what it covers from escaping (no -Y).
         `prefix` is MSGPREFIX.  The kernel lock is waited for `lock_timeout_s` seconds, 0 is for ever.
-        `strict` writes what procmail writes where that lets a mail forge another one.  A name that
+        `strict` writes what procmail writes where that lets a mail forge another one.  A single name that
         begins with `|` is standard output.  The umask and the working directory are the process's.
 
         A signal raises Interrupted; the folder is then as it was.
         """
         host, observer = self._host, self._observer
         first = names[0]
-        if first.startswith(b"|"):
+        if len(names) == 1 and first.startswith(b"|"):
             return self._to_stdout(first, format.for_program(message, header=header, body=body, raw=raw))
         kind, folder = folders.kind_of(host, first)
         if kind in (folders.MAILDIR, folders.MH) and folders.make_directory(host, folder, observer.note):

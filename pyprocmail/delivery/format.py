@@ -130,20 +130,22 @@ def _final_newline(data: bytes, start: int, end: int) -> bytes:
 def _places(data: bytes, start: int, end: int, split: int, claimed: int | None, strict: bool) -> Iterator[int]:
     """The newlines before lines that begin with `From `, outside of what Content-Length claims."""
     if strict:
-        nul = data.find(b"\0", start, end)
-        end = end if nul < 0 else nul
-        # In a header procmail begins to look behind the first byte, so an empty line and `From ` forge a mail.
-        start = start or 1
+        # In a header procmail begins to look behind the empty lines that a mail begins with, and behind one byte more,
+        # so these and `From ` forge a mail.
+        start = start or len(data) - len(data.lstrip(b"\n")) + 1
     if claimed is None:
-        yield from _newlines(data, start, end)
+        yield from _newlines(data, start, end, strict)
         return
     # procmail looks for the newline before `From ` from the end of what is claimed: so a claim of
     # nothing still exempts the first line of the body.
-    yield from _newlines(data, start, min(split - 1 + len(b"From "), end))
-    yield from _newlines(data, max(split + claimed, start), end)
+    yield from _newlines(data, start, min(split - 1 + len(b"From "), end), strict)
+    yield from _newlines(data, max(split + claimed, start), end, strict)
 
 
-def _newlines(data: bytes, start: int, end: int) -> Iterator[int]:
+def _newlines(data: bytes, start: int, end: int, strict: bool) -> Iterator[int]:
+    if strict:
+        nul = data.find(b"\0", start, end)
+        end = end if nul < 0 else nul
     at = data.find(b"\nFrom ", start, end)
     while at >= 0:
         yield at

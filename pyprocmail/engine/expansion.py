@@ -155,6 +155,8 @@ class _Expander:
                     skipping = 1
                     if _text(piece[2])[-1:] == b"-":
                         self._put_value(value, bool(piece[3]))
+        if self.current is not None and self.current.endswith(b"\0"):
+            del self.current[-1]
         self._end_word()
         if expected == len(self.words):
             self.words.append(b"")
@@ -204,7 +206,7 @@ class _Expander:
                 self.arguments_at = len(self.words)
             self.mark = None
         word = bytes(self.current)
-        self.words += word.removesuffix(b"\0").split(b"\0") if self.split else (word,)
+        self.words += word.split(b"\0") if self.split else (word,)
         self.current = None
         self.room -= 1
 

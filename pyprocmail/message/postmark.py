@@ -94,7 +94,8 @@ def _address(line: bytes) -> bytes:
     words = line.split()
     date = _date_word(words)
     if not date:
-        return words[1] if len(words) > 1 else b""
+        rest = line[len(b"From ") :]
+        return rest[: rest.find(words[1]) + len(words[1])] if len(words) > 1 else b""
     return line[len(b"From ") : line.rfind(words[date] + b" " + words[date + 1])].rstrip()
 
 

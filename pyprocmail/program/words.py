@@ -205,7 +205,9 @@ class _Scanner:
 
     def is_empty(self) -> bool:
         """Whether nothing stands in the double quotes so far."""
-        return len(self.pieces) == self.mark and not self.buffer
+        if self.mark < 0 or self.buffer:
+            return False
+        return all(isinstance(piece, tuple) and piece[0] == BAD for piece in self.pieces[self.mark :])
 
     def put(self, literal_text: bytes) -> None:
         self.buffer += literal_text

@@ -68,7 +68,9 @@ def _quote_in_backquotes(case: Case, want: Outcome, got: Outcome) -> bool:
     def quieter(outcome: Outcome) -> list[bytes]:
         return [text.replace(b"procmail: Unexpected EOL\n", b"") for text in _logs(outcome)]
 
-    return bool(_QUOTE_IN_BACKQUOTES.search(case.rcfile)) and quieter(want) == quieter(got) and _delivered_alike(want, got)
+    if not _QUOTE_IN_BACKQUOTES.search(case.rcfile):
+        return False
+    return quieter(want) == quieter(got) and _delivered_alike(want, got)
 
 
 def _crlf_rcfile(case: Case, _want: Outcome, _got: Outcome) -> bool:
@@ -97,7 +99,7 @@ def _leading_newlines(case: Case, _want: Outcome, _got: Outcome) -> bool:
 
 
 def _garbage_temporary_name(_case: Case, want: Outcome, got: Outcome) -> bool:
-    """procmail logs what its memory held as the name of a temporary file; or a name has the number of an inode in it."""
+    """procmail logs what its memory held as the name of a temporary file; or the name has an inode number in it."""
     cut = [(_TEMPORARY.sub(b"", text), text) for text in _logs(want)]
     return any(before != after for before, after in cut) and [before for before, _ in cut] == [
         _TEMPORARY.sub(b"", text) for text in _logs(got)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from differential import control, scores
+from differential import control, folders, patterns, scores, words
 from differential.cases import Case
 
 KINDS: dict[str, Callable[[random.Random], Case]] = {
     "control": control.generate,
     "scores": scores.generate,
+    "words": words.generate,
+    "folders": folders.generate,
+    "patterns": patterns.generate,
 }
