@@ -19,3 +19,14 @@ EX_NOPERM = 77
 
 class PyprocmailError(Exception):
     """Base of the exceptions that a caller of this package may see."""
+
+
+class LateImportError(PyprocmailError):
+    """The module `name` was to be imported by a process that is no longer root.
+
+    Not an ImportError: nobody may take it for a module that is not installed.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name

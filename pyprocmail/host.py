@@ -84,6 +84,7 @@ class Host:
         self._pending = 0
         self._waiting = False
         self._alarmed = False
+        self._limited = False
         self._toggle: Callable[[bool], None] | None = None
         self._number = -1
 
@@ -110,6 +111,7 @@ class Host:
     chdir = staticmethod(os.chdir)
     getcwd = staticmethod(os.getcwdb)
     umask = staticmethod(os.umask)
+    dup = staticmethod(os.dup)
     dup2 = staticmethod(os.dup2)
     isatty = staticmethod(os.isatty)
     set_blocking = staticmethod(os.set_blocking)
@@ -145,14 +147,23 @@ class Host:
         """Seconds on a clock that is never set."""
         return time.monotonic()
 
+    def forget_zone(self) -> None:
+        """Tell the time as if TZ were not set."""
+        os.unsetenv(b"TZ")
+        time.tzset()
+
     def localtime(self) -> struct_time:
         """The local date and time."""
         return time.localtime(self.time())
 
     def sleep(self, seconds: float) -> None:
-        """Do nothing for `seconds`; a signal ends it with Interrupted."""
-        with self._wait():
-            time.sleep(seconds)
+        """Do nothing for `seconds`; a signal ends it with Interrupted, SIGALRM ends it."""
+        try:
+            with self._wait():
+                time.sleep(seconds)
+        except AlarmError:
+            if self._limited:
+                raise
 
     def alarm(self, seconds: float) -> _Alarm:
         """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 is no limit."""
@@ -199,19 +210,29 @@ class Host:
         except (KeyError, OverflowError):
             return None
 
+    def take_groups(self, user: User) -> None:
+        """Have the groups of `user` and no others; root may do this before it becomes the user."""
+        os.initgroups(os.fsdecode(user.name), user.gid)
+
     def become(self, user: User) -> None:
-        """Take the identity of `user`, with its groups, for good.
+        """Take the identity of `user`, with its groups, for good; root only.
 
         Raises:
-            OSError: the process is not allowed to, or could still go back.
+            OSError: the process is not allowed to, is not quite that user, or could still go back.
         """
-        if os.geteuid() == 0:
-            os.initgroups(os.fsdecode(user.name), user.gid)
+        groups = os.getgrouplist(os.fsdecode(user.name), user.gid)
+        self.take_groups(user)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
+        if (
+            os.getresuid() != (user.uid,) * 3
+            or os.getresgid() != (user.gid,) * 3
+            or not set(os.getgroups()) <= set(groups)
+        ):
+            raise OSError(errno.EPERM, "the identity is not the user's")
         if user.uid != 0:
             try:
-                os.setresuid(0, 0, 0)
+                os.setresuid(-1, 0, -1)
             except OSError:
                 return
             raise OSError(errno.EPERM, "privileges could be regained")
@@ -249,7 +270,7 @@ class Host:
             (os.POSIX_SPAWN_DUP2, stdout, 1),
             (os.POSIX_SPAWN_DUP2, stderr, 2),
         ]
-        if stdin in (1, 2) or stdout == 2:
+        if stdout == 0 or stderr in (0, 1):
             raise ValueError("descriptors of a child would overwrite each other")
         refused: OSError | None = None
         if not argv[0]:
@@ -284,9 +305,13 @@ class Host:
 
         None when it still runs at `deadline` (on the monotonic clock).
         """
-        if deadline is None:
-            with self._wait():
-                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        while deadline is None:
+            try:
+                with self._wait():
+                    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            except AlarmError:
+                if self._limited:
+                    raise
         watch = os.pidfd_open(pid)
         try:
             left = deadline - time.monotonic()
@@ -300,7 +325,9 @@ class Host:
         """The child among `pids` that ends first, and its status as `wait` gives it."""
         watches = {os.pidfd_open(pid): pid for pid in pids}
         try:
-            ready = self.poll(dict.fromkeys(watches, select.POLLIN), None)
+            ready: dict[int, int] = {}
+            while not ready:
+                ready = self.poll(dict.fromkeys(watches, select.POLLIN), None)
             pid = watches[next(iter(ready))]
         finally:
             for watch in watches:
@@ -327,12 +354,20 @@ class Host:
         return True
 
     def poll(self, interest: dict[int, int], seconds: float | None) -> dict[int, int]:
-        """The descriptors of `interest` that are ready, with their events; empty when the time is up."""
+        """The descriptors of `interest` that are ready, with their events; empty when the time is up.
+
+        SIGALRM says that it is.
+        """
         poller = select.poll()
         for fd, events in interest.items():
             poller.register(fd, events)
-        with self._wait():
-            return dict(poller.poll(None if seconds is None else seconds * 1000))
+        try:
+            with self._wait():
+                return dict(poller.poll(None if seconds is None else seconds * 1000))
+        except AlarmError:
+            if self._limited:
+                raise
+            return {}
 
     def exit_now(self, status: int) -> None:
         """End this process without running anything else of it (the end of a clone)."""
@@ -392,9 +427,10 @@ class _Waiting:
         if host._pending:
             host._waiting = False
             raise Interrupted(host._pending)
-        if host._alarmed:
+        if host._alarmed and host._limited:
             host._waiting = False
             raise AlarmError
+        host._alarmed = False
 
     def __exit__(self, *_: object) -> None:
         self._host._waiting = False
@@ -411,6 +447,7 @@ class _Alarm:
 
     def __enter__(self) -> None:
         self._host._alarmed = False
+        self._host._limited = True
         if self._seconds:
             _signal.signal(SIGALRM, self._host._on_alarm)
             _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
@@ -418,7 +455,7 @@ class _Alarm:
     def __exit__(self, *_: object) -> None:
         if self._seconds:
             _signal.setitimer(_signal.ITIMER_REAL, 0)
-        self._host._alarmed = False
+        self._host._alarmed = self._host._limited = False
 
 
 def _candidates(program: bytes, path: bytes) -> Iterator[bytes]:

@@ -53,10 +53,6 @@ def parse(argv: list[bytes], *, as_recipient: bool = False) -> Options:
     `as_recipient`: called under a name that is not procmail's, the operands are recipients.
     """
     options = Options()
-    if as_recipient:
-        options.deliver = True
-        options.operands = list(argv)
-        return options
     rest = list(argv)
     while rest and rest[0][:1] == b"-" and not options.deliver and not options.action:
         cluster = rest.pop(0)[1:]
@@ -69,6 +65,7 @@ def parse(argv: list[bytes], *, as_recipient: bool = False) -> Options:
         if options.mail_filter and b"m" in cluster and not rest:
             break
     options.operands = rest
+    options.deliver = options.deliver or as_recipient
     _settle(options)
     return options
 

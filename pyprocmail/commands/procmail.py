@@ -17,29 +17,41 @@ from pyprocmail.engine import procmail, rcfiles, start
 from pyprocmail.engine.expansion import LineTooLongError, expand_list
 from pyprocmail.engine.log import Log
 from pyprocmail.engine.session import Identity, Session
-from pyprocmail.engine.variables import END_RCFILES
-from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.engine.variables import END_RCFILES, USUAL_COMSAT
+from pyprocmail.exits import (
+    EX_CANTCREAT,
+    EX_NOINPUT,
+    EX_NOPERM,
+    EX_NOUSER,
+    EX_OK,
+    EX_TEMPFAIL,
+    EX_USAGE,
+    LateImportError,
+)
 from pyprocmail.host import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Host, Interrupted, User
 from pyprocmail.matching.regex import Patterns
-from pyprocmail.message import mailbox
 from pyprocmail.program.cache import Cache
 from pyprocmail.program.words import name_end, scan_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pyprocmail.commands.options import Options
+    from pyprocmail.engine.plan import Plans
     from pyprocmail.program.instructions import Program
 
 _READ = 1 << 20
 _AUTO, SINGLE, MBOX = "auto", "single", "mbox"
 
 
-def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, mode: str = SINGLE) -> int:
+def main(
+    argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, mode: str = SINGLE, sync_each: bool = False
+) -> int:
     """Run procmail with `argv`, whose first word is the name we were called by.
 
-    `mode` says what standard input is: SINGLE mail, MBOX, or to be found out.
+    `mode` says what standard input is: SINGLE mail, MBOX, or to be found out.  `sync_each` has every
+    mail of a mailbox on disk before the next is read.
     """
     name = argv[0].rpartition(b"/")[2]
     as_recipient = not name.startswith((b"procmail", b"pyprocmail"))
@@ -48,7 +60,7 @@ def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, mode: 
         _complain(host, message)
     if options.action:
         return _answer(host, options.action)
-    return _Run(host, argv[0], caller, options).run(mode)
+    return Run(host, argv[0], caller, options).run(mode, sync_each=sync_each)
 
 
 def _answer(host: Host, action: str) -> int:
@@ -70,7 +82,7 @@ def _complain(host: Host, text: bytes) -> None:
         pass
 
 
-class _Run:
+class Run:
     """What stays the same for every message of this process."""
 
     def __init__(self, host: Host, name: bytes, caller: Mapping[bytes, bytes], options: Options) -> None:
@@ -82,17 +94,32 @@ class _Run:
         self.invoker = _user_of(host, host.getuid())
         self.programs: dict[tuple[int, ...], Program] = {}
         self.patterns = Patterns()
+        self.plans: Plans | None = None
+        self.includes = False
+        self.stdout = -1
 
-    def run(self, mode: str) -> int:
+    def run(self, mode: str, *, sync_each: bool) -> int:
         options = self.options
+        self._set_stdout_aside()
         if options.mail_filter and not any(b"=" not in operand for operand in options.operands):
             _complain(self.host, b"procmail: Missing rcfile\n")
             return EX_NOINPUT
         if options.deliver:
             return self._deliver_to_recipients()
+        user = self._filter_user()
         if options.mail_filter and mode != SINGLE and (mode == MBOX or _is_mailbox(self.host)):
-            return self._filter_mailbox()
-        return self._deliver(self.invoker, _read_all(self.host))
+            from pyprocmail.commands.mailbox import filter_mailbox
+
+            return filter_mailbox(self, sync_each=sync_each)
+        return self.deliver(user, _read_all(self.host))
+
+    def _set_stdout_aside(self) -> None:
+        """Keep standard output for a mail that is to go there; for everybody else it is /dev/null."""
+        host = self.host
+        self.stdout = host.dup(1)
+        null = host.null_output()
+        host.dup2(null, 1)
+        host.close(null)
 
     # -- whom for --------------------------------------------------------------------------
 
@@ -101,37 +128,88 @@ class _Run:
         host = self.host
         if host.geteuid() == 0:
             self.strict = False
+            if not start.is_zone(self.caller.get(b"TZ", b"")):
+                host.forget_zone()
         users = []
-        status = EX_OK
+        status = last = EX_OK
         for recipient in self.options.operands:
             user = self._find(recipient)
+            status, last = (self._of_several(last) if last else status), EX_OK
             if user is None:
                 _complain(host, b'procmail: Unknown user "%b"\n' % _as_looked_up(recipient))
-                status = EX_NOUSER
+                last = EX_NOUSER
             elif host.geteuid() != 0 and user.uid != host.getuid():
                 _complain(host, b"procmail: Insufficient privileges\n")
                 return EX_NOPERM
             else:
                 users.append(user)
         if not users:
-            return status
+            return last
         data = _read_all(host)
         for user in users[:-1]:
             pid = host.fork()
             if not pid:
-                host.exit_now(self._deliver(user, data))
+                host.exit_now(self.deliver(user, data))
             ended = host.wait(pid, None)
             if ended:
-                status = EX_TEMPFAIL if ended < 0 else ended
-        return self._deliver(users[-1], data) or status
+                status = self._of_several(ended)
+        own = self.deliver(users[-1], data)
+        if own and last:
+            status = self._of_several(own)
+        return status or last or own
+
+    def _of_several(self, status: int) -> int:
+        """What remains of the status of a recipient who is not the last one."""
+        return EX_TEMPFAIL if self.options.requeue or status < 0 or status == EX_TEMPFAIL else EX_CANTCREAT
+
+    def _filter_user(self) -> User:
+        """Who is to run the rcfile of -m: its owner, if it is one that root keeps in /etc/procmailrcs."""
+        host, options = self.host, self.options
+        if not options.mail_filter:
+            return self.invoker
+        operands = list(options.operands)
+        rcfile = next(operand for operand in operands if b"=" not in operand)
+        if not rcfile.startswith(rcfiles.GLOBAL_FOLDER):
+            return self.invoker
+        if rcfile is operands[0] and not options.preserve:
+            owner = rcfiles.special_owner(host, rcfile)
+            if owner is not None and host.geteuid() in (0, owner.uid):
+                return owner
+        _complain(host, b'procmail: Denying special privileges for "%b"\n' % rcfile)
+        return self.invoker
+
+    def _become(self, user: User) -> None:
+        """Give up being root for good; nobody else has anything to give up."""
+        if self.host.geteuid() == 0 and user.uid != 0:
+            from pyprocmail.commands import privileges
+
+            privileges.drop(self.host, user, parser=self._needs_parser(user))
+
+    def _needs_parser(self, user: User) -> bool:
+        """Whether an rcfile may have to be compiled.
+
+        Root looks whether the user has one, which it neither opens nor finds in a cache: what can be known of it,
+        the user alone may find out.
+        """
+        if self.includes or not self.options.deliver:
+            return True
+        try:
+            self.host.lstat(rcfiles.default_rcfile(user).path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return True
 
     def _find(self, recipient: bytes) -> User | None:
         return self.host.user_by_name(recipient) or self.host.user_by_name(_as_looked_up(recipient))
 
     # -- one message -----------------------------------------------------------------------
 
-    def _deliver(self, user: User, data: bytes, *, wait: bool = False) -> int:
+    def deliver(self, user: User, data: bytes, *, wait: bool = False) -> int:
         """Run the mail through its rcfiles; `wait` for the programs that no recipe waits for."""
+        if self.host.geteuid() == 0 and user.uid != 0:
+            self.host.take_groups(user)
         session = self._session(user, data)
         try:
             status = self._process(session)
@@ -140,6 +218,8 @@ class _Run:
             return status
         except Interrupted as interrupted:
             return _end_by_signal(session, interrupted.signum)
+        except LateImportError as refused:
+            return _end_by_import(session, refused.name)
         finally:
             session.log.close()
 
@@ -168,9 +248,19 @@ class _Run:
         identity = Identity(user, self.name, content_length=not options.berkeley, strict=self.strict)
         log = Log(host)
         session = Session(
-            host, log, identity, message, variables, lambda path: self._program(session, path), self.patterns
+            host,
+            log,
+            identity,
+            message,
+            variables,
+            lambda path: self._program(session, path),
+            self.patterns,
+            self.plans,
         )
-        session.deliverer = Deliverer(host, session)
+        session.deliverer = Deliverer(host, session, stdout=self.stdout)
+        session.take_identity = lambda: self._become(user)
+        if not rcfile_given and not options.mail_filter:
+            session.comsat = USUAL_COMSAT
         session.arguments = list(options.arguments)
         host.catch_signals(session.log.set_verbose)
         host.umask(0o077)
@@ -183,19 +273,24 @@ class _Run:
             return EX_OK
         if not options.mail_filter:
             session.usable = {b"DEFAULT", b"ORGMAIL"} | session.usable
-            if self._screen(session) == system_mailbox.AUTOFORWARDING:
+            if self._screen(session) == system_mailbox.AUTOFORWARDING and options.deliver:
+                session.note("autoforwarding")
                 return EX_NOUSER
         ending = procmail.FELL_OFF
         if not named and not options.mail_filter and not options.preserve:
             ending = self._run_global(session)
-        if options.deliver and host.geteuid() != session.identity.user.uid:
-            host.become(session.identity.user)
-        if ending in (procmail.FELL_OFF, procmail.HOST_MISMATCH):
-            ending = self._run_rcfiles(session, named)
+        if ending in (procmail.FELL_OFF, procmail.HOST_MISMATCH, procmail.ABANDONED):
+            privileged = host.geteuid() != session.identity.user.uid
+            if privileged:
+                session.take_identity()
+            ending = self._run_rcfiles(session, named, privileged=privileged)
         if ending == "unreadable":
             # Nothing was read that says where the mail goes.
             status = EX_CANTCREAT if self.strict or self._is_missing(session, named[0]) else EX_TEMPFAIL
-            return self._leave(session, EX_TEMPFAIL if options.requeue else status)
+            status = EX_TEMPFAIL if options.requeue else status
+            folder = b"**Requeued**" if status == EX_TEMPFAIL else b"**Bounced**"
+            session.log.write_abstract(session.message, folder, 0)
+            return self._leave(session, status)
         if ending == procmail.LEFT:
             return EX_OK
         return self._leave(session, procmail.finish(session, ending, requeue=options.requeue))
@@ -268,31 +363,46 @@ class _Run:
         program = self._program(session, rcfiles.GLOBAL)
         if program is None:
             return procmail.FELL_OFF
+        self.includes = rcfiles.includes(program)
         path = session.environment[b"PATH"]
         session.environment[b"PATH"] = b"/usr/local/bin:/usr/bin:/bin"
-        session.environment[b"MAILDIR"] = b""
+        session.environment.pop(b"MAILDIR", None)
         ending = procmail.run(session, program, rcfiles.GLOBAL)
-        session.environment[b"PATH"] = path
         session.fate = type(session.fate)()
+        if ending not in (procmail.DELIVERED, procmail.LEFT):
+            session.set(b"PATH", path)
         return ending
 
-    def _run_rcfiles(self, session: Session, named: list[rcfiles.Rcfile]) -> str:
-        """The first rcfile that can be read; a further one when HOST says that it is not for us."""
+    def _run_rcfiles(self, session: Session, named: list[rcfiles.Rcfile], *, privileged: bool) -> str:
+        """The first rcfile that can be read; a further one when HOST says that it is not for us.
+
+        `privileged`: until now we were root, whose VERBOSE is not the recipient's.
+        """
         files = named or [rcfiles.default_rcfile(session.identity.user)]
-        self._enter(session, files[0].folder)
         ending = ""
         complained = False
         for rcfile in files:
-            suspicious = rcfiles.is_suspicious(session, rcfile)
-            if suspicious:
+            try:
+                program = self._program(session, rcfile.path, rcfile=rcfile)
+                suspicious = False
+            except rcfiles.SuspiciousError:
                 session.note("suspicious-rcfile", rcfile.path)
-            program = None if suspicious else self._program(session, rcfile.path, directory_is_empty=True)
+                program = None
+                suspicious = True
             if program is None:
                 if (suspicious or named) and not complained:
                     session.note("couldnt-read", rcfile.path)
                     complained = True
                 continue
+            if privileged:
+                session.log.verbose = privileged = False
+            # The two are logged in the order of the reference.
+            first = files[0].folder
+            if first == b".":
+                self._enter(session, first)
             session.note("rcfile", rcfile.path)
+            if first != b".":
+                self._enter(session, first)
             ending = procmail.run(session, program, rcfile.path)
             if ending != procmail.HOST_MISMATCH:
                 return ending
@@ -306,24 +416,39 @@ class _Run:
             return
         session.set(b"MAILDIR", folder)
 
-    def _program(self, session: Session, path: bytes, *, directory_is_empty: bool = False) -> Program | None:
-        """The program of the file `path`: remembered, from the cache on disk, or made now."""
+    def _program(self, session: Session, path: bytes, *, rcfile: rcfiles.Rcfile | None = None) -> Program | None:
+        """The program of the file `path`: remembered, from the cache on disk, or made now.
+
+        Raises:
+            SuspiciousError: the rules for `rcfile` say that it is not to be trusted.
+        """
         if path == b"/dev/null":
             return ()
-        try:
-            status = self.host.stat(path)
-        except OSError:
+        fd = rcfiles.open_file(self.host, path)
+        if fd is None:
             return None
+        try:
+            # Everything that is asked about the file is asked about what is open.
+            status = self.host.fstat(fd)
+            if rcfile is not None and rcfiles.is_suspicious(self.host, session.identity.user, rcfile, status):
+                raise rcfiles.SuspiciousError
+            return self._program_of(session, path, fd, status, directory_is_empty=rcfile is not None)
+        finally:
+            self.host.close(fd)
+
+    def _program_of(
+        self, session: Session, path: bytes, fd: int, status: os.stat_result, *, directory_is_empty: bool
+    ) -> Program | None:
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         program = self.programs.get(key)
         if program is not None:
             return program
         regular = stat.S_ISREG(status.st_mode)
-        cache = Cache(self.host, self.invoker)
+        cache = Cache(self.host, session.identity.user)
         if regular:
             program = cache.load(path, status, strict=self.strict)
         if program is None:
-            data = rcfiles.read_file(session, path, directory_is_empty=directory_is_empty)
+            data = rcfiles.read(self.host, fd, directory_is_empty=directory_is_empty)
             if data is None:
                 return None
             from pyprocmail.procmailrc.lower import compile_rcfile
@@ -333,34 +458,6 @@ class _Run:
                 cache.store(path, status, program, strict=self.strict)
         self.programs[key] = program
         return program
-
-    # -- a mailbox -------------------------------------------------------------------------
-
-    def _filter_mailbox(self) -> int:
-        """Every message of the mailbox on standard input in turn; the first status that is not 0."""
-        host = self.host
-        terminal = host.isatty(2)
-        folder, umask = host.getcwd(), host.umask(0o077)
-        first, count, failed = EX_OK, 0, 0
-        for data in _messages(host):
-            count += 1
-            host.chdir(folder)
-            host.umask(umask)
-            status = self._deliver(self.invoker, data, wait=True)
-            if status:
-                failed += 1
-                first = first or status
-            if terminal and not count % 16:
-                _complain(host, b"\r%d messages" % count)
-        summary = b"%d messages" % count if count != 1 else b"1 message"
-        if failed:
-            summary += b", %d of them with an exit status, the first %d" % (failed, first)
-        _complain(host, (b"\r" if terminal else b"") + b"pyprocmail: " + summary + b"\n")
-        return first
-
-
-def _messages(host: Host) -> Iterator[bytes]:
-    return mailbox.split(lambda size: host.read(0, size))
 
 
 def _is_mailbox(host: Host) -> bool:
@@ -392,9 +489,23 @@ def _as_looked_up(recipient: bytes) -> bytes:
     return recipient.partition(b"@")[0].lower()
 
 
+def _end_by_import(session: Session, name: str) -> int:
+    """What we are lacks a part, and as the recipient it is too late to get it."""
+    session.note("late-import", name.encode())
+    session.log.write_abstract(session.message, b"**Requeued**", 0)
+    session.release_local_lock()
+    session.release_global_lock()
+    if session.clone:
+        session.host.exit_now(EX_TEMPFAIL)
+    return EX_TEMPFAIL
+
+
 def _end_by_signal(session: Session, signum: int) -> int:
     """Clean up after a signal: no TRAP, the locks go, the mail stays with the MTA."""
-    session.note("terminating-prematurely")
+    if session.waiting_for:
+        session.note("terminating-whilst-waiting", session.waiting_for)
+    else:
+        session.note("terminating-prematurely")
     strict = session.identity.strict
     status, folder = EX_TEMPFAIL, b"**Requeued**"
     if strict and signum in (SIGHUP, SIGINT):
@@ -402,7 +513,8 @@ def _end_by_signal(session: Session, signum: int) -> int:
     elif strict and signum == SIGQUIT:
         status, folder = EX_OK, b"**Lost**"
     assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
-    session.log.write_abstract(session.message, folder, 0, subject=False)
+    session.notify_comsat(folder)
+    session.log.write_abstract(session.message, folder, session.size, subject=False)
     session.release_local_lock()
     session.release_global_lock()
     if session.clone:

@@ -70,12 +70,20 @@ def _forwards(status: os.stat_result) -> bool:
     return bool(set_id)
 
 
-def _spool_mask(host: Host, path: bytes) -> int:
-    """Mail programs of the spool's group may read the mailbox where that group is our own."""
+def _spool(host: Host, path: bytes) -> tuple[int, int]:
+    """The bits that a mailbox must not have, and the group that it gets (-1 for none in particular).
+
+    Mail programs of the spool's group may use the mailboxes in it where new ones get that group: because the
+    directory is set-group-ID, because it is our own, or because we are root, who stands for that group.
+    """
     status = storage.status_of(host, folder_of(path) or b".")
-    if status is not None and status.st_mode & stat.S_IWGRP and status.st_gid == host.getegid():
-        return 0o007
-    return 0o077
+    if status is None or not status.st_mode & stat.S_IWGRP:
+        return 0o077, -1
+    if host.geteuid() == 0:
+        return 0o007, status.st_gid
+    if status.st_mode & stat.S_ISGID or status.st_gid == host.getegid():
+        return 0o007, -1
+    return 0o077, -1
 
 
 def _rename(host: Host, path: bytes, status: os.stat_result, user: User, note: Note) -> bool:
@@ -90,12 +98,13 @@ def _rename(host: Host, path: bytes, status: os.stat_result, user: User, note: N
 
 
 def _create(host: Host, path: bytes, user: User, note: Note) -> bool:
-    mask = host.umask(_spool_mask(host, path))
+    bits, group = _spool(host, path)
+    mask = host.umask(bits)
     try:
         fd = host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             if host.geteuid() != user.uid:
-                host.fchown(fd, user.uid, -1)
+                host.fchown(fd, user.uid, group)
         finally:
             storage.close(host, fd)
     except FileExistsError:
@@ -110,14 +119,22 @@ def _create(host: Host, path: bytes, user: User, note: Note) -> bool:
 
 
 def _restrict(host: Host, path: bytes, status: os.stat_result, note: Note) -> None:
+    """Take away the permissions that strangers have, of that very file: its name may have changed hands."""
     if stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR:
         return
-    wanted = stat.S_IMODE(status.st_mode) & ~_spool_mask(host, path)
-    # o+x says that there is new mail.
-    wanted |= status.st_mode & storage.NEW_MAIL
-    if wanted != stat.S_IMODE(status.st_mode):
-        note("enforcing-permissions", path)
-        try:
-            host.chmod(path, wanted)
-        except OSError:
-            pass
+    wanted = stat.S_IMODE(status.st_mode) & ~_spool(host, path)[0]
+    if wanted == stat.S_IMODE(status.st_mode):
+        return
+    note("enforcing-permissions", path)
+    try:
+        fd = host.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        now = host.fstat(fd)
+        if (now.st_dev, now.st_ino, now.st_nlink) == (status.st_dev, status.st_ino, 1):
+            host.fchmod(fd, wanted)
+    except OSError:
+        pass
+    finally:
+        storage.close(host, fd)

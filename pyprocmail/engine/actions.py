@@ -97,7 +97,7 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
     session.folder = result.folder
     if isinstance(result, Delivered):
         environment[b"LASTFOLDER"] = result.folder
-        session.notify_comsat(result)
+        session.stored = result
         return True
     if forgiven:
         return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import _socket
 
 from pyprocmail.engine import numbers
+from pyprocmail.engine.variables import USUAL_COMSAT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyprocmail.delivery.results import Delivered
     from pyprocmail.engine.session import Session
 
 _SERVICE, _HOST = b"biff", b"localhost"
@@ -29,24 +29,23 @@ def configure(session: Session, value: bytes) -> None:
 def _address(service: bytes, host: bytes) -> tuple[str, int] | None:
     try:
         port = int(service) if service.isdigit() else _socket.getservbyname(service.decode("latin-1"), "udp")
-        return _socket.gethostbyname(host.decode("latin-1")), port
+        # A str would import the codec of international names, and the host's name is bytes anyway.
+        return _socket.gethostbyname(host), port  # type: ignore[arg-type]  # bytes are fine, whatever its stub says  # type: ignore[arg-type]  # a str would import a codec
     except (OSError, ValueError, OverflowError):
         return None
 
 
-def notify(session: Session, delivered: Delivered) -> None:
-    """Send `user@offset:path` for what was just stored; nobody need listen."""
+def notify(session: Session, ended_as: bytes) -> None:
+    """Send `user@offset:path` for the folder of the last delivery; nobody need listen.
+
+    There is no offset for what is not in a folder.
+    """
+    if session.comsat == USUAL_COMSAT:
+        session.comsat = _address(_SERVICE, _HOST)
     address = session.comsat
     if address is None:
         return
-    path = delivered.folder.partition(b" ")[0]
-    try:
-        offset = max(session.host.stat(path).st_size - delivered.size, 0)
-    except OSError:
-        offset = 0
-    if not path.startswith(b"/"):
-        path = session.environment.get(b"MAILDIR", b".") + b"/" + path
-    text = b"%b@%d:%b" % (session.environment.get(b"LOGNAME", b""), offset, path)
+    text = session.environment.get(b"LOGNAME", b"") + b"@" + (b":" + ended_as if ended_as else _where(session))
     sender = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     try:
         sender.sendto(text, address)
@@ -55,3 +54,19 @@ def notify(session: Session, delivered: Delivered) -> None:
     finally:
         sender.close()
     session.note("notified-comsat", text)
+
+
+def _where(session: Session) -> bytes:
+    stored = session.stored
+    path = session.environment.get(b"LASTFOLDER", b"")
+    offset = b""
+    if stored is not None and stored.folder == path:
+        # Further folders are links to the first one.
+        path = path.partition(b" ")[0]
+        try:
+            offset = b"%d" % max(session.host.stat(path).st_size - stored.size, 0)
+        except OSError:
+            pass  # it was standard output
+    if not path.startswith(b"/"):
+        path = session.environment.get(b"MAILDIR", b".") + b"/" + path
+    return offset + b":" + path

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyprocmail.engine.plan import Plan
     from pyprocmail.engine.session import Session
     from pyprocmail.program.instructions import Program
 
@@ -51,7 +52,7 @@ def run(session: Session, program: Program, name: bytes, depth: int = 0) -> str:
 class _Run:
     """An rcfile being run.  `blocks` holds what A and E looked like outside the open blocks."""
 
-    __slots__ = ("session", "program", "depth", "blocks", "at", "ending")
+    __slots__ = ("session", "program", "plan", "depth", "blocks", "at", "ending")
 
     def __init__(self, session: Session, program: Program, name: bytes, depth: int) -> None:
         self.session = session
@@ -61,7 +62,9 @@ class _Run:
         self._open(program, name)
 
     def _open(self, program: Program, name: bytes) -> None:
+        plans = self.session.plans
         self.program = program
+        self.plan = plans.of(program) if plans is not None else None
         self.at = 0
         self.session.rcfile = self.session.trace.rcfile = name
 
@@ -80,7 +83,8 @@ class _Run:
             if session.local_lock is not None and (kind != op.END_OF_FILE or not instruction[3]):
                 session.release_local_lock()
             if kind == op.RECIPE:
-                self._recipe(instruction)
+                if self.plan is None or not self._skip(self.plan):
+                    self._recipe(instruction)
             elif kind == op.ASSIGN:
                 self._assign(instruction)
             elif kind == op.UNSET:
@@ -168,6 +172,20 @@ class _Run:
             return
         self._leave_blocks()
         self._open(program, name_as_opened(session, path))
+
+    def _skip(self, plan: Plan) -> bool:
+        """Go to the next recipe that may match, if nobody wants to hear of those between."""
+        session = self.session
+        if session.trace.is_heard or plan.longest >= session.linebuf:
+            return False
+        at = self.at - 1
+        candidate = plan.next_candidate(session, at)
+        if candidate == at:
+            return False
+        self.at = candidate
+        session.score = 0
+        session.fate.last = session.fate.previous = False
+        return True
 
     # -- recipes ---------------------------------------------------------------------------
 
@@ -358,6 +376,7 @@ def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
         if session.reported_delivered:
             session.folder = b"**Lost**"
     session.release_local_lock()
+    session.notify_comsat(b"" if delivered else session.folder)
     # A subject in two lines is one line in the log of procmail when the last it did was to search the header.
     joined = ending == HOST_MISMATCH and session.header_joined
     logged = Message(session.area(b"H").text) if joined else session.message

@@ -8,15 +8,23 @@ from __future__ import annotations
 import os
 import stat
 
+from pyprocmail.exits import PyprocmailError
+from pyprocmail.program import instructions as op
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyprocmail.engine.session import Session
-    from pyprocmail.host import User
+    from pyprocmail.host import Host, User
+    from pyprocmail.program.instructions import Instruction, Program, Value
 
 GLOBAL = b"/etc/procmailrc"
 GLOBAL_FOLDER = b"/etc/procmailrcs/"
 PERSONAL = b".procmailrc"
 _READ = 1 << 16
+_INCLUDING = (b"INCLUDERC", b"SWITCHRC")
+
+
+class SuspiciousError(PyprocmailError):
+    """Somebody else could have written the rcfile."""
 
 
 class Rcfile:
@@ -54,17 +62,36 @@ def default_rcfile(user: User) -> Rcfile:
     return Rcfile(user.home + b"/" + PERSONAL, checked=True, personal=True, folder=user.home)
 
 
-def is_suspicious(session: Session, rcfile: Rcfile) -> bool:
-    """Whether somebody else could have written the rcfile; a missing one is not."""
+def special_owner(host: Host, path: bytes) -> User | None:
+    """Who owns the file `path` below /etc/procmailrcs, where only root may say which files are there."""
+    if b".." in path:
+        return None
+    try:
+        file, parent = host.stat(path), host.stat(path[: path.rfind(b"/")])
+    except OSError:
+        return None
+    if stat.S_ISDIR(file.st_mode) or parent.st_uid != 0:
+        return None
+    return host.user_by_id(file.st_uid)
+
+
+def open_file(host: Host, path: bytes) -> int | None:
+    """A descriptor of the rcfile, which need not be a regular file; None when it cannot be read."""
+    try:
+        return host.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def is_suspicious(host: Host, user: User, rcfile: Rcfile, file: os.stat_result) -> bool:
+    """Whether somebody else could have written the rcfile, whose status, from its descriptor, is `file`."""
     if not rcfile.checked:
         return False
-    host, user = session.host, session.identity.user
-    folder = rcfile.path[: rcfile.path.rfind(b"/")] or b"/"
-    try:
-        file, parent = host.stat(rcfile.path), host.stat(folder)
-    except OSError:
-        return False
     if file.st_uid not in (user.uid, 0) or file.st_mode & stat.S_IWOTH:
+        return True
+    try:
+        parent = host.stat(rcfile.path[: rcfile.path.rfind(b"/")] or b"/")
+    except OSError:
         return True
     if _open_to_others(parent.st_mode):
         return True
@@ -79,21 +106,10 @@ def _open_to_others(mode: int) -> bool:
     return bool(mode & stat.S_IWOTH and mode & stat.S_IXOTH and not mode & stat.S_ISVTX)
 
 
-def read_file(session: Session, path: bytes, *, directory_is_empty: bool = False) -> bytes | None:
-    """What is in the rcfile; None when it cannot be read.
-
-    A device is not read to its end: /dev/null is empty, others cannot be read.
-    """
-    host = session.host
-    if path == b"/dev/null":
-        return b""
+def read(host: Host, fd: int, *, directory_is_empty: bool = False) -> bytes | None:
+    """What is in the rcfile; None when it cannot be read."""
     try:
-        fd = host.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        status = host.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(host.fstat(fd).st_mode):
             return b"" if directory_is_empty else None
         chunks = []
         while chunk := host.read(fd, _READ):
@@ -101,5 +117,17 @@ def read_file(session: Session, path: bytes, *, directory_is_empty: bool = False
         return b"".join(chunks)
     except OSError:
         return None
-    finally:
-        host.close(fd)
+
+
+def includes(program: Program) -> bool:
+    """Whether the program may read further rcfiles."""
+    return any(_assigned(instruction) in _INCLUDING for instruction in program)
+
+
+def _assigned(instruction: Instruction) -> Value:
+    """The variable that a statement or a recipe assigns."""
+    if instruction[0] == op.RECIPE:
+        action = instruction[4]
+        assert isinstance(action, tuple)
+        return action[2] if action[0] == op.CAPTURE else None
+    return instruction[2] if instruction[0] == op.ASSIGN else None

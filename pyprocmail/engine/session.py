@@ -7,6 +7,7 @@ from pyprocmail.delivery.locks import LockHeldError, dotlock
 from pyprocmail.engine import programs, variables
 from pyprocmail.engine.expansion import LineTooLongError
 from pyprocmail.engine.trace import Trace
+from pyprocmail.host import Interrupted
 from pyprocmail.matching.regex import Area
 from pyprocmail.message import content_length
 from pyprocmail.message.model import Message, end_of_header
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.locks import Lock
     from pyprocmail.delivery.results import Delivered
     from pyprocmail.engine.log import Log
+    from pyprocmail.engine.plan import Plans
     from pyprocmail.host import Host, User
     from pyprocmail.matching.regex import Patterns
     from pyprocmail.program.instructions import Program
@@ -77,6 +79,7 @@ class Session:
         environment: dict[bytes, bytes],
         load: Loader,
         patterns: Patterns,
+        plans: Plans | None = None,
     ) -> None:
         self.host = host
         self.log = log
@@ -86,6 +89,7 @@ class Session:
         self.environment = environment
         self.load = load
         self.patterns = patterns
+        self.plans = plans
         self.deliverer: Deliverer
         self.arguments: list[bytes] = []
         self.numbers = dict(variables.SECONDS)
@@ -107,9 +111,13 @@ class Session:
         self.unset_names: set[bytes] = set()
         self.foreign: set[bytes] = {b"MATCH", b"LASTFOLDER"}
         self.comsat: tuple[str, int] | None = None
+        self.stored: Delivered | None = None
+        self.waiting_for = b""
+        self.take_identity: Callable[[], None] = lambda: host.become(identity.user)
         self.header_joined = False
         """Whether the header was searched after the last recipe that was executed, and the last backquotes."""
         self._areas: dict[bytes, Area] = {}
+        self.answers: dict[int, list[int]] = {}
         self._message = message
 
     # -- the message -----------------------------------------------------------------------
@@ -123,6 +131,7 @@ class Session:
     def message(self, message: Message) -> None:
         self._message = message
         self._areas = {}
+        self.answers = {}
 
     def replace_message(self, data: bytes) -> None:
         """The mail is `data` from now on: what a filter made of it."""
@@ -212,12 +221,15 @@ class Session:
         self.folder = name
         self.set(b"LASTFOLDER", name)
 
-    def notify_comsat(self, delivered: Delivered) -> None:
-        """Tell the recipient's terminal.  procmailrc(5), COMSAT."""
+    def notify_comsat(self, ended_as: bytes) -> None:
+        """Tell the recipient's terminal.  procmailrc(5), COMSAT.
+
+        `ended_as` is **Bounced** or its like, or empty when the mail is where LASTFOLDER says.
+        """
         if self.comsat is not None:
             from pyprocmail.engine import comsat
 
-            comsat.notify(self, delivered)
+            comsat.notify(self, ended_as)
 
     def exceeded_linebuf(self) -> None:
         """Log it, and let the rcfile see it.  procmailrc(5), PROCMAIL_OVERFLOW."""
@@ -248,6 +260,9 @@ class Session:
             raise
         except OSError:
             return None
+        except Interrupted:
+            self.waiting_for = b'lockfile "%b"' % path
+            raise
 
     def release_local_lock(self) -> None:
         """Give the lockfile of the recipe back."""
@@ -309,5 +324,6 @@ class Session:
     def drop_privileges(self) -> None:
         """DROPPRIVS: from now on we are the recipient."""
         self.note("assuming-identity")
-        self.log.verbose = False
-        self.host.become(self.identity.user)
+        if self.host.geteuid() != self.identity.user.uid:
+            self.log.verbose = False
+            self.take_identity()

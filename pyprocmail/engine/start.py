@@ -21,6 +21,15 @@ DEAD_LETTER = b"/tmp/dead.letter"
 
 _PATH = b"/usr/local/bin:/usr/bin:/bin"
 _NEVER_KEPT = (b"LD_", b"_RLD", b"LIBPATH", b"ELF_LD_", b"AOUT_LD_", b"DYLD_")
+_OURS = (b"PYTHON", b"PYPROCMAIL_")
+"""What decides how we run; from a caller of root it goes no further."""
+
+_ZONE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-_<>,.:/"
+_ZONE_FILES = (b"/etc/localtime", b":/etc/localtime", b"/usr/share/zoneinfo/", b":/usr/share/zoneinfo/")
+
+_LONGEST_POSTMARK = 2046
+_NEWLINE = 0x0A
+
 _REMOVED = (b"IFS", b"ENV", b"PWD", b"EXITCODE", b"LASTFOLDER", b"MATCH")
 
 _TRUSTED = frozenset((b"root", b"daemon", b"uucp", b"mail", b"x400", b"network", b"list", b"slist", b"lists", b"news"))
@@ -35,8 +44,12 @@ def environment(
     identifies the user is set.
     """
     kept = {}
+    root = host.geteuid() == 0
     for name, value in caller.items():
-        if name == b"TZ" or (preserve and not name.startswith(_NEVER_KEPT)):
+        if name == b"TZ":
+            if not root or is_zone(value):
+                kept[name] = value
+        elif preserve and not name.startswith(_NEVER_KEPT) and not (root and name.startswith(_OURS)):
             kept[name] = value
     if preserve and mail_filter:
         kept.update({b"LOGNAME": user.name, b"HOME": user.home, b"SHELL": user.shell, b"LINEBUF": b"2048"})
@@ -61,6 +74,13 @@ def environment(
         presets[b"COMSAT"] = b"no"
     kept.update(presets)
     return kept
+
+
+def is_zone(value: bytes) -> bool:
+    """Whether root may believe a TZ: a zone, a rule, or a file where zones are, and no other file."""
+    if value.translate(None, _ZONE_BYTES) or b".." in value:
+        return False
+    return not value.startswith((b"/", b":/")) or value.startswith(_ZONE_FILES)
 
 
 def mailbox_of(user: User) -> bytes:
@@ -90,7 +110,7 @@ def read_message(
     `sender` is the value of -f.  `deliver` is -d, `override` -o, `trusted` about the caller.
     """
     when = host.localtime()
-    claimed = sender is not None and (trusted or not deliver or sender in (invoker, b"-"))
+    claimed = sender is not None and (trusted or not deliver or sender == invoker)
     if claimed and sender == b"-":
         data = postmark.refresh(data, invoker, when)
     elif claimed and sender is not None:
@@ -104,13 +124,22 @@ def read_message(
 def _with_postmark(
     data: bytes, sender: bytes | None, invoker: bytes, when: struct_time, *, trusted: bool, override: bool
 ) -> bytes:
+    data = data.lstrip(b"\n") if data.startswith(b"\n") else data
+    end = postmark.line_end(data)
+    if end and (end > _LONGEST_POSTMARK or data[end - 1] != _NEWLINE):
+        # No From_ line that anybody has to believe.
+        data = data[end:]
     forged = sender is not None or postmark.envelope_end(data) > 0
     if not forged:
         return postmark.replace(data, invoker, when)
     if trusted:
         return data
     if override:
-        return postmark.replace(data, invoker, when)
-    if sender is not None:
+        data = postmark.replace(data, invoker, when)
+        # -f - asks for a new date, and so does not go without a mark even then.
+        return postmark.mark_untrusted(data, invoker, when) if sender == b"-" else data
+    if sender == b"-":
+        data = postmark.refresh(data, invoker, when)
+    elif sender is not None:
         data = postmark.replace(data, sender, when)
     return postmark.mark_untrusted(data, invoker, when)

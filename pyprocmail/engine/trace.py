@@ -28,6 +28,11 @@ class Trace:
         self.offset = 0
         self.muted: frozenset[str] = frozenset()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether a listener wants every event."""
+        return any(listener.verbose for listener in self.listeners)
+
     def note(self, kind: str, *texts: bytes | int) -> None:
         """Tell every listener, unless the kind is muted for now."""
         if kind in self.muted:

@@ -20,6 +20,8 @@ GO_ON, INCLUDE, SWITCH, END_RCFILES, LEAVE = 0, 1, 2, 3, 4
 read another file instead, end all rcfiles (HOST), or leave the rest to a child (DELIVERED)."""
 
 LINEBUF_MINIMUM = 128
+USUAL_COMSAT = ("", 0)
+"""The address of the usual comsat server, as long as nobody has looked it up."""
 VERSION_OF_REFERENCE = b"3.23pre"
 
 DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
@@ -128,6 +130,7 @@ def _host(session: Session, value: bytes | None) -> int:
     if value == name:
         return GO_ON
     session.note("host-mismatched", name)
+    session.stored = None
     return END_RCFILES
 
 
