@@ -12,7 +12,7 @@ PYTEST   = $(BIN)/python -P -m pytest
 JOBS    ?= auto
 DEMO     = build/demo
 
-.PHONY: setup test test-all lint types demo check bench man torture corpus clean
+.PHONY: setup test test-all lint types demo check bench man compatibility torture corpus clean
 
 setup: $(VENV)/.dev
 
@@ -55,6 +55,9 @@ bench: setup
 man:
 	@if command -v mandoc > /dev/null; then mandoc -T lint -W warning man/*.[1-8]; \
 	  else echo "mandoc is not installed: the pages of man/ are not checked"; fi
+
+compatibility: setup
+	cd tests && $(BIN)/python compatibility.py
 
 torture: setup
 	$(PYTEST) -n $(JOBS) -m slow
