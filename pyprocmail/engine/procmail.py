@@ -417,6 +417,7 @@ def _deliver(session: Session, folder: bytes, error: OSError | None) -> bool:
 
 
 def _deliver_locked(session: Session, folder: bytes) -> bool:
+    """Take the lockfile of an mbox, which `finish` gives back, and deliver."""
     kind, path = kind_of(session.host, folder)
     error = _unusable_directory(session, folder)
     if folder != b"/dev/null" and folder[:1] != b"|" and (kind == MBOX or error is not None):
@@ -429,10 +430,7 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
             except LockHeldError:
                 session.temporary = True
                 return False
-    try:
-        return _deliver(session, folder, error)
-    finally:
-        session.release_local_lock()
+    return _deliver(session, folder, error)
 
 
 def _trap(session: Session, planned: int) -> int:
