@@ -93,7 +93,7 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
         strict=identity.strict,
     )
     session.trace.muted = _NOTHING
-    session.size = result.size or session.size
+    session.size = result.size if isinstance(result, Delivered) else result.size or session.size
     session.folder = result.folder
     if isinstance(result, Delivered):
         environment[b"LASTFOLDER"] = result.folder
@@ -117,9 +117,9 @@ def _folder(session: Session, flags: int, lock: LockName, pieces: Pieces, notes:
     if flags & FILTER:
         # It is ignored, but h and b are ignored with it.
         flags &= ~(FEED_HEAD | FEED_BODY)
-    for kind, text in notes:
-        session.note(kind.decode(), *([text] if text else []))
-    implied = b"" if names[0] == b"/dev/null" or names[0][:1] == b"|" else _with_extension(session, names[0])
+    for note in notes:
+        session.note_pair(note)
+    implied = b"" if names[0] in (b"/dev/null", b"|") else _with_extension(session, names[0])
     take_local_lock(session, lock, implied)
     stored = deliver(session, names, flags)
     return _delivering(session, flags, stored)

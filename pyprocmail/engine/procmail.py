@@ -90,7 +90,7 @@ class _Run:
             elif kind == op.UNSET:
                 self._go_on(session.unset(instruction[2]), b"")
             elif kind == op.NOTE:
-                self._note(instruction[2:4])
+                session.note_pair(instruction[2:4])
             elif kind == op.CLOSE:
                 session.fate.previous, session.fate.last = self.blocks.pop()
             elif instruction[2]:
@@ -103,10 +103,6 @@ class _Run:
             session.note("missing-closing-brace")
         self._leave_blocks()
         return FELL_OFF
-
-    def _note(self, note: tuple[bytes, bytes]) -> None:
-        kind, text = note
-        self.session.note(kind.decode(), *([text] if text else []))
 
     def _leave_blocks(self) -> None:
         if self.blocks:
@@ -135,7 +131,7 @@ class _Run:
             session.exceeded_linebuf()
             return
         for note in notes:
-            self._note(note)
+            session.note_pair(note)
         if foreign is None:
             session.foreign.discard(name)
         else:
@@ -223,7 +219,7 @@ class _Run:
         self.at = end
         if kind == op.MISSING:
             for note in instruction[7]:
-                self._note(note)
+                session.note_pair(note)
             # The next recipe finds a recipe that did not match; at the end of a file, one that did.
             matched = matched and (b"incomplete-recipe", b"") in instruction[7]
         if not flags & (start_line.ALSO | start_line.ALSO_SUCCEEDED):
@@ -239,7 +235,7 @@ class _Run:
             return
         session.header_joined = False
         if kind == op.BLOCK:
-            self._block(at, flags, lock)
+            self._block(at, flags, lock, action)
         else:
             self._act(flags, lock, action, notes)
 
@@ -259,21 +255,25 @@ class _Run:
         session = self.session
         action = instruction[4]
         for note in instruction[7]:
-            self._note(note)
+            session.note_pair(note)
         if action[0] != op.BLOCK:
             return
         if action[2]:
             session.score = 0
+        self._pass_over_block(action, at, instruction[5])
+
+    def _pass_over_block(self, action: Instruction, at: int, end: int) -> None:
+        session = self.session
         if not action[3]:
-            block: tuple[Instruction, ...] = self.program[at : instruction[5]]
+            block: tuple[Instruction, ...] = self.program[at:end]
             for inner in block:
                 if inner[0] == op.NOTE:
-                    self._note(inner[2:4])
+                    session.note_pair(inner[2:4])
                 elif inner[0] in (op.ASSIGN, op.RECIPE):
                     for note in inner[-1]:
-                        self._note(note)
+                        session.note_pair(note)
 
-    def _block(self, at: int, flags: int, lock: actions.LockName) -> None:
+    def _block(self, at: int, flags: int, lock: actions.LockName, action: Instruction) -> None:
         session = self.session
         end = self.at
         try:
@@ -285,6 +285,7 @@ class _Run:
         if flags & start_line.CARBON_COPY and not self._clone(flags, lock is not None):
             self.at = end
             session.release_local_lock()
+            self._pass_over_block(action, at, end)
             return
         session.release_local_lock()
         self.at = at

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.deliverer import Deliverer
     from pyprocmail.delivery.locks import Lock
     from pyprocmail.delivery.results import Delivered
+    from pyprocmail.engine.builtins import Toolbox
     from pyprocmail.engine.log import Log
     from pyprocmail.engine.plan import Plans
     from pyprocmail.host import Host, User
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _MARGIN = 2
 """What the output of backquotes leaves free of LINEBUF."""
+
+_WITHOUT_TEXT = (b"unexpected-eol", b"incomplete-recipe", b"missing-action", b"closing-brace-unexpected")
+"""The notes of programs that have no text to show."""
 
 _SETTINGS = dict(variables.DEFAULTS)
 
@@ -91,6 +95,7 @@ class Session:
         self.patterns = patterns
         self.plans = plans
         self.deliverer: Deliverer
+        self.toolbox: Toolbox | None = None
         self.arguments: list[bytes] = []
         self.numbers = dict(variables.SECONDS)
         self.linebuf = 2048
@@ -119,6 +124,14 @@ class Session:
         self._areas: dict[bytes, Area] = {}
         self.answers: dict[int, list[int]] = {}
         self._message = message
+
+    def note_pair(self, note: tuple[bytes, bytes]) -> None:
+        """Log a note of the program."""
+        kind, text = note
+        if kind in _WITHOUT_TEXT:
+            self.note(kind.decode())
+        else:
+            self.note(kind.decode(), text)
 
     # -- the message -----------------------------------------------------------------------
 
