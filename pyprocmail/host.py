@@ -39,6 +39,9 @@ SIGUSR2 = int(_signal.SIGUSR2)
 _CHILD_DEFAULTS = (SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2)
 
 
+_LOCK_STEP_S = 0.001
+
+
 class Interrupted(BaseException):
     """A signal arrived while the Host was waiting; `signum` says which.
 
@@ -136,6 +139,46 @@ class Host:
         """Open what may take a while to open (a FIFO needs a reader); a signal ends it with Interrupted."""
         with self._wait():
             return os.open(path, flags, mode)
+
+    def lock_whole(self, fd: int, seconds: float) -> bool:
+        """Take the flock(2) lock of `fd`, trying for `seconds`; closing `fd` gives it back."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_LOCK_STEP_S)
+            else:
+                return True
+
+    def datagrams(self, path: str) -> Callable[[bytes], None]:
+        """What sends datagrams to the local socket `path`, or loses them; an empty one ends it.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        import _socket
+
+        sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        try:
+            sender.connect(path)
+        except OSError:
+            sender.close()
+            raise
+        sender.setblocking(False)
+
+        def send(data: bytes) -> None:
+            try:
+                if data:
+                    sender.send(data)
+                else:
+                    sender.close()
+            except OSError:
+                pass
+
+        return send
 
     # -- clock -----------------------------------------------------------------------------
 

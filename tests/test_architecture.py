@@ -30,6 +30,7 @@ TABLE = {
     "grammars": {"exits"},
     "source": set[str](),
     "host": set[str](),
+    "batch": {"host"},
     "exits": set[str](),
 }
 # Import everything, and are imported by nobody.

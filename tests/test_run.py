@@ -213,7 +213,7 @@ def cached(launchers: Path, tmp_path: Path) -> tuple[list[str], Path]:
     subprocess.run(command, input=MESSAGE, check=True)
     (tmp_path / "box").unlink()
     status = rcfile.stat()
-    (entry,) = folder.glob(f"{status.st_dev}-{status.st_ino}-*-{status.st_ctime_ns}-0")
+    (entry,) = folder.glob(f"*{status.st_dev}-{status.st_ino}-*-{status.st_ctime_ns}-0*")
     return command, entry
 
 
@@ -279,3 +279,58 @@ def test_a_folder_that_cannot_be_written_is_said_clearly(launchers: Path, tmp_pa
     assert done.returncode == 1
     assert "cannot write launchers" in done.stderr
     assert os.strerror(errno.ENOTDIR) in done.stderr or "File exists" in done.stderr
+
+
+# -- formail and lockfile inside ---------------------------------------------------------------
+
+BUILTINS = """\
+SUBJECT=`formail -zx Subject:`
+:0 fhw
+| formail -I "X-Was: $SUBJECT"
+:0 W
+| formail -D 1000 cache
+:0 c
+* ? lockfile -r 0 once.lck
+* ! ? lockfile -r 0 once.lck
+locked
+:0 fw
+| formail -Q
+"""
+
+
+@pytest.mark.parametrize("mode", ["ours first on PATH", "none on PATH", "switched off"])
+def test_formail_inside_is_formail(run: Run, launchers: Path, tmp_path: Path, mode: str) -> None:
+    """The same effects and the same log, whether it is a process or not."""
+    path = "/var/empty" if mode == "none on PATH" else f"{launchers}:/usr/bin:/bin"
+    switch = "PYPROCMAIL_BUILTINS=no\n" if mode == "switched off" else ""
+    done = run(f"PATH={path}\n{switch}{BUILTINS}")
+    assert done.returncode == 0
+    assert (tmp_path / "locked").read_bytes() == MESSAGE.replace(b"\n\nbody", b"\nX-Was: one\n\nbody")
+    assert (tmp_path / "inbox").read_bytes() == (tmp_path / "locked").read_bytes()
+    assert (tmp_path / "once.lck").stat().st_mode & 0o777 in (0o444, 0o400)
+    assert b"Usage: formail" in done.stderr
+    assert done.stderr.endswith(
+        b'procmail: Program failure (64) of "formail"\nprocmail: Rescue of unfiltered data succeeded\n'
+    )
+
+
+def test_formail_that_starts_programs_is_a_process(run: Run, tmp_path: Path) -> None:
+    """Also where PATH leads to none."""
+    assert run("PATH=/var/empty\n:0 w\n| formail -s /bin/cp /dev/stdin copy\n").returncode == 0
+    assert (tmp_path / "copy").read_bytes().startswith(b"From a@b")
+
+
+def test_another_formail_on_the_path_is_used(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "formail").write_text("#!/bin/sh\ncat >/dev/null\necho theirs\n")
+    (tmp_path / "formail").chmod(0o755)
+    run(f"PATH={tmp_path}:/usr/bin:/bin\nA=`formail -x Subject:`\n:0\n* A ?? ^^theirs^^\nbox\n")
+    assert (tmp_path / "box").exists()
+
+
+def test_a_lock_is_waited_for_no_longer_than_timeout_allows(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "held.lck").touch()
+    rcfile = "PATH=/var/empty\nTIMEOUT=1\n:0\n* ? lockfile -1 mine.lck held.lck\nbox\n"
+    done = run(rcfile)
+    assert b'Timeout, terminating "lockfile"' in done.stderr
+    assert not (tmp_path / "mine.lck").exists()
+    assert (tmp_path / "inbox").read_bytes() == MESSAGE

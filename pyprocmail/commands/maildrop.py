@@ -130,8 +130,12 @@ class _EndError(Exception):
         self.text = text
 
 
-def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes]) -> int:
-    """Run maildrop with `argv`, its own name first; the exit status."""
+def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, caret: bool = False) -> int:
+    """Run maildrop with `argv`, its own name first; the exit status.
+
+    A fault in a filter file is told in the reference's line, which mail servers log; with `caret`, or on a terminal,
+    the place is shown below it.
+    """
     log = Log(host, argv[0])
     options = parse(argv[1:])
     if options.wrong:
@@ -145,7 +149,7 @@ def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes]) -> int:
         return EX_TEMPFAIL
     sys.setrecursionlimit(_DEEPEST)
     try:
-        return _Run(host, log, argv[0], options, caller).run()
+        return _Run(host, log, argv[0], options, caller, caret=caret or host.isatty(2)).run()
     except _EndError as end:
         if end.text:
             log.complain(end.text)
@@ -168,12 +172,15 @@ def _print(host: Host, text: bytes) -> None:
 class _Run:
     """One message for one user."""
 
-    def __init__(self, host: Host, log: Log, name: bytes, options: Options, caller: Mapping[bytes, bytes]) -> None:
+    def __init__(
+        self, host: Host, log: Log, name: bytes, options: Options, caller: Mapping[bytes, bytes], *, caret: bool
+    ) -> None:
         self.host = host
         self.log = log
         self.name = name
         self.options = options
         self.caller = caller
+        self.caret = caret
         # A user's environment does not decide what a program that root started for him does.
         self.strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes" and not (options.user and host.geteuid() == 0)
         self.delivery = (
@@ -379,7 +386,9 @@ class _Run:
             raise FilterError(text) from error
         from pyprocmail.mailfilter import compiled
 
-        result = compiled.compile_filter(data, path, embedded=session.embedded, traced=traced, caret=not self.strict)
+        result = compiled.compile_filter(
+            data, path, embedded=session.embedded, traced=traced, caret=self.caret and not self.strict
+        )
         for complains, text in result.lines:
             if complains:
                 self.log.complain(text)

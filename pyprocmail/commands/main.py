@@ -94,7 +94,8 @@ def _program(name: bytes, argv: list[bytes]) -> int:
     if name == b"maildrop":
         from pyprocmail.commands import maildrop
 
-        return maildrop.main(argv, Host(), os.environb)
+        # A launcher's name has a path.  `pyprocmail maildrop` is typed by somebody who wants to see what is wrong.
+        return maildrop.main(argv, Host(), os.environb, caret=argv[0] == name)
     from pyprocmail.commands import maildrop_tools
 
     return maildrop_tools.main(name, argv, Host(), os.environb)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.engine import comsat  # noqa: F401  imports what talking to a server takes
 from pyprocmail.exits import LateImportError
 from pyprocmail.matching import re2core
@@ -38,6 +39,7 @@ def drop(host: Host, user: User, *, parser: bool) -> None:
 def load(*, parser: bool) -> None:
     """Import what a delivery imports when it needs it, and let that import what it needs in turn."""
     re2core.compile(b"a", fold=False)
+    Toolbox().load()
     # The way out of main for an exception that nobody expected.
     import traceback
 

@@ -11,9 +11,10 @@ import stat
 
 from pyprocmail import __version__
 from pyprocmail.commands import options as command_line
+from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.delivery import system_mailbox
 from pyprocmail.delivery.deliverer import Deliverer
-from pyprocmail.engine import procmail, rcfiles, start
+from pyprocmail.engine import builtins, procmail, rcfiles, start
 from pyprocmail.engine.expansion import LineTooLongError, expand_list
 from pyprocmail.engine.log import Log
 from pyprocmail.engine.session import Identity, Session
@@ -94,6 +95,7 @@ class Run:
         self.invoker = _user_of(host, host.getuid())
         self.programs: dict[tuple[int, ...], Program] = {}
         self.patterns = Patterns()
+        self.toolbox = Toolbox() if caller.get(builtins.SWITCH) != b"no" else None
         self.plans: Plans | None = None
         self.includes = False
         self.stdout = -1
@@ -130,33 +132,33 @@ class Run:
             self.strict = False
             if not start.is_zone(self.caller.get(b"TZ", b"")):
                 host.forget_zone()
-        users = []
-        status = last = EX_OK
-        for recipient in self.options.operands:
-            user = self._find(recipient)
-            status, last = (self._of_several(last) if last else status), EX_OK
-            if user is None:
-                _complain(host, b'procmail: Unknown user "%b"\n' % _as_looked_up(recipient))
-                last = EX_NOUSER
-            elif host.geteuid() != 0 and user.uid != host.getuid():
-                _complain(host, b"procmail: Insufficient privileges\n")
-                return EX_NOPERM
-            else:
-                users.append(user)
-        if not users:
-            return last
-        data = _read_all(host)
-        for user in users[:-1]:
-            pid = host.fork()
-            if not pid:
-                host.exit_now(self.deliver(user, data))
-            ended = host.wait(pid, None)
-            if ended:
+        recipients = [(name, self._find(name)) for name in self.options.operands]
+        users = [user for _, user in recipients if user is not None]
+        if host.geteuid() != 0 and any(user.uid != host.getuid() for user in users):
+            _complain(host, b"procmail: Insufficient privileges\n")
+            return EX_NOPERM
+        data = _read_all(host) if users else b""
+        status = EX_OK
+        for name, user in recipients[:-1]:
+            ended = self._deliver_in_child(user, data) if user is not None else self._unknown(name)
+            if ended and (users or status):
                 status = self._of_several(ended)
-        own = self.deliver(users[-1], data)
-        if own and last:
-            status = self._of_several(own)
-        return status or last or own
+        name, user = recipients[-1]
+        if user is None:
+            ended = self._unknown(name)
+            return ended if not users else status or ended
+        ended = self.deliver(user, data)
+        return ended if ended == EX_NOUSER else status or ended
+
+    def _deliver_in_child(self, user: User, data: bytes) -> int:
+        pid = self.host.fork()
+        if not pid:
+            self.host.exit_now(self.deliver(user, data))
+        return self.host.wait(pid, None) or EX_OK
+
+    def _unknown(self, name: bytes) -> int:
+        _complain(self.host, b'procmail: Unknown user "%b"\n' % _as_looked_up(name))
+        return EX_NOUSER
 
     def _of_several(self, status: int) -> int:
         """What remains of the status of a recipient who is not the last one."""
@@ -246,7 +248,7 @@ class Run:
             strict=self.strict,
         )
         identity = Identity(user, self.name, content_length=not options.berkeley, strict=self.strict)
-        log = Log(host)
+        log = Log(host, stdout=self.stdout)
         session = Session(
             host,
             log,
@@ -258,6 +260,7 @@ class Run:
             self.plans,
         )
         session.deliverer = Deliverer(host, session, stdout=self.stdout)
+        session.toolbox = self.toolbox
         session.take_identity = lambda: self._become(user)
         if not rcfile_given and not options.mail_filter:
             session.comsat = USUAL_COMSAT
@@ -299,6 +302,13 @@ class Run:
         if session.clone:
             self.host.exit_now(status)
         return status
+
+    def _exists(self, rcfile: rcfiles.Rcfile) -> bool:
+        try:
+            self.host.stat(rcfile.path)
+        except OSError:
+            return False
+        return True
 
     def _is_missing(self, session: Session, rcfile: rcfiles.Rcfile) -> bool:
         try:
@@ -379,6 +389,8 @@ class Run:
         `privileged`: until now we were root, whose VERBOSE is not the recipient's.
         """
         files = named or [rcfiles.default_rcfile(session.identity.user)]
+        if privileged and self._exists(files[0]):
+            session.log.verbose = False
         ending = ""
         complained = False
         for rcfile in files:
@@ -394,8 +406,6 @@ class Run:
                     session.note("couldnt-read", rcfile.path)
                     complained = True
                 continue
-            if privileged:
-                session.log.verbose = privileged = False
             # The two are logged in the order of the reference.
             first = files[0].folder
             if first == b".":

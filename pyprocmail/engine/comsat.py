@@ -23,6 +23,7 @@ def configure(session: Session, value: bytes) -> None:
     else:
         session.comsat = _address(service or _SERVICE, host or _HOST)
     if session.comsat is None:
+        session.note("assigning", b"COMSAT=no")
         session.environment[b"COMSAT"] = b"no"
 
 
@@ -43,7 +44,7 @@ def notify(session: Session, ended_as: bytes) -> None:
     if session.comsat == USUAL_COMSAT:
         session.comsat = _address(_SERVICE, _HOST)
     address = session.comsat
-    if address is None:
+    if address is None or not (ended_as or session.environment.get(b"LASTFOLDER")):
         return
     text = session.environment.get(b"LOGNAME", b"") + b"@" + (b":" + ended_as if ended_as else _where(session))
     sender = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
@@ -68,5 +69,5 @@ def _where(session: Session) -> bytes:
         except OSError:
             pass  # it was standard output
     if not path.startswith(b"/"):
-        path = session.environment.get(b"MAILDIR", b".") + b"/" + path
+        path = session.environment.get(b"MAILDIR", b"") + b"/" + path
     return offset + b":" + path

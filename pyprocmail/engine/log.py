@@ -6,8 +6,9 @@ whether they are written only when VERBOSE is on.  procmail(1), DIAGNOSTICS.
 
 from __future__ import annotations
 
-import os
 import time
+
+from pyprocmail.engine.logfile import Limits, LogFile, open_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pyprocmail.message.model import Message
 
 ALWAYS, VERBOSE = False, True
+_MODE = 0o667
 
 NOTES: dict[str, tuple[bytes, bool]] = {
     # reading the rcfile
@@ -94,7 +96,7 @@ _FOLDER_WIDTH = 60
 _SIZE_COLUMN = 72
 _TAB = 8
 _BLANKS = bytes.maketrans(b"\t\v\f\r", b"    ")
-_TABS = bytes.maketrans(b"\t\n", b"  ")
+_TABS = bytes.maketrans(b"\t\n\v\f\r", b"     ")
 
 
 class Log:
@@ -103,12 +105,14 @@ class Log:
     A failing log never fails a delivery.
     """
 
-    __slots__ = ("_host", "_fd", "_owned", "_second", "verbose", "abstract", "opened")
+    __slots__ = ("_host", "_stderr", "_stdout", "_file", "_second", "verbose", "abstract", "opened", "limits")
 
-    def __init__(self, host: Host, fd: int = 2) -> None:
+    def __init__(self, host: Host, *, stdout: int = 1) -> None:
         self._host = host
-        self._fd = fd
-        self._owned = False
+        self._stdout = stdout
+        self._stderr = LogFile(host, 2)
+        self._file = self._stderr
+        self.limits = Limits()
         self._second = 0
         self.verbose = False
         self.abstract = 1
@@ -117,7 +121,7 @@ class Log:
     @property
     def fd(self) -> int:
         """The descriptor that is standard error for the programs a recipe starts."""
-        return self._fd
+        return self._file.fd
 
     def set_verbose(self, on: bool) -> None:
         """What SIGUSR1 and SIGUSR2 do.  procmail(1), SIGNALS."""
@@ -132,31 +136,24 @@ class Log:
 
     def write(self, text: bytes) -> None:
         """Append `text` as it is."""
-        try:
-            while text:
-                text = text[self._host.write(self._fd, text) :]
-        except OSError:
-            pass
+        self._file.write(text)
 
     def open(self, path: bytes) -> bool:
-        """Log to the file `path` from now on; False, and no change, when it cannot be opened."""
+        """Log to `path` from now on; False, and no change, when that cannot be opened."""
         try:
-            fd = self._host.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC, 0o667)
+            opened = open_log(self._host, path, _MODE, self.limits, stdout=self._stdout)
         except OSError:
             return False
-        if self._owned:
-            self._host.close(self._fd)
-        self._fd = fd
-        self._owned = True
+        self.close()
+        self._file = opened
         self.opened = True
         return True
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        if self._owned:
-            self._host.close(self._fd)
-            self._owned = False
-            self._fd = 2
+        """Log to standard error again."""
+        if self._file is not self._stderr:
+            self._file.close()
+            self._file = self._stderr
 
     def write_abstract(self, message: Message, folder: bytes, size: int, *, subject: bool = True) -> None:
         """The few lines that say where a mail went.  procmailrc(5), LOGABSTRACT."""

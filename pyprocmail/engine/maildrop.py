@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyprocmail.engine import maildrop_commands as commands
 from pyprocmail.engine import maildrop_delivery as delivery
 from pyprocmail.engine import maildrop_patterns as patterns
+from pyprocmail.engine.logfile import DEFAULT_KEEP
 from pyprocmail.engine.maildrop_expressions import evaluate, holds
 from pyprocmail.engine.maildrop_session import FilterError, Finished
+from pyprocmail.engine.numbers import leading_digits
 from pyprocmail.host import AlarmError
 from pyprocmail.program import filter_instructions as op
 
@@ -241,10 +244,23 @@ def _flock(session: Session, statement: Statement) -> None:
 
 
 def _logfile(session: Session, path: bytes) -> None:
+    """`logfile`.  A named pipe that nobody reads is no reason not to deliver."""
+    limits = session.log.limits
+    limits.max_bytes = max(_number(session, b"LOGFILE_MAXSIZE", 0), 0)
+    limits.keep = max(_number(session, b"LOGFILE_KEEP", DEFAULT_KEEP), 0)
     try:
         session.log.open(path)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENXIO:
+            session.log.complain(b"Nobody reads the log %b." % path)
+            return
         raise FilterError(b"Unable to create log file.") from error
+
+
+def _number(session: Session, name: bytes, default: int) -> int:
+    """A variable that is a number, or `default`."""
+    number = leading_digits(session.environment.get(name, b""))
+    return default if number is None else number
 
 
 def _include(session: Session, line: int, path: bytes) -> None:

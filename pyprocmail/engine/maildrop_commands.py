@@ -27,7 +27,7 @@ _SPACE = b" \t\n\v\f\r"
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 
 
-def expand(session: Session, line: int, pieces: Pieces) -> bytes:
+def expand(session: Session, pieces: Pieces) -> bytes:
     """The text that the pieces make."""
     out: list[bytes] = []
     for piece in pieces:
@@ -38,7 +38,7 @@ def expand(session: Session, line: int, pieces: Pieces) -> bytes:
         elif piece[0] == op.COMMAND:
             out.append(substitute(session, piece[1]))
         else:
-            session.log.say(b"%b(%d): Terminating } is missing.\n" % (session.file, line))
+            session.log.say(b"%b(%d): Terminating } is missing.\n" % (session.file, piece[2]))
             out.append(piece[1])
     return b"".join(out)
 

@@ -31,7 +31,7 @@ def evaluate(session: Session, node: Node) -> bytes:
     if kind == op.LITERAL:
         return bytes(node[2])
     if kind == op.TEXT:
-        return commands.expand(session, node[1], node[2])
+        return commands.expand(session, node[2])
     if kind == op.SEARCH:
         return patterns.search_message(session, node[1], node[2])
     if kind == op.MATCH:

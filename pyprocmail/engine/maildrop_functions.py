@@ -83,10 +83,10 @@ def _substr(session: Session, line: int, values: Sequence[bytes]) -> bytes:
     return value
 
 
-def _hasaddr(session: Session, wanted: bytes) -> bytes:
+def _hasaddr(session: Session, text: bytes) -> bytes:
+    wanted = text.lower()
     if session.verbose > 5:
         session.log.complain(b"hasaddr('%b')" % wanted)
-    wanted = wanted.lower()
     for value in _recipients(session.message.head):
         if session.verbose > 5:
             session.log.complain(b"hasaddr: rfc822 parsing: %b\n" % value)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyprocmail.engine.logfile import Limits, LogFile, open_log
 from pyprocmail.message.postmark import timestamp
 
 TYPE_CHECKING = False
@@ -39,12 +38,14 @@ OPERATIONS = {
 class Log:
     """Standard error, and the file of `logfile`.  A failing log never fails a delivery."""
 
-    __slots__ = ("_host", "_name", "_fd")
+    __slots__ = ("_host", "_name", "_file", "_stderr", "limits")
 
     def __init__(self, host: Host, name: bytes) -> None:
         self._host = host
         self._name = name
-        self._fd = -1
+        self._file: LogFile | None = None
+        self._stderr = LogFile(host, 2)
+        self.limits = Limits()
 
     @property
     def fd(self) -> int:
@@ -53,11 +54,11 @@ class Log:
 
     def say(self, text: bytes) -> None:
         """A line on standard error."""
-        self._write(2, text + b"\n")
+        self._stderr.write(text + b"\n")
 
     def complain(self, text: bytes) -> None:
         """A line on standard error with our name before it."""
-        self._write(2, b"%b: %b\n" % (self._name, text))
+        self._stderr.write(b"%b: %b\n" % (self._name, text))
 
     def open(self, path: bytes) -> None:
         """Log to the file `path` from now on.
@@ -65,25 +66,24 @@ class Log:
         Raises:
             OSError: it cannot be opened.
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
-        fd = self._host.open(path, flags, 0o600)
+        opened = open_log(self._host, path, 0o600, self.limits)
         self.close()
-        self._fd = fd
+        self._file = opened
 
     def close(self) -> None:
         """Log no more."""
-        if self._fd >= 0:
-            self._host.close(self._fd)
-            self._fd = -1
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def write(self, text: bytes) -> None:
         """Append `text` to the log file, if there is one."""
-        if self._fd >= 0:
-            self._write(self._fd, text)
+        if self._file is not None:
+            self._file.write(text)
 
     def write_delivery(self, message: Message, target: bytes, size: int, *, failed: bool) -> None:
         """The lines that say where a mail went."""
-        if self._fd < 0:
+        if self._file is None:
             return
         number = b"(%d)" % size
         room = _WIDTH - len(number) - 1
@@ -95,13 +95,6 @@ class Log:
             kind + target[:room].ljust(room) + b" " + number,
         ]
         self.write(b"\n".join(lines) + b"\n\n")
-
-    def _write(self, fd: int, text: bytes) -> None:
-        try:
-            while text:
-                text = text[self._host.write(fd, text) :]
-        except OSError:
-            pass
 
 
 def _value(head: bytes, name: bytes) -> bytes:

@@ -24,18 +24,19 @@ _FOUND_IN_MESSAGE = b"2"
 def search_message(session: Session, line: int, pattern: Pattern) -> bytes:
     """Search the message: whether there is a match, or the score."""
     pieces, area, fold, weights = pattern
-    text = commands.expand(session, line, pieces)
+    text = commands.expand(session, pieces)
     regex = _regex(session, line, text, fold)
+    if regex is None:
+        return b"0"
     value = b"0"
-    if regex is not None:
-        found = _in_lines(session, line, text, regex, area)
-        if weights is not None:
-            value = _score(found, weights)
-        else:
-            for subject, spans in found:
-                _remember(session, subject, spans)
-                value = _FOUND_IN_MESSAGE
-                break
+    found = _in_lines(session, line, text, regex, area)
+    if weights is not None:
+        value = _score(found, weights)
+    else:
+        for subject, spans in found:
+            _remember(session, subject, spans)
+            value = _FOUND_IN_MESSAGE
+            break
     _trace_result(session, line, text, value)
     return value
 
@@ -43,20 +44,21 @@ def search_message(session: Session, line: int, pattern: Pattern) -> bytes:
 def search_text(session: Session, line: int, subject: bytes, pattern: Pattern) -> bytes:
     """Search a text: whether there is a match, or the score."""
     pieces, _, fold, weights = pattern
-    text = commands.expand(session, line, pieces)
+    text = commands.expand(session, pieces)
     regex = _regex(session, line, text, fold)
+    if regex is None:
+        return b"0"
+    if session.verbose > 2:
+        session.log.say(b"Matching /%b/ against %b" % (text, subject))
     value = b"0"
-    if regex is not None:
-        if session.verbose > 2:
-            session.log.say(b"Matching /%b/ against %b" % (text, subject))
-        found = _in_text(session, line, text, regex, subject)
-        if weights is not None:
-            value = _score(found, weights)
-        else:
-            for _, spans in found:
-                _remember(session, subject, spans)
-                value = b"1"
-                break
+    found = _in_text(session, line, text, regex, subject)
+    if weights is not None:
+        value = _score(found, weights)
+    else:
+        for _, spans in found:
+            _remember(session, subject, spans)
+            value = b"1"
+            break
     _trace_result(session, line, text, value)
     return value
 
@@ -67,21 +69,22 @@ def all_matches(session: Session, line: int, subject: bytes | None, pattern: Pat
     The groups of the last one are in MATCH1 and so on when this returns, as with maildrop.
     """
     pieces, area, fold, _ = pattern
-    text = commands.expand(session, line, pieces)
+    text = commands.expand(session, pieces)
     regex = _regex(session, line, text, fold)
+    if regex is None:
+        return []
+    if subject is None:
+        found = _in_lines(session, line, text, regex, area)
+    else:
+        if session.verbose > 2:
+            session.log.say(b"Matching /%b/ against %b" % (text, subject))
+        found = _in_text(session, line, text, regex, subject)
     matches: list[bytes] = []
-    if regex is not None:
-        if subject is None:
-            found = _in_lines(session, line, text, regex, area)
-        else:
-            if session.verbose > 2:
-                session.log.say(b"Matching /%b/ against %b" % (text, subject))
-            found = _in_text(session, line, text, regex, subject)
-        for searched, spans in found:
-            session.check_watchdog()
-            _remember(session, searched, spans, whole=False)
-            start, end = spans[0]
-            matches.append(searched[start:end].partition(b"\0")[0])
+    for searched, spans in found:
+        session.check_watchdog()
+        _remember(session, searched, spans, whole=False)
+        start, end = spans[0]
+        matches.append(searched[start:end].partition(b"\0")[0])
     _trace_result(session, line, text, b"%d" % len(matches))
     return matches
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from pyprocmail.engine.builtins import Toolbox
     from pyprocmail.engine.maildrop_log import Log
     from pyprocmail.host import Host, User
     from pyprocmail.message.model import Message
@@ -119,6 +120,7 @@ class Session:
         self.variables: dict[bytes, bytes] = {}
         self.status = 0
         self.unwaited: list[int] = []
+        self.toolbox: Toolbox | None = None
         self.verbose = 0
         self.embedded = settings.embedded
         self.file = b""
@@ -212,7 +214,7 @@ class Session:
         if self._view is None:
             self._view = mime.view(self._message.data)
         if area == 3:
-            return self._view.header + self._view.body
+            return self._view.whole
         return self._view.header if area == 1 else self._view.body
 
     def joined(self, area: int) -> bytes:

@@ -63,8 +63,8 @@ class Plan:
         current: _Stretch | None = None
         current_key: Key | None = None
         rows: list[tuple[_Stretch, Key]] = []
-        instruction: Instruction
-        for at, instruction in enumerate(program):
+        instructions: tuple[Instruction, ...] = program
+        for at, instruction in enumerate(instructions):
             found = _telling(instruction, patterns)
             if found is None:
                 current = None

@@ -110,15 +110,6 @@ def _power(base: float, exponent: float) -> float:
     return nan if isinstance(power, complex) else power
 
 
-def _power(base: float, exponent: float) -> float:
-    """C's pow(3), which raises nothing."""
-    try:
-        power = base**exponent
-    except (ZeroDivisionError, OverflowError):
-        return copysign(inf, base) if exponent % 2 == 1 else inf
-    return nan if isinstance(power, complex) else power
-
-
 def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:
     """Add what `w^x ? program` is worth: w for success, x for failure.
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
         def hear(self, kind: str, texts: tuple[bytes | int, ...]) -> None:
             """An event, at the moment when it happens."""
 
+        @property
+        def verbose(self) -> bool:
+            """Whether it wants to hear of what did not happen, too."""
+
 
 class Trace:
     """The stream of one session."""

@@ -6,6 +6,7 @@ One table, read by the engine, by checks and by the manual page.  procmailrc(5),
 from __future__ import annotations
 
 from pyprocmail.engine import numbers
+from pyprocmail.engine.logfile import DEFAULT_KEEP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ def _logfile(session: Session, value: bytes | None) -> int:
     session.note("opening", value or b"/dev/null")
     if not session.log.open(value or b"/dev/null"):
         session.note("error-writing", value or b"")
+    return GO_ON
+
+
+def _logfile_maxsize(session: Session, value: bytes | None) -> int:
+    session.log.limits.max_bytes = max(numbers.leading_digits(value or b"") or 0, 0)
+    return GO_ON
+
+
+def _logfile_keep(session: Session, value: bytes | None) -> int:
+    number = numbers.leading_digits(value or b"")
+    session.log.limits.keep = DEFAULT_KEEP if number is None else max(number, 0)
     return GO_ON
 
 
@@ -144,6 +156,8 @@ def _comsat(session: Session, value: bytes | None) -> int:
 EFFECTS: dict[bytes, Effect] = {
     b"MAILDIR": _maildir,
     b"LOGFILE": _logfile,
+    b"LOGFILE_MAXSIZE": _logfile_maxsize,
+    b"LOGFILE_KEEP": _logfile_keep,
     b"LOG": _log,
     b"VERBOSE": _verbose,
     b"LOGABSTRACT": _logabstract,

@@ -7,6 +7,7 @@ it is a whole word, so the lexer is written by hand.  maildropfilter(7), "Lexica
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 
 from pyprocmail.source import Span
 
@@ -44,12 +45,13 @@ class Lexeme:
 
     `text` is the value of a string, the text of a pattern or the word; `options` what follows the colon of a
     pattern.  `line` is where the lexer stands behind it: that of the next line for a separator that is a newline.
+    `next_line` is that of the next lexeme: maildrop reads one ahead, which shows in the lines that it names.
     `complaint`, of an ERROR, is what the reference says before it says that there is a syntax error.
 
     Lark asks its last lexeme for a position that we keep in `span`.
     """
 
-    __slots__ = ("complaint", "line", "options", "span", "text", "type")
+    __slots__ = ("complaint", "line", "next_line", "options", "span", "text", "type")
 
     start_pos = column = end_line = end_column = end_pos = None
 
@@ -59,7 +61,7 @@ class Lexeme:
         self.type = kind
         self.text = text
         self.span = span
-        self.line = line
+        self.line = self.next_line = line
         self.options = options
         self.complaint = complaint
 
@@ -72,6 +74,8 @@ def lex(data: bytes, *, embedded: bool = False) -> list[Lexeme]:
     lexer = _Lexer(data, embedded)
     while lexer.lexemes[-1:] == [] or lexer.lexemes[-1].type not in ("EOF", "ERROR"):
         lexer.next()
+    for lexeme, following in pairwise(lexer.lexemes):
+        lexeme.next_line = following.line
     return lexer.lexemes
 
 

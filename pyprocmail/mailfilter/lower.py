@@ -132,7 +132,7 @@ def _text(node: Text) -> tuple[Value, ...]:
         elif piece.kind is TextKind.SINGLE:
             pieces.append(piece.value)
         else:
-            pieces += _substitutions(piece.value)
+            pieces += _substitutions(piece.value, piece.line)
     return _joined(pieces)
 
 
@@ -147,7 +147,7 @@ def _joined(pieces: list[Value]) -> tuple[Value, ...]:
     return tuple(joined)
 
 
-def _substitutions(text: bytes) -> list[Value]:
+def _substitutions(text: bytes, line: int) -> list[Value]:
     """The text with its `$name` and `${name}`.  A backslash protects the next byte, and stays."""
     pieces: list[Value] = []
     start = at = 0
@@ -168,7 +168,7 @@ def _substitutions(text: bytes) -> list[Value]:
                 pieces += (text[start:at], (op.VARIABLE, text[at + 2 : stop]))
                 start = at = stop + 1
             else:
-                pieces += (text[start:at], (op.UNTERMINATED, b"${"))
+                pieces += (text[start:at], (op.UNTERMINATED, b"${", line))
                 start = at = at + 2
             continue
         stop = at + 1
@@ -190,7 +190,7 @@ def _pattern(node: Pattern) -> Instruction:
     if not area:
         area = op.WHOLE if b"w" in letters else op.HEADER
     weights = None if first is None else _weights(options[first:])
-    return (_joined(_substitutions(node.text)), area, b"D" not in letters, weights)
+    return (_joined(_substitutions(node.text, node.line)), area, b"D" not in letters, weights)
 
 
 def _weights(text: bytes) -> tuple[float, float]:

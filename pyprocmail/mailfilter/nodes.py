@@ -27,6 +27,7 @@ class Piece:
     kind: TextKind
     value: bytes
     span: Span
+    line: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class _Build(Transformer[Lexeme, FilterFile]):
     # -- expressions -----------------------------------------------------------------------
 
     def string(self, parts: list[Lexeme]) -> Text:
-        pieces = tuple(Piece(_TEXT_KINDS[part.type], part.text, part.span) for part in parts)
+        pieces = tuple(Piece(_TEXT_KINDS[part.type], part.text, part.span, part.line) for part in parts)
         return Text(pieces, _between(parts[0], parts[-1]), parts[0].line)
 
     def pattern(self, parts: list[Lexeme]) -> Pattern:
@@ -171,35 +171,41 @@ class _Build(Transformer[Lexeme, FilterFile]):
 
     def match(self, parts: list[_Part]) -> Match:
         subject, pattern = cast("Expression", parts[0]), cast("Pattern", parts[2])
-        return Match(subject, pattern, _between(subject, pattern), subject.line)
+        return Match(subject, pattern, _between(subject, pattern), pattern.line)
 
     def binary(self, parts: list[_Part]) -> Binary:
         left, sign, right = cast("Expression", parts[0]), cast("Lexeme", parts[1]), cast("Expression", parts[2])
-        return Binary(sign.text.decode(), left, right, _between(left, right), left.line)
+        return Binary(sign.text.decode(), left, right, _between(left, right), sign.line)
 
-    or_ = and_ = comparison = bit_or = bit_and = sum_ = product = binary
+    comparison = bit_or = bit_and = sum_ = product = binary
+
+    def logical(self, parts: list[_Part]) -> Binary:
+        left, sign, right = cast("Expression", parts[0]), cast("Lexeme", parts[1]), cast("Expression", parts[2])
+        return Binary(sign.text.decode(), left, right, _between(left, right), sign.next_line)
+
+    or_ = and_ = logical
 
     def not_(self, parts: list[_Part]) -> Unary:
         sign, operand = cast("Lexeme", parts[0]), cast("Expression", parts[1])
         operator = cast('Literal["!", "~"]', sign.text.decode())
-        return Unary(operator, operand, _between(sign, operand), sign.line)
+        return Unary(operator, operand, _between(sign, operand), sign.next_line)
 
     def call(self, parts: list[_Part]) -> Call:
         name = cast("Lexeme", parts[0])
         arguments = tuple(part for part in parts[1:] if not isinstance(part, Lexeme))
         return Call(name.text.decode(), cast("tuple[Expression, ...]", arguments), _between(name, parts[-1]), name.line)
 
-    def target(self, parts: list[_Part]) -> Text:
+    def target(self, parts: list[_Part]) -> tuple[Text, Lexeme]:
         left, sign = cast("Expression", parts[0]), cast("Lexeme", parts[1])
         if not isinstance(left, Text) or left.variable is None:
             raise _MisplacedError("Syntax error before =", sign)
-        return left
+        return left, sign
 
-    def assign(self, parts: list[_Part]) -> Assign:
-        target, value = cast("Text", parts[0]), cast("Expression", parts[1])
+    def assign(self, parts: tuple[tuple[Text, Lexeme], Expression]) -> Assign:
+        (target, sign), value = parts
         name = target.variable
         assert name is not None
-        return Assign(name, value, _between(target, value), target.line)
+        return Assign(name, value, _between(target, value), sign.next_line)
 
     # -- statements ------------------------------------------------------------------------
 
@@ -213,28 +219,26 @@ class _Build(Transformer[Lexeme, FilterFile]):
 
     def simple(self, parts: list[_Part]) -> Command:
         keyword, operand = cast("Lexeme", parts[0]), cast("Expression", parts[1])
-        return Command(keyword.text.decode(), operand, _between(keyword, operand), keyword.line)
+        return Command(keyword.text.decode(), operand, _between(keyword, operand), keyword.next_line)
 
     def exit_(self, parts: list[Lexeme]) -> Command:
         return Command("exit", None, parts[0].span, parts[0].line)
 
-    def condition(self, parts: list[_Part]) -> Expression:
-        return cast("Expression", parts[1])
+    def condition(self, parts: list[_Part]) -> tuple[Expression, int]:
+        return cast("Expression", parts[1]), cast("Lexeme", parts[0]).next_line
 
-    def elsif_(self, parts: list[_Part]) -> Branch:
-        keyword, condition, _, body = parts
-        assert isinstance(keyword, Lexeme)
-        return Branch(cast("Expression", condition), cast("Statement", body), _between(keyword, body), keyword.line)
+    def elsif_(self, parts: tuple[Lexeme, tuple[Expression, int], Lexeme, Statement]) -> Branch:
+        keyword, (condition, line), _, body = parts
+        return Branch(condition, body, _between(keyword, body), line)
 
     def else_(self, parts: list[_Part]) -> Statement:
         return cast("Statement", parts[2])
 
-    def if_(self, parts: list[_Part | Branch]) -> If:
-        keyword, condition, _, body = cast("list[_Part]", parts[:4])
-        assert isinstance(keyword, Lexeme)
-        branches = [
-            Branch(cast("Expression", condition), cast("Statement", body), _between(keyword, body), keyword.line)
-        ]
+    def if_(self, parts: list[Lexeme | Statement | Branch | tuple[Expression, int]]) -> If:
+        keyword, (condition, line), _, body = cast(
+            "tuple[Lexeme, tuple[Expression, int], Lexeme, Statement]", tuple(parts[:4])
+        )
+        branches = [Branch(condition, body, _between(keyword, body), line)]
         otherwise = None
         for part in parts[4:]:
             if isinstance(part, Branch):
@@ -242,12 +246,11 @@ class _Build(Transformer[Lexeme, FilterFile]):
             else:
                 otherwise = cast("Statement", part)
         span = Span(keyword.span.start, (otherwise or branches[-1]).span.end)
-        return If(tuple(branches), otherwise, span, keyword.line)
+        return If(tuple(branches), otherwise, span, line)
 
-    def while_(self, parts: list[_Part]) -> While:
-        keyword, condition, _, body = parts
-        assert isinstance(keyword, Lexeme)
-        return While(cast("Expression", condition), cast("Statement", body), _between(keyword, body), keyword.line)
+    def while_(self, parts: tuple[Lexeme, tuple[Expression, int], Lexeme, Statement]) -> While:
+        keyword, (condition, line), _, body = parts
+        return While(condition, body, _between(keyword, body), line)
 
     def foreach_head(self, parts: list[_Part]) -> tuple[Lexeme, Pattern | Match]:
         keyword, matches = cast("Lexeme", parts[0]), parts[1]
@@ -257,7 +260,7 @@ class _Build(Transformer[Lexeme, FilterFile]):
 
     def foreach(self, parts: tuple[tuple[Lexeme, Pattern | Match], Lexeme, Statement]) -> ForEach:
         (keyword, matches), _, body = parts
-        return ForEach(matches, body, _between(keyword, body), keyword.line)
+        return ForEach(matches, body, _between(keyword, body), matches.line)
 
     def block(self, parts: list[_Part]) -> Block:
         opening, closing = cast("Lexeme", parts[0]), cast("Lexeme", parts[-1])
@@ -274,7 +277,7 @@ class _Build(Transformer[Lexeme, FilterFile]):
     def locked(self, parts: list[_Part]) -> Locked:
         keyword, name, block = cast("Lexeme", parts[0]), cast("Expression", parts[1]), cast("Block", parts[2])
         kind = cast('Literal["dotlock", "flock"]', keyword.text.decode())
-        return Locked(kind, name, block, _between(keyword, block), keyword.line)
+        return Locked(kind, name, block, _between(keyword, block), keyword.next_line)
 
     def filter_file(self, parts: list[_Part]) -> FilterFile:
         statements = [part for part in parts if not isinstance(part, Lexeme)]

@@ -48,48 +48,68 @@ class Part:
 
 
 class View:
-    """The lines of a message."""
+    """The lines of a message: those of headers, those of bodies, and both in their order."""
 
-    __slots__ = ("header", "body")
+    __slots__ = ("header", "body", "whole")
 
-    def __init__(self, header: list[bytes], body: list[bytes]) -> None:
+    def __init__(self, header: list[bytes], body: list[bytes], whole: list[bytes]) -> None:
         self.header = header
         self.body = body
+        self.whole = whole
 
 
 def view(data: bytes) -> View:
     """The lines that patterns are searched in.  The last line does not count when it has no newline."""
     data = data[: data.rfind(b"\n") + 1]
     if not data:
-        return View([], [])
-    header: list[bytes] = []
-    texts: list[bytes] = []
+        return View([], [], [])
+    reading = _Reading(data)
     root = parse(data)
-    _collect(data, root, header, texts, 0)
-    text = b"".join(texts)
+    reading.part(root)
     if root.start > len(data):
-        text = b"\n"
-    lines = text.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return View(header, lines)
+        reading.text(b"\n")
+    reading.end()
+    return View(reading.header, reading.body, reading.whole)
 
 
-def _collect(data: bytes, part: Part, header: list[bytes], texts: list[bytes], depth: int) -> None:
-    for name, value in part.fields:
-        if value is None:
-            header += decoded(name, "utf-8").split(b"\n")
-            header.append(b": ")
-        else:
-            header.append(field_line(name, value))
-    if part.children:
-        for child in part.children:
-            _collect(data, child, header, texts, depth + 1)
-    elif is_text(part):
-        text = body(data, part)
-        if part.typed:
-            text = text.replace(b"\r\n", b"\n")
-        texts.append(decoded(text, charset(part)))
+class _Reading:
+    """A message whose lines are being collected.  A line of text that is not complete goes on in the next part."""
+
+    __slots__ = ("data", "header", "body", "whole", "open")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.header: list[bytes] = []
+        self.body: list[bytes] = []
+        self.whole: list[bytes] = []
+        self.open = b""
+
+    def part(self, part: Part) -> None:
+        """The header of a part, and its body or its parts."""
+        for name, value in part.fields:
+            if value is None:
+                self._add(self.header, [*decoded(name, "utf-8").split(b"\n"), b": "])
+            else:
+                self._add(self.header, [field_line(name, value)])
+        if part.children:
+            for child in part.children:
+                self.part(child)
+        elif is_text(part):
+            self.text(decoded(body(self.data, part), charset(part)))
+
+    def text(self, text: bytes) -> None:
+        """Text of a body."""
+        *lines, self.open = (self.open + text).split(b"\n")
+        self._add(self.body, lines)
+
+    def end(self) -> None:
+        """Nothing follows: what is open is a line."""
+        if self.open:
+            self._add(self.body, [self.open])
+
+    def _add(self, area: list[bytes], lines: list[bytes]) -> None:
+        area += lines
+        self.whole += lines
 
 
 def parse(data: bytes) -> Part:

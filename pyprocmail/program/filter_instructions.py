@@ -32,7 +32,7 @@ A program is a tuple of statements.  Only int, float, bytes, bool, None and tupl
     A piece is bytes as they stand, or
     (VARIABLE, name)         its value
     (COMMAND, text)          what the command says
-    (UNTERMINATED, text)     `${` without its brace: text, and a complaint each time
+    (UNTERMINATED, text, line)    `${` without its brace: text, and a complaint each time
 """
 
 from __future__ import annotations

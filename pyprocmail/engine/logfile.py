@@ -1,0 +1,233 @@
+"""Where a log goes: a file, a file that is rotated, a named pipe, standard output, syslog.
+
+Whatever goes wrong here fails no delivery, and nothing here waits for long.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.host import Host
+
+SYSLOG = b"syslog:"
+STDOUT = b"/dev/stdout"
+_SYSLOG_SOCKET = "/dev/log"
+_FACILITIES = {
+    b"kern": 0, b"user": 1, b"mail": 2, b"daemon": 3, b"auth": 4, b"syslog": 5, b"lpr": 6, b"news": 7, b"uucp": 8,
+    b"cron": 9, b"authpriv": 10, b"ftp": 11, b"local0": 16, b"local1": 17, b"local2": 18, b"local3": 19,
+    b"local4": 20, b"local5": 21, b"local6": 22, b"local7": 23,
+}  # fmt: skip
+_LEVELS = (b"emerg", b"alert", b"crit", b"err", b"warning", b"notice", b"info", b"debug")
+
+_PATIENCE_S = 1.0
+_STEP_S = 0.02
+_ATOMIC_BYTES = 4096
+"""What a named pipe takes in one piece: PIPE_BUF."""
+
+DEFAULT_KEEP = 4
+
+
+class Limits:
+    """LOGFILE_MAXSIZE and LOGFILE_KEEP: with `max_bytes` 0 a log file is never rotated."""
+
+    __slots__ = ("max_bytes", "keep")
+
+    def __init__(self) -> None:
+        self.max_bytes = 0
+        self.keep = DEFAULT_KEEP
+
+
+class LogFile:
+    """An open log.  `fd` is standard error for the programs that a recipe starts."""
+
+    __slots__ = ("_host", "fd")
+
+    def __init__(self, host: Host, fd: int) -> None:
+        self._host = host
+        self.fd = fd
+
+    def write(self, text: bytes) -> None:
+        """Append the text in one piece, if at all possible."""
+        try:
+            while text:
+                text = text[self._host.write(self.fd, text) :]
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._host.close(self.fd)
+
+
+class _RotatedFile(LogFile):
+    """A regular file: renamed to .1, .2 ... when it has grown beyond its limit.
+
+    Writers agree through a kernel lock on `path`.lock, and each looks whether the file it has open
+    is still the one of that name: so no line is lost, and none torn, however many there are.
+    """
+
+    __slots__ = ("_path", "_mode", "_limits")
+
+    def __init__(self, host: Host, fd: int, path: bytes, mode: int, limits: Limits) -> None:
+        super().__init__(host, fd)
+        self._path = path
+        self._mode = mode
+        self._limits = limits
+
+    def write(self, text: bytes) -> None:
+        if not self._limits.max_bytes or not text:
+            super().write(text)
+            return
+        lock = self._lock()
+        try:
+            if lock >= 0:
+                self._rotate(len(text))
+            super().write(text)
+        except OSError:
+            pass
+        finally:
+            if lock >= 0:
+                self._host.close(lock)
+
+    def _lock(self) -> int:
+        """The descriptor that holds the lock, -1 when it cannot be had: the line is then written all the same."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            lock = self._host.open(self._path + b".lock", flags, 0o600)
+        except OSError:
+            return -1
+        if self._host.lock_whole(lock, _PATIENCE_S):
+            return lock
+        self._host.close(lock)
+        return -1
+
+    def _rotate(self, length: int) -> None:
+        host, path = self._host, self._path
+        try:
+            status = host.stat(path)
+        except FileNotFoundError:
+            self._reopen()
+            return
+        mine = host.fstat(self.fd)
+        if (status.st_dev, status.st_ino) != (mine.st_dev, mine.st_ino):
+            self._reopen()
+        if not status.st_size or status.st_size + length <= self._limits.max_bytes:
+            return
+        for number in range(self._limits.keep - 1, 0, -1):
+            try:
+                host.rename(b"%b.%d" % (path, number), b"%b.%d" % (path, number + 1))
+            except FileNotFoundError:
+                continue
+        if self._limits.keep > 0:
+            host.rename(path, path + b".1")
+        else:
+            host.unlink(path)
+        self._reopen()
+
+    def _reopen(self) -> None:
+        fd = _open(self._host, self._path, self._mode)
+        self._host.close(self.fd)
+        self.fd = fd
+
+
+class _Pipe(LogFile):
+    """A named pipe.  A reader that is slow is waited for a little, one that is gone not at all."""
+
+    __slots__ = ()
+
+    def write(self, text: bytes) -> None:
+        deadline = self._host.monotonic() + _PATIENCE_S
+        for piece in _pieces(text):
+            while True:
+                try:
+                    self._host.write(self.fd, piece)
+                    break
+                except BlockingIOError:
+                    left = deadline - self._host.monotonic()
+                    if left <= 0 or not self._host.poll({self.fd: select.POLLOUT}, left):
+                        return
+                except OSError:
+                    return
+
+
+class _Syslog(LogFile):
+    """The system's log: a datagram a line.  What programs say goes nowhere."""
+
+    __slots__ = ("_priority", "_send")
+
+    def __init__(self, host: Host, priority: int) -> None:
+        super().__init__(host, host.null_output())
+        self._priority = priority
+        self._send = host.datagrams(_SYSLOG_SOCKET)
+
+    def write(self, text: bytes) -> None:
+        for line in text.split(b"\n"):
+            if line:
+                self._send(b"<%d>procmail[%d]: %b" % (self._priority, self._host.getpid(), line))
+
+    def close(self) -> None:
+        super().close()
+        self._send(b"")
+
+
+def open_log(host: Host, path: bytes, mode: int, limits: Limits, *, stdout: int = 1) -> LogFile:
+    """Open a log by its name: a path, `/dev/stdout` (the descriptor `stdout`), or `syslog:facility.level`.
+
+    Raises:
+        OSError: it cannot be had; ENXIO, a named pipe that nobody reads.
+    """
+    if path.startswith(SYSLOG):
+        return _Syslog(host, _priority(path[len(SYSLOG) :]))
+    if path == STDOUT:
+        return LogFile(host, host.dup(stdout))
+    try:
+        status = host.stat(path)
+    except FileNotFoundError:
+        status = None
+    if status is not None and stat.S_ISFIFO(status.st_mode):
+        return _open_pipe(host, path)
+    if not path.startswith(b"/"):
+        path = host.getcwd() + b"/" + path
+    fd = _open(host, path, mode)
+    if stat.S_ISREG(host.fstat(fd).st_mode):
+        return _RotatedFile(host, fd, path, mode, limits)
+    return LogFile(host, fd)
+
+
+def _open(host: Host, path: bytes, mode: int) -> int:
+    return host.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC, mode)
+
+
+def _open_pipe(host: Host, path: bytes) -> LogFile:
+    """Opening a pipe that nobody reads would wait for ever: try for a moment."""
+    deadline = host.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return _Pipe(host, host.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0))
+        except OSError as error:
+            if error.errno != errno.ENXIO or host.monotonic() >= deadline:
+                raise
+        host.sleep(_STEP_S)
+
+
+def _pieces(text: bytes) -> list[bytes]:
+    """The text in pieces that a pipe takes whole, cut behind newlines where there are any."""
+    pieces = []
+    while len(text) > _ATOMIC_BYTES:
+        cut = text.rfind(b"\n", 0, _ATOMIC_BYTES) + 1 or _ATOMIC_BYTES
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text] if text else pieces
+
+
+def _priority(name: bytes) -> int:
+    """The number of `facility.level`; the facility is mail and the level info if nothing else is said."""
+    facility, _, level = name.partition(b".")
+    if (facility and facility not in _FACILITIES) or (level and level not in _LEVELS):
+        raise OSError(errno.EINVAL, "no such facility or level")
+    return _FACILITIES[facility or b"mail"] * 8 + _LEVELS.index(level or b"info")
