@@ -39,7 +39,7 @@ def start(launchers: Path, folder: Path, log: Path, writer: int, settings: str) 
     if name == "rc":
         lines = "\n".join(f'LOG="writer {writer} line {line} {"x" * 60}\n"' for line in range(LINES))
         text = RCFILE.format(folder=folder, settings=settings, log=log, lines=lines)
-        command = [launchers / "procmail", "-m", folder / f"rc{writer}"]
+        command: list[str | Path] = [launchers / "procmail", "-m", folder / f"rc{writer}"]
     else:
         lines = "\n".join(f'log "writer {writer} line {line} {"x" * 60}"' for line in range(LINES))
         text = FILTER.format(settings=settings, log=log, lines=lines)
