@@ -205,7 +205,7 @@ def test_bogus_system_mailbox_is_moved(tmp_path: Path, bogus: str) -> None:
     ("mode", "after", "kinds", "result"),
     [
         (0o666, 0o600, ["enforcing-permissions"], system_mailbox.USABLE),
-        (0o601, 0o601, [], system_mailbox.USABLE),
+        (0o601, 0o600, ["enforcing-permissions"], system_mailbox.USABLE),
         (0o766, 0o766, [], system_mailbox.USABLE),
         (0o4600, 0o4600, [], system_mailbox.AUTOFORWARDING),
     ],

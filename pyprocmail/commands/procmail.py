@@ -144,10 +144,7 @@ class Run:
             if ended and (users or status):
                 status = self._of_several(ended)
         name, user = recipients[-1]
-        if user is None:
-            ended = self._unknown(name)
-            return ended if not users else status or ended
-        ended = self.deliver(user, data)
+        ended = self.deliver(user, data) if user is not None else self._unknown(name)
         return ended if ended == EX_NOUSER else status or ended
 
     def _deliver_in_child(self, user: User, data: bytes) -> int:

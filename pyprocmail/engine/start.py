@@ -110,6 +110,8 @@ def read_message(
     `sender` is the value of -f.  `deliver` is -d, `override` -o, `trusted` about the caller.
     """
     when = host.localtime()
+    if deliver or sender is not None:
+        data = _without_broken_postmark(data)
     claimed = sender is not None and (trusted or not deliver or sender == invoker)
     if claimed and sender == b"-":
         data = postmark.refresh(data, invoker, when)
@@ -121,14 +123,17 @@ def read_message(
     return content_length.refit(message) if use_content_length else message
 
 
+def _without_broken_postmark(data: bytes) -> bytes:
+    """The mail without leading newlines, and without a From_ line that is too long or not complete."""
+    data = data.lstrip(b"\n") if data.startswith(b"\n") else data
+    end = postmark.line_end(data)
+    broken = end > _LONGEST_POSTMARK or (end and data[end - 1] != _NEWLINE)
+    return data[end:] if broken else data
+
+
 def _with_postmark(
     data: bytes, sender: bytes | None, invoker: bytes, when: struct_time, *, trusted: bool, override: bool
 ) -> bytes:
-    data = data.lstrip(b"\n") if data.startswith(b"\n") else data
-    end = postmark.line_end(data)
-    if end and (end > _LONGEST_POSTMARK or data[end - 1] != _NEWLINE):
-        # No From_ line that anybody has to believe.
-        data = data[end:]
     forged = sender is not None or postmark.envelope_end(data) > 0
     if not forged:
         return postmark.replace(data, invoker, when)

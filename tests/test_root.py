@@ -1,0 +1,226 @@
+"""Running as root with -d: who opens what, what may be imported, what is believed.
+
+The recipient is a throw-away user, see differential/root.py, where random runs are compared with the reference.
+"""
+
+import ast
+import os
+import random
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from differential import root
+from differential.root import USER, Account, Entry, Scene
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can deliver for another user")
+
+MAIL = b"From a@b Thu Jan  1 00:00:00 2026\nSubject: one\n\nbody\n\n"
+
+# Whatever a delivery may import when it first needs it, a later import being a failure.
+EVERYTHING = r"""VERBOSE=yes
+INCLUDERC=$HOME/included
+COMSAT=biff@127.0.0.1
+LOCKFILE=$HOME/lock
+:0 fhw
+| cat
+:0
+* ^Subject:.*\/[a-z]+
+* 1^0.5 B ?? .
+* 9876543210^0 ^Subject
+* ! ? exit 1;
+* $ ! ^X-$\MATCH
+* > 1
+{
+    :0 cw
+    { :0 c
+      copy/ }
+    :0 c:
+    other
+    :0 w
+    | no-such-program-at-all
+    TRAP="echo $MATCH; exit 0;"
+}
+:0
+* ^Subject: ((((
+/dev/null
+SWITCHRC=$HOME/switched
+"""
+
+
+@pytest.fixture
+def recipient() -> Iterator[Account]:
+    """The throw-away user; nobody else has it meanwhile."""
+    with root.account() as found:
+        yield found
+
+
+def rcfile(text: str, uid: int, mode: int = 0o644) -> Entry:
+    """A ~/.procmailrc of the user."""
+    return Entry(text.encode(), mode, uid)
+
+
+# -- the reference ---------------------------------------------------------------------------
+
+
+def differing(found: Account, seeds: range, launchers: Path) -> str:
+    """The scenes in which ours does something else."""
+    return "\n".join(filter(None, (root.difference(found, seed, launchers) for seed in seeds)))
+
+
+@pytest.mark.usefixtures("reference")
+def test_a_few_scenes(recipient: Account, launchers: Path) -> None:
+    assert differing(recipient, range(10), launchers) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("reference")
+def test_many_scenes(recipient: Account, launchers: Path) -> None:
+    assert differing(recipient, range(1000, 1300), launchers) == ""
+
+
+def test_scenes_are_the_same_each_time() -> None:
+    assert root.generate(random.Random("root 1"), 1) == root.generate(random.Random("root 1"), 1)
+
+
+# -- giving up root --------------------------------------------------------------------------
+
+
+def test_nothing_of_root_is_left(recipient: Account, launchers: Path) -> None:
+    """Neither as an effective nor as a saved identity, nor as a group."""
+    text = "ID=`grep -E '^(Uid|Gid|Groups|CapEff|CapPrm)' /proc/self/status; true`\nLOG=$ID\n:0\nbox\n"
+    done = recipient.run(Scene(("-d", USER), MAIL, rcfile=rcfile(text, recipient.uid)), launchers / "procmail")
+    seen = dict(line.split(":", 1) for line in done.log.decode().splitlines())
+    assert seen["Uid"].split() == [str(recipient.uid)] * 4
+    assert seen["Gid"].split() == [str(recipient.gid)] * 4
+    assert seen["Groups"].split() == [str(recipient.gid)]
+    assert {int(seen[name], 16) for name in ("CapEff", "CapPrm")} == {0}
+
+
+def test_all_that_is_needed_was_imported_before(recipient: Account, launchers: Path) -> None:
+    """An rcfile that uses everything is run to its end."""
+    recipient.run(Scene(("-d", USER), MAIL), launchers / "procmail")
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile(EVERYTHING, recipient.uid), global_rcfile="DROPPRIVS=yes\n")
+    done = recipient.run(scene, launchers / "procmail")
+    assert b"import" not in done.log
+    assert b"Traceback" not in done.log
+    assert done.status == 0, done.log
+    assert b"Subject: one" in done.tree[str(recipient.home / "other")][1]
+
+
+def run_script(script: str, recipient: Account, scene: Scene) -> root.Outcome:
+    """Run a Python program, as the launchers do, in the scene."""
+    program = recipient.home.parent / "program"
+    program.write_text(f"#!{sys.executable} -I\n{script}")
+    program.chmod(0o755)
+    return recipient.run(scene, program)
+
+
+def test_a_late_import_keeps_the_mail_with_the_caller(recipient: Account) -> None:
+    script = (
+        "from pyprocmail.commands import main, privileges\n"
+        "privileges.load = lambda parser: None\n"
+        "main.main()\n"
+    )  # fmt: skip
+    done = run_script(script, recipient, Scene(("-d", USER), MAIL, rcfile=rcfile(":0\nbox\n", recipient.uid)))
+    assert done.status == 75
+    assert b'procmail: No longer root, refusing to import "' in done.log
+    assert done.tree[str(recipient.home / "box")][1] == b"seed\n\n"
+
+
+def test_every_import_that_waits_is_made_before() -> None:
+    """What the modules of a delivery import inside functions is loaded by `privileges.load`."""
+    script = (
+        "import sys\nfrom pyprocmail.commands import main, privileges, procmail\n"
+        "privileges.load(parser=True)\nprint(*sys.modules)\n"
+    )  # fmt: skip
+    run = subprocess.run([sys.executable, "-I", "-c", script], text=True, capture_output=True, check=True)
+    loaded = set(run.stdout.split())
+    waiting = set()
+    for name in loaded:
+        path = ROOT / (name.replace(".", "/") + ".py")
+        if name.startswith(("pyprocmail.engine.", "pyprocmail.delivery.", "pyprocmail.message.", "pyprocmail.host")):
+            waiting |= {(name, module) for module in imports_inside(path)}
+    assert waiting, "the test finds such imports"
+    assert {(name, module) for name, module in waiting if module not in loaded} == set()
+
+
+def imports_inside(path: Path) -> Iterator[str]:
+    """The modules that functions of a module import."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    yield from (name.name for name in node.names)
+                elif isinstance(node, ast.ImportFrom):
+                    yield from (f"{node.module}.{name.name}" for name in node.names if node.module)
+
+
+@pytest.mark.parametrize("statement", ["import wave", "import encodings.idna", "b'x'.decode('cp037')"])
+def test_nothing_can_be_imported_by_whoever_was_root(recipient: Account, statement: str) -> None:
+    script = (
+        "from pyprocmail.commands import privileges\nfrom pyprocmail.exits import LateImportError\n"
+        "from pyprocmail.host import Host\n"
+        f"host = Host()\nprivileges.drop(host, host.user_by_name(b'{USER}'), parser=False)\n"
+        f"try:\n    {statement}\nexcept LateImportError:\n    raise SystemExit(42)\n"
+    )
+    assert run_script(script, recipient, Scene((), b"")).status == 42
+
+
+# -- what is believed ------------------------------------------------------------------------
+
+
+def test_root_reads_no_rcfile_for_the_recipient(recipient: Account, launchers: Path) -> None:
+    """One that only root can read is none; the reference reads it as root."""
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile(":0\nbox\n", 0, 0o600), mailbox=Entry(b"", 0o600, recipient.uid))
+    done = recipient.run(scene, launchers / "procmail")
+    assert done.status == 0
+    assert done.tree[f"/var/mail/{USER}"][1].count(b"Subject: one") == 1
+
+
+def test_nothing_of_the_caller_goes_further(recipient: Account, launchers: Path) -> None:
+    hostile = {"LD_LIBRARY_PATH": "/tmp", "PYTHONPATH": "/tmp", "PYPROCMAIL_STRICT": "yes", "TZ": "/etc/shadow"}
+    text = "LOG=`env;`\n:0 i\n/dev/full\nDEFAULT=/dev/full\nORGMAIL=/dev/full\n"
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile(text, recipient.uid), environment=hostile)
+    done = recipient.run(scene, launchers / "procmail")
+    for name in hostile:
+        assert name.encode() + b"=" not in done.log
+    assert done.status == 75, "PYPROCMAIL_STRICT would make it 73"
+
+
+def test_a_zone_that_is_one_is_kept(recipient: Account, launchers: Path) -> None:
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile("LOG=$TZ\n:0\nbox\n", recipient.uid))
+    for zone in ("Europe/Vienna", ":/etc/localtime", "CET-1CEST,M3.5.0,M10.5.0/3"):
+        given = Scene(scene.argv, MAIL, rcfile=scene.rcfile, environment={"TZ": zone})
+        assert recipient.run(given, launchers / "procmail").log == zone.encode()
+
+
+def test_another_name_means_d(recipient: Account, launchers: Path) -> None:
+    deliver = launchers / "deliver"
+    deliver.symlink_to("procmail")
+    try:
+        done = recipient.run(Scene((USER,), MAIL, rcfile=rcfile(":0\nbox\n", recipient.uid)), deliver)
+    finally:
+        deliver.unlink()
+    assert done.tree[str(recipient.home / "box")][1].endswith(b"Subject: one\n\nbody\n\n")
+
+
+def test_the_folder_dev_stdout_is_nobodys(recipient: Account, launchers: Path) -> None:
+    """Programs and folders see /dev/null there; only a mail that is to go to standard output does."""
+    for action, seen in (("/dev/stdout", b""), ("| cat >/dev/stdout", b""), ("|", MAIL)):
+        scene = Scene(("-d", USER), MAIL, rcfile=rcfile(f":0 w\n{action}\n", recipient.uid))
+        log = recipient.run(scene, launchers / "procmail").log
+        assert log.replace(b"@DATE@", b"Thu Jan  1 00:00:00 2026") == seen, action
+
+
+def test_a_new_mailbox_is_the_recipients_alone(recipient: Account, launchers: Path) -> None:
+    """The group of the spool may use it where it may use the spool."""
+    recipient.run(Scene(("-d", USER), MAIL), launchers / "procmail")
+    done = recipient.run(Scene(("-d", USER), MAIL), launchers / "procmail")
+    kind = done.tree[f"/var/mail/{USER}"][0]
+    shared = Path("/var/mail").stat().st_mode & stat.S_IWGRP
+    assert kind == f"-rw-{'rw-' if shared else '---'}--- {recipient.uid}"
