@@ -50,7 +50,8 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/count.py $(DEMO)
 
 bench: setup
-	$(BIN)/python tests/bench/run.py
+	mkdir -p build
+	$(BIN)/python tests/bench/run.py $(FILE)
 
 man:
 	@if command -v mandoc > /dev/null; then mandoc -T lint -W warning man/*.[1-8]; \

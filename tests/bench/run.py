@@ -31,6 +31,13 @@ list/
 friends/
 """
 
+MATCHING = (
+    ":0\n* ^List-Id:.*exmh\nlists/",
+    ":0\n* ^Subject:.*spam\nspam/",
+    ":0\n* ^TO_spamassassin\nfilters/",
+    ":0\n* ^From:.*\nrest/",
+)
+
 Job = Callable[[], None]
 
 
@@ -74,51 +81,97 @@ def command(*arguments: str | Path, stdin: bytes = b"") -> Job:
     return job
 
 
-def mailbox_run(folders: Path, *arguments: str | Path) -> Job:
-    """A job that delivers examples/inbox.mbox by rules.rc into the folders."""
+def mailbox_run(mailbox: Path, folder: Path, *arguments: str | Path) -> Job:
+    """A job that gives the mailbox to a program, in a folder."""
 
     def job() -> None:
-        with (ROOT / "examples" / "inbox.mbox").open("rb") as mailbox:
+        with mailbox.open("rb") as stdin:
             subprocess.run(
-                [*arguments, "-m", f"FOLDERS={folders}", "rules.rc"],
-                stdin=mailbox, cwd=ROOT / "examples", env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL,
+                arguments, stdin=stdin, cwd=folder, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
     return job
 
 
+def recipes(count: int) -> str:
+    """An rcfile of that many recipes, of which the last ones match."""
+    lines = ["MAILDIR=folders", "DEFAULT=rest/", "LOGABSTRACT=no"]
+    for number in range(count - len(MATCHING)):
+        field = ("^Subject:.*{}", "^TO_{}", "^From:.*{}@example", "^List-Id:.*<{}\\.")[number % 4]
+        lines.append(f":0\n* {field.format(f'word{number}list')}\nfolder{number}/")
+    return "\n".join([*lines, *MATCHING]) + "\n"
+
+
+def bench_mailbox(work: Path, ours: Path, mailbox: Path) -> None:
+    """A whole mailbox into Maildirs, by few recipes and by many."""
+    folders = work / "folders"
+
+    def reset() -> None:
+        shutil.rmtree(folders, ignore_errors=True)
+        folders.mkdir()
+
+    for count, rounds in ((20, 5), (200, 3), (1000, 3)):
+        (work / "many").write_text(recipes(count))
+        job = mailbox_run(mailbox, work, ours / "pyprocmail", "-m", "./many")
+        yardstick = mailbox_run(mailbox, work, "formail", "-s", "procmail", "-m", "./many")
+        row(f"a mailbox, {count} recipes", job, "`formail -s procmail`", yardstick, rounds, reset)
+
+
+def bench_formail(work: Path, ours: Path, mailbox: Path) -> None:
+    """formail, as a program and as a filter inside the engine."""
+    for arguments in (["-s", "cat"], ["-I", "X-New: yes"]):
+        job = mailbox_run(mailbox, work, ours / "formail", *arguments)
+        yardstick = mailbox_run(mailbox, work, "formail", *arguments)
+        row(f"`formail {' '.join(arguments)}`", job, "formail", yardstick, 5)
+    rcfile = work / "filter"
+    rcfile.write_text(f"PATH={ours}:/usr/bin:/bin\nDEFAULT=/dev/null\n" + ":0 fhw\n| formail -I 'X-New: yes'\n" * 5)
+    theirs = work / "filter.theirs"
+    theirs.write_text(rcfile.read_text().replace(f"{ours}:", ""))
+    job = command(ours / "procmail", "-m", rcfile, stdin=MESSAGE)
+    row("five filters with formail", job, "procmail", command("procmail", "-m", theirs, stdin=MESSAGE), 20)
+
+
+def bench_maildrop(work: Path, ours: Path) -> None:
+    """maildrop beside maildrop."""
+    if not shutil.which("maildrop", path=os.defpath):
+        return
+    rules = work / "mailfilter"
+    rules.write_text(f'if (/^Subject:.*invoice/)\n  to "{work}/invoices/"\nto "{work}/inbox/"\n')
+    rules.chmod(0o600)
+    for part in ("new", "cur", "tmp"):
+        (work / "invoices" / part).mkdir(parents=True)
+    job = command(ours / "maildrop", rules, stdin=MESSAGE)
+    row("one message, one process, a mailfilter", job, "maildrop", command("maildrop", rules, stdin=MESSAGE), 40)
+
+
 def main() -> None:
-    """Measure what is installed beside this interpreter."""
-    with tempfile.TemporaryDirectory() as directory:
+    """Measure what is installed beside this interpreter; the mailbox may be given."""
+    given = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    # Not in memory: a delivery is synced to a disk.
+    with tempfile.TemporaryDirectory(dir=ROOT / "build" if (ROOT / "build").is_dir() else None) as directory:
         work = Path(directory)
         links = work / "links"
-        links.mkdir()
-        subprocess.run([Path(sys.executable).with_name("pyprocmail"), "links", links], check=True)
+        subprocess.run([Path(sys.executable).with_name("pyprocmail"), "links", links], check=True, capture_output=True)
         rcfile = work / "rc"
         rcfile.write_text(RCFILE.format(folder=work))
         python = Path(sys.executable).resolve()
+        mailbox = given or work / "mailbox"
+        if given is None:
+            mailbox.write_bytes((ROOT / "examples" / "inbox.mbox").read_bytes() * 5)
+        time.sleep(2.1)  # an rcfile that has just been written is not cached
 
         print("| job | ms: median (quartiles) | against | ms: median (quartiles) | multiple | rounds |")
         print("|---|---|---|---|---|---|")
         one = command(links / "procmail", "-m", rcfile, stdin=MESSAGE)
-        row("one message, one process, to a Maildir", one, "`python3 -c pass`", command(python, "-c", "pass"), 60)
+        row("one message, one process, to a Maildir", one, "`python3 -c pass`", command(python, "-I", "-c", "pass"), 60)
         if not (shutil.which("procmail", path=os.defpath) and shutil.which("formail", path=os.defpath)):
             print("\nThe reference procmail is not installed: no comparison with it.")
             return
         row("the same", one, "procmail", command("procmail", "-m", rcfile, stdin=MESSAGE), 60)
-
-        # The reference waits a second at each new mbox file, so the folders are there, and not empty.
-        folders, prepared = work / "folders", work / "prepared"
-        prepared.mkdir()
-        mailbox_run(prepared, links / "pyprocmail")()
-
-        def reset() -> None:
-            shutil.rmtree(folders, ignore_errors=True)
-            shutil.copytree(prepared, folders)
-
-        job = mailbox_run(folders, links / "pyprocmail")
-        yardstick = mailbox_run(folders, "formail", "-s", "procmail")
-        row("200 messages of examples/, one process", job, "`formail -s procmail`", yardstick, 7, reset)
+        bench_maildrop(work, links)
+        bench_formail(work, links, mailbox)
+        bench_mailbox(work, links, mailbox)
 
 
 if __name__ == "__main__":
