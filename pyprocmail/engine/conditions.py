@@ -103,7 +103,8 @@ class _Test:
             if not negated:
                 self.tally.add(scoring.limit(*weight))
             return self._score(before, shown, negated)
-        regex = session.patterns.get(text, fold=not self.flags & start_line.DISTINGUISH_CASE)
+        fold = not self.flags & start_line.DISTINGUISH_CASE
+        regex = session.patterns.get(text, fold=fold, literally=not session.identity.strict)
         # A backslash that protects the beginning of the line is shown, though not matched.
         shown = b"\\" + regex.expanded if shown != text else regex.expanded
         if not regex.valid:

@@ -3,7 +3,7 @@ r"""Exact positions: where a match ends, what `\/` gives to MATCH, which matches
 A breadth-first simulation of procmail's, one step a byte, whose steps are remembered as the
 transitions of a deterministic automaton, so that time is linear in the text.  The answers are the
 reference's, its early MATCH after a `+` included: `x+.*\/y` finds "x1y" in "xx1y".  Two things
-differ on purpose: every search ends, and `a\/|b` is read as it is written.
+differ on purpose: every search ends, and `a\/|b` is read as it is written, unless asked for otherwise.
 
 Offsets count in a padded text: a newline, the text, a newline; see regex.Area.
 """
@@ -67,61 +67,77 @@ class _Edge:
 
 
 class Automaton:
-    """One pattern, ready to find matches."""
+    r"""One pattern, ready to find matches.
 
-    __slots__ = ("_kinds", "_next", "_other", "_accepts", "_entry", "_splits", "_states", "_threads", "_initial")
+    Unless read `literally`, a `\/` goes on with what is written behind it, as in the reference: in
+    `a\/|b` with the `b`, in `(a\/)*b` without another round.  `strays`: there is such a one.
+    """
 
-    def __init__(self, pattern: egrep.Pattern, *, fold: bool) -> None:
+    __slots__ = (
+        "strays", "_kinds", "_next", "_other", "_accepts", "_entry", "_splits", "_states", "_threads", "_initial",
+    )  # fmt: skip
+
+    def __init__(self, pattern: egrep.Pattern, *, fold: bool, literally: bool = True) -> None:
+        self.strays = False
         self._kinds = [_ACCEPT]
         self._next = [0]
         self._other = [0]  # second branch of a fork
         self._accepts: list[bytes] = [b""]  # for each symbol, whether the node consumes it
         self._splits = pattern.has_split
-        self._entry = self._build(pattern, fold)
+        self._entry = self._build(pattern, fold, literally)
         self._forget()
 
     # -- construction
 
-    def _build(self, pattern: egrep.Pattern, fold: bool) -> int:
+    def _build(self, pattern: egrep.Pattern, fold: bool, literally: bool) -> int:
         """Nodes for the pattern, made from its end so that each knows what follows; the entry."""
         tables: dict[egrep.Token, bytes] = {}
-        # For each open group: what its alternatives lead to, their entries (last first), and for
-        # the group as an atom its quantifier, the fork of that, and what follows.
+        # For each open group: what its alternatives lead to, the entry of those that were read, and
+        # for the group as an atom its quantifier, the fork of that, and what follows.
         after = 0
-        entries: list[int] = []
-        outer: list[tuple[int, list[int], int, int, int]] = []
+        later: int | None = None
+        outer: list[tuple[int, int | None, int, int, int]] = []
         here = 0
+        # What is written next, where the reference goes on behind a `\/`, is not always what is meant.
+        behind = 0
         quantifier = 0
+        # Whether nothing is written between here and the end of the alternative.
+        empty = True
         for token in reversed(pattern.tokens):
             if token == egrep.OR:
-                entries.append(here)
-                here = after
+                later = behind = self._alternative(here, later, empty)
+                here, empty = after, True
                 continue
             if token in (egrep.STAR, egrep.PLUS, egrep.OPTIONAL):
                 quantifier = token
                 continue
             if token == egrep.OPEN:
-                here = self._alternatives([*entries, here])
-                after, entries, kind, fork, follow = outer.pop()
-                here = self._quantify(kind, fork, here, follow)
+                here = self._alternative(here, later, empty)
+                empty = False
+                after, later, kind, fork, follow = outer.pop()
+                here = behind = self._quantify(kind, fork, here, follow)
                 continue
             kind, quantifier = quantifier, 0
             follow = here
             fork = self._node(_FORK, 0, 0) if kind else 0
             if kind in (egrep.STAR, egrep.PLUS):
                 here = fork
+            if kind == egrep.PLUS:
+                behind = fork
             if token == egrep.CLOSE:
-                outer.append((after, entries, kind, fork, follow))
-                after, entries = here, []
+                outer.append((after, later, kind, fork, follow))
+                after, later, empty = here, None, True
                 continue
+            empty = False
             if token == egrep.SPLIT:
-                here = self._node(_CROSS, here, 0)
+                self.strays = self.strays or behind != here
+                here = self._node(_CROSS, here if literally else behind, 0)
             else:
                 if token not in tables:
                     tables[token] = _table(token, fold)
                 here = self._node(_CONSUME, here, 0, tables[token])
-            here = self._quantify(kind, fork, here, follow)
-        return self._alternatives([*entries, here])
+            here = behind = self._quantify(kind, fork, here, follow)
+        return self._alternative(here, later, empty)
 
     def _node(self, kind: int, following: int, other: int, accepts: bytes = b"") -> int:
         self._kinds.append(kind)
@@ -130,12 +146,11 @@ class Automaton:
         self._accepts.append(accepts)
         return len(self._kinds) - 1
 
-    def _alternatives(self, entries: list[int]) -> int:
-        """Forks that try the entries, given last first, from the first to the last."""
-        entry = entries[0]
-        for earlier in entries[1:]:
-            entry = self._node(_FORK, earlier, entry)
-        return entry
+    def _alternative(self, entry: int, later: int | None, empty: bool) -> int:
+        """The entry of an alternative and of those behind it; an empty one is tried last."""
+        if later is None:
+            return entry
+        return self._node(_FORK, later, entry) if empty else self._node(_FORK, entry, later)
 
     def _quantify(self, kind: int, fork: int, atom: int, follow: int) -> int:
         """Complete the fork of a quantified atom; the entry of the whole."""

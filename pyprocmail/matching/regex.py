@@ -54,14 +54,15 @@ class Regex:
     """A pattern, without the backslash that a condition loses at its start.
 
     Nothing is read or compiled before the first question.  The empty pattern matches every area,
-    without touching MATCH.
+    without touching MATCH.  `literally`: see Automaton.
     """
 
-    __slots__ = ("_text", "_fold", "_expanded", "_pattern", "_linear", "_automaton")
+    __slots__ = ("_text", "_fold", "_literally", "_expanded", "_pattern", "_linear", "_automaton")
 
-    def __init__(self, text: bytes, fold: bool) -> None:
+    def __init__(self, text: bytes, fold: bool, *, literally: bool = True) -> None:
         self._text = text
         self._fold = fold
+        self._literally = literally
         self._expanded: bytes | None = None
         self._pattern: egrep.Pattern | None = None
         self._linear: Linear | None = None
@@ -121,13 +122,16 @@ class Regex:
         """An offset in the padded area before which no match starts, or NOWHERE."""
         if not self._text:
             return 0
+        if not self._literally and self.splits and self._exact().strays:
+            # What RE2 answers is about another pattern.
+            return NOWHERE if self._exact().find(area.padded) is None else 0
         if self._linear is None:
             self._linear = Linear(self.pattern, fold=self.folds)
         return self._linear.begins(area.padded)
 
     def _exact(self) -> Automaton:
         if self._automaton is None:
-            self._automaton = Automaton(self.pattern, fold=self.folds)
+            self._automaton = Automaton(self.pattern, fold=self.folds, literally=self._literally)
         return self._automaton
 
     @property
@@ -148,16 +152,16 @@ class Patterns:
     LIMIT = 4096
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bool], Regex] = {}
+        self._known: dict[tuple[bytes, bool, bool], Regex] = {}
 
-    def get(self, text: bytes, *, fold: bool) -> Regex:
+    def get(self, text: bytes, *, fold: bool, literally: bool = True) -> Regex:
         """The pattern `text`."""
-        key = (text, fold)
+        key = (text, fold, literally)
         regex = self._known.get(key)
         if regex is None:
             if len(self._known) >= self.LIMIT:
                 self._known.clear()
-            regex = self._known[key] = Regex(text, fold)
+            regex = self._known[key] = Regex(text, fold, literally=literally)
         return regex
 
 
