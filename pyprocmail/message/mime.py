@@ -24,14 +24,15 @@ class Part:
     """One entity: its fields, and what its header says of its body.
 
     `fields` are (name, value) as they stand, without newlines at the end, folds included; a line that is no field has
-    None for a value.  `start` and `end` are where the body lies in the data.  `message`: it is a whole message.
+    None for a value.  The header begins at `begin`; `start` and `end` are where the body lies in the data.  `message`: it is a whole message.
     `number` is that of MIME's section numbers, `typed` whether Content-Type counts.
     """
 
-    __slots__ = ("fields", "start", "end", "children", "message", "number", "typed")
+    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed")
 
-    def __init__(self, fields: list[tuple[bytes, bytes | None]], start: int, end: int) -> None:
+    def __init__(self, fields: list[tuple[bytes, bytes | None]], begin: int, start: int, end: int) -> None:
         self.fields = fields
+        self.begin = begin
         self.start = start
         self.end = end
         self.children: list[Part] = []
@@ -140,7 +141,7 @@ def _entity(data: bytes, start: int, end: int) -> Part:
     else:
         at = end + 1
     _add_field(fields, lines)
-    return Part(fields, at, end)
+    return Part(fields, start, at, end)
 
 
 def _add_field(fields: list[tuple[bytes, bytes | None]], lines: list[bytes]) -> None:

@@ -127,7 +127,7 @@ class Locks:
     def _take_folder_lock(self) -> bool:
         host = self._host
         status = host.fstat(self._mailbox)
-        path = b"/tmp/.%x.%x" % (status.st_dev, status.st_ino)  # noqa: S108  C-client looks for it there
+        path = b"/tmp/.%x.%x" % (status.st_dev, status.st_ino)  # where C-client looks for it
         try:
             fd = host.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except FileExistsError:
@@ -174,10 +174,8 @@ class Locks:
             return
         digits, _, where = content.strip().partition(b":")
         known = digits.isdigit() and (where in hosts if hosts else not where)
-        if known:
-            stale = not host.is_running(int(digits[:10]))
-        else:
-            stale = host.time() - status.st_mtime > _STALE_S
+        old = host.time() - status.st_mtime > _STALE_S
+        stale = not host.is_running(int(digits[:10])) if known else old
         if stale:
             try:
                 host.unlink(path)
