@@ -116,6 +116,9 @@ def describe(lexemes: list[Lexeme], at: int, said: str) -> Diagnostic:
     elif said == "Missing }":
         span = _last_open(lexemes)
         sentence = "this block has no '}'"
+    elif lexeme.type == "NOT" and lexemes[at + 1 : at + 2] and lexemes[at + 1].type == "BIT_NOT":
+        span = Span(span.start, lexemes[at + 1].span.end)
+        sentence, hint = "there is no operator '!~'", "!(text =~ /pattern/)"
     elif said.startswith("Missing"):
         sentence = f"a '{said[8]}' is missing before this"
     elif said == "Syntax error before =":

@@ -14,7 +14,6 @@ from pyprocmail.matching import re2core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
     from typing import Protocol
 
     Span = tuple[int, int]

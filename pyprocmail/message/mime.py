@@ -24,7 +24,8 @@ class Part:
     """One entity: its fields, and what its header says of its body.
 
     `fields` are (name, value) as they stand, without newlines at the end, folds included; a line that is no field has
-    None for a value.  The header begins at `begin`; `start` and `end` are where the body lies in the data.  `message`: it is a whole message.
+    None for a value.  The header begins at `begin`; `start` and `end` are where the body lies in the data.
+    `message`: it is a whole message.
     `number` is that of MIME's section numbers, `typed` whether Content-Type counts.
     """
 

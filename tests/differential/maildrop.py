@@ -151,7 +151,26 @@ def _normal(data: bytes) -> bytes:
 
 # -- making --------------------------------------------------------------------------------
 
-_WORDS = ["0", "1", "2", "3", "10", "0.5", "1e3", "abc", "ABC", "a b", "", " ", "-1", "0x10", "x.y", "0.0", "00", "Hello"]
+_WORDS = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "10",
+    "0.5",
+    "1e3",
+    "abc",
+    "ABC",
+    "a b",
+    "",
+    " ",
+    "-1",
+    "0x10",
+    "x.y",
+    "0.0",
+    "00",
+    "Hello",
+]
 _NAMES = ["A", "B", "C_1", "MATCH", "MATCH1", "MATCH2", "NOPE", "SIZE", "LINES", "FROM"]
 _COMPARISONS = ["<", "<=", ">", ">=", "==", "!=", "lt", "le", "gt", "ge", "eq", "ne"]
 _SUM, _PRODUCT, _BITS, _LOGIC = ["+", "-"], ["*", "/"], ["|", "&"], ["||", "&&"]
@@ -174,7 +193,9 @@ class Maker:
     def operand(self, depth: int) -> str:
         kind = self.random.randrange(12)
         if depth <= 0 or kind < 4:
-            return self.pick([self.quoted(), self.quoted(), self.pick(_NAMES), "$" + self.pick(_NAMES), '"$A"', "5", "7"])
+            return self.pick(
+                [self.quoted(), self.quoted(), self.pick(_NAMES), "$" + self.pick(_NAMES), '"$A"', "5", "7"]
+            )
         if kind < 6:
             return f"({self.expression(depth - 1)})"
         if kind == 6:
@@ -206,9 +227,41 @@ class Maker:
 
     def pattern(self) -> str:
         atoms = [
-            "a", "b", "o", "l", "H", "x", ".", "[a-c]", "[^a]", "\\w", "\\s", "\\d", "\\b", "^", "$", "(a)", "(b|o)", "(?:l)",
-            "*", "+", "?", "{1,2}", "$A", "(o)?", "|", "(?=l)", "\\.", "\\/", "42", "Body", "Hello", "(?!x)", "(l)\\1", "B+?",
-        ]  # fmt: skip
+            "a",
+            "b",
+            "o",
+            "l",
+            "H",
+            "x",
+            ".",
+            "[a-c]",
+            "[^a]",
+            "\\w",
+            "\\s",
+            "\\d",
+            "\\b",
+            "^",
+            "$",
+            "(a)",
+            "(b|o)",
+            "(?:l)",
+            "*",
+            "+",
+            "?",
+            "{1,2}",
+            "$A",
+            "(o)?",
+            "|",
+            "(?=l)",
+            "\\.",
+            "\\/",
+            "42",
+            "Body",
+            "Hello",
+            "(?!x)",
+            "(l)\\1",
+            "B+?",
+        ]
         text = "".join(self.pick(atoms) for _ in range(self.random.randint(1, 5)))
         if text[0] in "*+? " or text.endswith("\\"):
             text = "a" + text
@@ -216,15 +269,35 @@ class Maker:
 
     def options(self) -> str:
         return self.pick(
-            ["", "", "", ":h", ":b", ":hb", ":D", ":hD", ":w", ":,1", ":,2,0.5", ":h,1,1", ":b,-1.5,2", ":hb3", ":bD,1,0",
-             ":h1,2", ":q", ":"]  # fmt: skip
+            [
+                "",
+                "",
+                "",
+                ":h",
+                ":b",
+                ":hb",
+                ":D",
+                ":hD",
+                ":w",
+                ":,1",
+                ":,2,0.5",
+                ":h,1,1",
+                ":b,-1.5,2",
+                ":hb3",
+                ":bD,1,0",
+                ":h1,2",
+                ":q",
+                ":",
+            ]
         )
 
     def statement(self, depth: int) -> list[str]:
         kind = self.random.randrange(16)
         name = self.pick(_NAMES[:3])
         if depth <= 0 or kind < 4:
-            return [self.pick([f"{name}={self.quoted()}", f'echo "{name}=${name}"', f"echo {self.expression(1)}", "# note"])]
+            return [
+                self.pick([f"{name}={self.quoted()}", f'echo "{name}=${name}"', f"echo {self.expression(1)}", "# note"])
+            ]
         body = self.body(depth - 1)
         if kind < 7:
             lines = [f"if ({self.expression(2)})", *body]
@@ -243,13 +316,17 @@ class Maker:
                 pattern = self.pick(["/[a-z]+/", "/b|1/", "/(a)(.)/", "/[0-9]+/:D"])
             return [f"foreach {subject}{pattern}", "{", ' echo "[$MATCH]"', *self.statement(depth - 1), "}"]
         if kind == 9:
-            fault = self.pick(['include "nofile"', 'to "nodir/x"', 'echo "fine"', "exit", 'to "box"', 'lookup("a","none")'])
+            fault = self.pick(
+                ['include "nofile"', 'to "nodir/x"', 'echo "fine"', "exit", 'to "box"', 'lookup("a","none")']
+            )
             return ["exception {", *self.statement(depth - 1), f" {fault}", "}"]
         if kind == 10:
             name = f"lock{self.random.randrange(10**6)}"
             return [self.pick([f'flock "{name}" {{', f'dotlock "{name}" {{']), *self.statement(depth - 1), "}"]
         if kind == 11:
-            return [self.pick(['cc "box"', 'cc "|cat >/dev/null"', 'xfilter "tr a-y b-z"', 'include "inc"', "cc '|exit 3'"])]
+            return [
+                self.pick(['cc "box"', 'cc "|cat >/dev/null"', 'xfilter "tr a-y b-z"', 'include "inc"', "cc '|exit 3'"])
+            ]
         if kind == 12:
             return ["{", *self.statement(depth - 1), "}"]
         if kind == 13:
@@ -292,8 +369,42 @@ def _control(maker: Maker) -> Case:
 
 
 def _quoting(maker: Maker) -> Case:
-    pieces = ["a", "$A", "${A}", "${A", "${B C}", "\\", "\\\\", '\\"', "\\'", "$", "$$A", "\\$A", "\\n", "\\101", "\\c", " ", "#", "`", "'", '"',
-              "\\ ", "\\\n  ", "\\ # x\n ", "/", ";", "\\x", "${}", "$1", "}", "{", ".", "-", "=", "\u00e9"]  # fmt: skip
+    pieces = [
+        "a",
+        "$A",
+        "${A}",
+        "${A",
+        "${B C}",
+        "\\",
+        "\\\\",
+        '\\"',
+        "\\'",
+        "$",
+        "$$A",
+        "\\$A",
+        "\\n",
+        "\\101",
+        "\\c",
+        " ",
+        "#",
+        "`",
+        "'",
+        '"',
+        "\\ ",
+        "\\\n  ",
+        "\\ # x\n ",
+        "/",
+        ";",
+        "\\x",
+        "${}",
+        "$1",
+        "}",
+        "{",
+        ".",
+        "-",
+        "=",
+        "\u00e9",
+    ]
     lines = ['A="x"']
     for _ in range(5):
         text = "".join(maker.pick(pieces) for _ in range(maker.random.randint(1, 6)))
@@ -303,26 +414,99 @@ def _quoting(maker: Maker) -> Case:
 
 
 def _faults(maker: Maker) -> Case:
-    tokens = ["if", "(", ")", "{", "}", "\n", "\n", ";", "else", "while", "foreach", "/x/", "=~", "=", "echo", '"a"', "A", "$A", "+", "-", "!", "~", ",",
-              "substr", "lookup", "length", "exit", "to", "exception", "dotlock", "1", "elsif", "&&", "<", "time", "gdbmfetch", "gdbmclose", "include",
-              "1", '"a"', "'b'", "\\\n", "# c\n", "||", "|", "*", "/ ", "?", "\\x", "unset", "`c`", "gdbmstore", "gdbmopen"]  # fmt: skip
+    tokens = [
+        "if",
+        "(",
+        ")",
+        "{",
+        "}",
+        "\n",
+        "\n",
+        ";",
+        "else",
+        "while",
+        "foreach",
+        "/x/",
+        "=~",
+        "=",
+        "echo",
+        '"a"',
+        "A",
+        "$A",
+        "+",
+        "-",
+        "!",
+        "~",
+        ",",
+        "substr",
+        "lookup",
+        "length",
+        "exit",
+        "to",
+        "exception",
+        "dotlock",
+        "1",
+        "elsif",
+        "&&",
+        "<",
+        "time",
+        "gdbmfetch",
+        "gdbmclose",
+        "include",
+        "1",
+        '"a"',
+        "'b'",
+        "\\\n",
+        "# c\n",
+        "||",
+        "|",
+        "*",
+        "/ ",
+        "?",
+        "\\x",
+        "unset",
+        "`c`",
+        "gdbmstore",
+        "gdbmopen",
+    ]
     text = "exit\n" + " ".join(maker.pick(tokens) for _ in range(maker.random.randint(1, 14)))
     return Case(_text([text]), options=("-V", maker.pick(["0", "9"])))
 
 
 def _mail_text(maker: Maker) -> Case:
-    words = ["plain", "=?utf-8?Q?caf=C3=A9?=", "=?iso-8859-1?B?6Q==?=", "x\ty", "  two", "\u00e9", "=?bad", "a=b", "=?utf-8?Q?a_b?=", "end "]
+    words = [
+        "plain",
+        "=?utf-8?Q?caf=C3=A9?=",
+        "=?iso-8859-1?B?6Q==?=",
+        "x\ty",
+        "  two",
+        "\u00e9",
+        "=?bad",
+        "a=b",
+        "=?utf-8?Q?a_b?=",
+        "end ",
+    ]
     charset = maker.pick(["", "; charset=utf-8", "; charset=iso-8859-1", '; charset="us-ascii"', "; charset=koi8-r"])
     encoding = maker.pick(["", "", "quoted-printable", "base64", "8bit", "7bit"])
     head = [f"Subject: {maker.pick(words)} {maker.pick(words)}", f"X-A:{maker.pick(words)}\n {maker.pick(words)}"]
-    bodies = ["text\nmore\n", "caf=C3=A9 soft=\nbreak\n", "aGVsbG8Kd29ybGQK\n", "x\r\ny\r\n", "\u00e9 8bit\n", "\n\n", "a=3Db\n", "no end"]
+    bodies = [
+        "text\nmore\n",
+        "caf=C3=A9 soft=\nbreak\n",
+        "aGVsbG8Kd29ybGQK\n",
+        "x\r\ny\r\n",
+        "\u00e9 8bit\n",
+        "\n\n",
+        "a=3Db\n",
+        "no end",
+    ]
 
     def part(depth: int) -> str:
         kind = maker.random.randrange(6)
         if depth and kind == 0:
             boundary = f"b{depth}"
             parts = "".join(f"--{boundary}\n{part(depth - 1)}\n" for _ in range(maker.random.randint(1, 3)))
-            return f"Content-Type: multipart/{maker.pick(['mixed', 'alternative'])}; boundary={boundary}\n\npre\n{parts}--{boundary}--\nepi\n"
+            start = f"Content-Type: multipart/{maker.pick(['mixed', 'alternative'])}; boundary={boundary}\n\npre\n"
+            return f"{start}{parts}--{boundary}--\nepi\n"
         if depth and kind == 1:
             return f"Content-Type: message/rfc822\n\nSubject: inner {maker.pick(words)}\n\n{maker.pick(bodies)}"
         lines = [f"Content-Type: {maker.pick(['text/plain', 'text/html', 'image/gif'])}{charset}"]
@@ -337,10 +521,31 @@ def _mail_text(maker: Maker) -> Case:
 
 
 def _addresses(maker: Maker) -> Case:
-    pieces = ["a@b", "c", "<x@y>", '"q r"', "(c)", ",", ";", ":", "grp: ", ".", "@", " ", "=?utf-8?Q?J?=", "J. ", "\\", "<", "d.e@f.g", "<@r:a@b>"]
+    pieces = [
+        "a@b",
+        "c",
+        "<x@y>",
+        '"q r"',
+        "(c)",
+        ",",
+        ";",
+        ":",
+        "grp: ",
+        ".",
+        "@",
+        " ",
+        "=?utf-8?Q?J?=",
+        "J. ",
+        "\\",
+        "<",
+        "d.e@f.g",
+        "<@r:a@b>",
+    ]
     fields = []
     for name in ("To", "Cc", "From", "Resent-To"):
-        fields.append(f"{name}: " + "".join(maker.pick(pieces) + maker.pick(["", " "]) for _ in range(maker.random.randint(1, 5))))
+        fields.append(
+            f"{name}: " + "".join(maker.pick(pieces) + maker.pick(["", " "]) for _ in range(maker.random.randint(1, 5)))
+        )
     lines = ["foreach /^.*$/", "{", ' echo "[$MATCH]"', " X=getaddr($MATCH)", ' echo "<$X>"', "}"]
     for one in ("a@b", "x@y", "c", "d.e@f.g"):
         lines.append(f'echo hasaddr("{one}")')
@@ -410,7 +615,8 @@ def main() -> int:
         for text in found:
             print(text)
         seconds = time.monotonic() - began
-        print(f"{kind}: {arguments.count - broken - len(found)} agree, {len(found)} differ, {broken} broken; {seconds:.0f} s")
+        agree = arguments.count - broken - len(found)
+        print(f"{kind}: {agree} agree, {len(found)} differ, {broken} broken; {seconds:.0f} s")
         worst = max(worst, bool(found))
     return worst
 

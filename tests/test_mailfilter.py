@@ -1,0 +1,204 @@
+"""The syntax of filter files, their patterns, and what the message looks like to them.
+
+tests/cases/mailfilter/faults/*.filter are files that maildrop refuses, each with what is said of it in .out.  Runs of
+filter files against the recorded behaviour of the reference are in tests/conformance/maildrop.
+"""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from differential import maildrop as differential
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyprocmail.diagnostics import render
+from pyprocmail.mailfilter.compiled import compile_filter
+from pyprocmail.mailfilter.lexer import lex
+from pyprocmail.mailfilter.parse import parse, read
+from pyprocmail.matching.pcre import LimitError, PatternError, Regex
+from pyprocmail.message import address, mime
+from pyprocmail.program.numerals import is_true, number_at, written
+from pyprocmail.source import Source
+
+FAULTS = sorted((ROOT / "tests" / "cases" / "mailfilter" / "faults").glob("*.filter"))
+
+
+@pytest.mark.parametrize("path", FAULTS, ids=lambda path: path.stem)
+def test_faults_are_told_with_their_place(path: Path, update_cases: bool) -> None:
+    """The line of the reference, and ours, caret included."""
+    data = path.read_bytes()
+    lines = compile_filter(data, path.name.encode(), caret=True).lines
+    told = b"".join((b"maildrop: " if named else b"") + text + b"\n" for named, text in lines).decode()
+    expected = path.with_suffix(".out")
+    if update_cases:
+        expected.write_text(told)
+    assert told == expected.read_text()
+
+
+@given(st.binary(max_size=60) | st.text("if(){};\n\"'`/=~ae$\\#,1<&|!", max_size=40).map(str.encode))
+def test_no_file_crashes_the_parser(data: bytes) -> None:
+    """Whatever the bytes, there is a tree or a diagnostic that can be shown."""
+    _, diagnostics = parse(data)
+    for diagnostic in diagnostics:
+        assert "^" in render(diagnostic, Source("f", data))
+    assert compile_filter(data, b"f").program is not None or diagnostics
+
+
+@given(st.text("ab \"'`/=~$\\#\n;", max_size=40).map(str.encode))
+def test_lexemes_lie_in_order(data: bytes) -> None:
+    """The spans do not overlap, and the last lexeme ends the file or is an error."""
+    lexemes = lex(data)
+    ends = 0
+    for lexeme in lexemes:
+        assert ends <= lexeme.span.start <= lexeme.span.end <= len(data)
+        ends = lexeme.span.end
+    assert lexemes[-1].type in ("EOF", "ERROR")
+
+
+def test_else_belongs_to_the_nearest_if() -> None:
+    """As the manual says of statements without braces."""
+    parsed = read(b"if (1)\nif (0)\nA=1\nelse\nA=2\n")
+    assert parsed.tree is not None
+    (outer,) = parsed.tree.statements
+    assert getattr(outer, "otherwise", "?") is None
+
+
+# -- patterns ------------------------------------------------------------------------------
+
+
+def test_look_around_and_back_references_go_to_pcre2() -> None:
+    """And what RE2 understands as Perl does stays there."""
+    assert not Regex(rb"(?<=a)b", fold=True).linear
+    assert not Regex(rb"(a)\1", fold=True).linear
+    assert Regex(rb"^Subject:\s*(.*invoice)\b", fold=True).linear
+
+
+@pytest.mark.parametrize(
+    "text", [rb"(?=(a+))(a+)+\2{2}$", rb"^(?:(a|aa))+\1(?=!!)", rb"(*LIMIT_MATCH=4000000000)(?=a)(a+)+(?=!!)"]
+)
+def test_the_match_limit_ends_a_search(text: bytes) -> None:
+    """Backtracking that would take longer than anybody lives ends, and no pattern can ask for more of it."""
+    regex = Regex(text, fold=False)
+    assert not regex.linear
+    with pytest.raises(LimitError):
+        regex.search(b"a" * 60 + b"!")
+
+
+@pytest.mark.parametrize("text", [rb"(", rb"[", rb"a**", rb"(?<n", rb"\2", rb"a{2,1}"])
+def test_a_bad_pattern_is_refused(text: bytes) -> None:
+    """At once, not when it is searched."""
+    with pytest.raises(PatternError):
+        Regex(text, fold=True)
+
+
+ATOMS = [
+    "a", "b", ".", "[ab]", "[^a]", "\\w", "\\s", "\\b", "^", "$", "(", "(?:", ")", "|", "*", "+", "?", "{1,2}", "*?", "\u00e9",
+    "[a-z]", "\\.", "B", "\\d", " ", "{", "]", "[-a]", "[]a]", "\\S", "K",
+]  # fmt: skip
+SUBJECTS = [
+    "",
+    "ab",
+    "aab",
+    "ba b",
+    "xAb",
+    "\u00e9",
+    "\u00c9 \u00e9",
+    "a1",
+    "b\n",
+    "a-b.x",
+    "{a}",
+    "\u017f",
+    "\u212a",
+    "aBa\n",
+]
+
+
+def test_re2_and_pcre2_agree_where_re2_is_trusted() -> None:
+    """The same span for every group."""
+    pick = random.Random(3)
+    compared = 0
+    for number in range(3000):
+        text = "".join(pick.choice(ATOMS) for _ in range(pick.randint(1, 7))).encode()
+        try:
+            regex = Regex(text, fold=bool(number % 2))
+        except PatternError:
+            continue
+        if regex.linear:
+            compared += 1
+            for subject in SUBJECTS:
+                data = subject.encode()
+                assert regex.search(data) == regex._search_perl(data, 0), (text, subject)
+                if regex.search(data) and "\n" not in subject:
+                    assert regex.first_line(b"q\n" + data + b"\nz") >= 0, (text, subject)
+    assert compared > 1000
+
+
+# -- values --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (b"0.1", b"0.1000000000000000055511"),
+        (b" 12x", b"12"),
+        (b"0x10", b"16"),
+        (b"1e", b"1"),
+        (b".", b"0"),
+        (b"-inf", b"-inf"),
+    ],
+)
+def test_numbers(text: bytes, number: bytes) -> None:
+    """As atof and printf have them."""
+    assert written(number_at(text)) == number
+
+
+@pytest.mark.parametrize("text", [b"", b" ", b"0", b" 0 ", b".0", b"0.00"])
+def test_false(text: bytes) -> None:
+    """What counts as false."""
+    assert not is_true(text)
+
+
+# -- the message ---------------------------------------------------------------------------
+
+
+def test_lines_of_a_mime_message() -> None:
+    """Fields unfolded and decoded; text parts decoded; a part's last line goes on in the next one."""
+    data = (
+        b'From: "Plain Name" <a@b>\nSubject: =?utf-8?Q?=C3=A9?=\n =?utf-8?Q?t?= x\nMime-Version: 1.0\n'
+        b"Content-Type: multipart/mixed; boundary=z\n\npre\n--z\nContent-Type: text/plain; charset=iso-8859-1\n"
+        b"Content-Transfer-Encoding: quoted-printable\n\n=E9 soft=\n line\nend\n--z\nContent-Type: image/gif\n\nGIF\n--z\n\nnext\n--z--\n"
+    )
+    view = mime.view(data)
+    assert view.header[:2] == [b"From: Plain Name <a@b>", "Subject: \u00e9t x".encode()]
+    assert view.body == ["\u00e9 soft line".encode(), b"endnext"]
+    assert len(view.whole) == len(view.header) + len(view.body)
+
+
+@given(st.binary(max_size=300))
+def test_no_message_is_too_broken(data: bytes) -> None:
+    """Strangers write mail."""
+    for line in mime.view(data).whole:
+        line.decode()
+    address.parse(data)
+
+
+def test_nested_parts_end() -> None:
+    """A message of a thousand parts in parts is no deep recursion."""
+    data = b"Mime-Version: 1.0\n" + b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(1000)
+    )
+    assert mime.view(data + b"\nx\n").header
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["expressions", "patterns", "control", "quoting", "faults"])
+def test_agrees_with_the_installed_maildrop(kind: str) -> None:
+    """Random filter files through both."""
+    if not shutil.which("maildrop", path="/usr/bin:/bin"):
+        pytest.skip("the reference maildrop is not installed (apt-get install maildrop)")
+    found, broken = differential.differences(kind, range(5000, 5100))
+    assert found == [], "\n".join(found)
+    assert broken < 60
