@@ -13,7 +13,7 @@ from pyprocmail import __version__
 from pyprocmail.engine import maildrop
 from pyprocmail.engine.maildrop_delivery import deliver
 from pyprocmail.engine.maildrop_log import Log
-from pyprocmail.engine.maildrop_session import FilterError, Finished, Session, Settings
+from pyprocmail.engine.maildrop_session import SPOOL, FilterError, Finished, Session, Settings
 from pyprocmail.exits import EX_NOUSER, EX_OK, EX_TEMPFAIL
 from pyprocmail.host import Host, Interrupted, User
 from pyprocmail.message.model import Message
@@ -94,10 +94,7 @@ def parse(words: list[bytes]) -> Options:
             options.wrong = True
             break
         if not value:
-            if not rest:
-                options.wrong = True
-                break
-            value = rest.pop(0)
+            value = rest.pop(0) if rest else b""
         _set(options, letter, value)
     options.operands = rest
     return options
@@ -107,7 +104,7 @@ def _set(options: Options, letter: bytes, value: bytes) -> None:
     if letter == b"A":
         options.headers.append(value)
     elif letter == b"d":
-        options.user = value
+        options.user = value or None
     elif letter == b"f":
         options.sender = value
     elif letter == b"M":
@@ -194,7 +191,7 @@ class _Run:
         arguments = options.operands if self.delivery else options.operands[1:]
         user = self._user()
         if options.embedded and not self.delivery and not file:
-            raise _EndError(EX_TEMPFAIL, b"Filter file missing for -m option.")
+            return EX_OK
         if self.delivery:
             self._enter_home(user)
         self.host.umask(_UMASK)
@@ -217,15 +214,30 @@ class _Run:
             return invoker
         user = host.user_by_name(name)
         if user is None:
-            raise _EndError(EX_NOUSER, b"Invalid user specified.")
+            self.log.say(b"Invalid user specified.")
+            raise _EndError(EX_NOUSER)
         if host.geteuid() != user.uid:
             try:
                 if host.geteuid() != 0:
                     raise PermissionError
+                self._make_mailbox(user)
                 host.become(user)
             except OSError as error:
                 raise _EndError(EX_TEMPFAIL, b"Cannot set my user or group id.") from error
         return user
+
+    def _make_mailbox(self, user: User) -> None:
+        """Make the system mailbox while we may: the user may not write to the spool."""
+        host = self.host
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = host.open(SPOOL + user.name, flags, 0o600)
+        except OSError:
+            return
+        try:
+            host.fchown(fd, user.uid, -1)
+        finally:
+            host.close(fd)
 
     def _enter_home(self, user: User) -> None:
         host = self.host
@@ -320,7 +332,7 @@ class _Run:
 
     def _filter(self, session: Session, path: bytes, *, required: bool) -> bool:
         """Run a filter file; whether there is one."""
-        if session.verbose > 1:
+        if session.verbose > 1 and path != GLOBAL:
             self.log.complain(b"Attempting %b" % path)
         try:
             status = self.host.stat(path)
@@ -351,7 +363,7 @@ class _Run:
         except OSError as error:
             raise FilterError(b"Unable to open filter file, errno=%d." % (error.errno or 0)) from error
         if not stat.S_ISDIR(status.st_mode):
-            raise FilterError(b".mailfilters isn't a directory.")
+            raise FilterError(b"$HOME/.mailfilters should be a directory.")
         if status.st_uid != self.host.getuid():
             raise FilterError(b".mailfilters is owned by the wrong user.")
         if status.st_mode & stat.S_IWOTH:

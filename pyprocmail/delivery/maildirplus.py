@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+
 from pyprocmail.delivery import names, storage
 from pyprocmail.delivery.results import Delivered, Failed
 
@@ -65,8 +67,10 @@ def _write_keywords(host: Host, folder: bytes, name: bytes, keywords: bytes) -> 
     directory = folder + b"/courierimapkeywords"
     try:
         host.mkdir(directory, 0o700)
+        host.chmod(directory, stat.S_IMODE(host.stat(folder).st_mode))
     except FileExistsError:
         pass
     lines = b"".join(word + b"\n" for word in keywords.split(b",") if word)
-    fd = host.open(directory + b"/" + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fd = host.open(directory + b"/" + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    host.fchmod(fd, 0o640)
     storage.write_file(host, directory + b"/" + name, fd, [lines])

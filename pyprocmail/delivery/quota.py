@@ -57,11 +57,12 @@ class Quota:
 class Usage:
     """What is in a maildir, `size` bytes in `messages`, as maildirsize says it, or counted."""
 
-    __slots__ = ("_host", "_folder", "quota", "size", "messages")
+    __slots__ = ("_host", "_folder", "_lines", "quota", "size", "messages")
 
     def __init__(self, host: Host, folder: bytes, quota: Quota) -> None:
         self._host = host
-        self._folder = base_of(folder)
+        self._folder = base_of(host, folder)
+        self._lines = 0
         self.quota = quota
         self.size = self.messages = 0
 
@@ -76,10 +77,19 @@ class Usage:
             self._count()
         if self.quota.allows(self.size + size, self.messages + 1):
             return True
-        if trusted and self._is_old():
+        if trusted and (self._lines > 1 or self._is_old()):
             self._count()
             return self.quota.allows(self.size + size, self.messages + 1)
         return False
+
+    def percent_full(self) -> int:
+        """How full the folder is, every mail looked at.
+
+        Raises:
+            OSError: maildirsize cannot be written.
+        """
+        self._count()
+        return self.quota.percent(self.size, self.messages)
 
     def add(self, size: int) -> None:
         """A mail of `size` bytes is there now.
@@ -120,6 +130,7 @@ class Usage:
             except (ValueError, IndexError):
                 return False
         self.size, self.messages = size, messages
+        self._lines = rest.count(b"\n")
         return size >= 0 and messages >= 0
 
     def _is_old(self) -> bool:
@@ -181,12 +192,16 @@ def size_in_name(name: bytes) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
-def base_of(folder: bytes) -> bytes:
-    """The maildir that a folder in it (`Maildir/.Sent`) belongs to: there is its maildirsize."""
+def base_of(host: Host, folder: bytes) -> bytes:
+    """The maildir, with its maildirsize, that a folder in it belongs to: one that has a file maildirfolder."""
     parent, slash, name = folder.rpartition(b"/")
-    if name.startswith(b".") and name not in (b".", b".."):
-        return parent if slash else b"."
-    return folder
+    if not name.startswith(b".") or name in (b".", b".."):
+        return folder
+    try:
+        host.stat(folder + b"/maildirfolder")
+    except OSError:
+        return folder
+    return parent if slash else b"."
 
 
 def warning_is_due(host: Host, folder: bytes) -> bool:
@@ -195,13 +210,17 @@ def warning_is_due(host: Host, folder: bytes) -> bool:
     Raises:
         OSError: the note cannot be made.
     """
-    path = base_of(folder) + b"/quotawarn"
+    path = base_of(host, folder) + b"/quotawarn"
     try:
         status = host.stat(path)
     except FileNotFoundError:
         status = None
     if status is not None and stat.S_ISREG(status.st_mode) and host.time() - status.st_mtime < _DAY_S:
         return False
-    host.close(host.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    host.utime(path)
+    fd = host.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        host.write(fd, b"\0")
+        host.fchmod(fd, _MODE)
+    finally:
+        host.close(fd)
     return True

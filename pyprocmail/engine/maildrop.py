@@ -206,6 +206,7 @@ def _dotlock(session: Session, statement: Statement) -> None:
     name = evaluate(session, statement[3])
     _trace(session, statement[2], b"Creating dotlock %b" % name)
     lock = delivery.take_dotlock(session, name)
+    assert lock is not None
     try:
         _run(session, statement[4])
     except Finished as finished:

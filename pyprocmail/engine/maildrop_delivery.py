@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 
 from pyprocmail.delivery import dotlocks, maildirplus, mbox, storage
@@ -128,7 +129,7 @@ def _warn(session: Session, folder: bytes, usage: object) -> None:
 
     assert isinstance(usage, quota.Usage)
     host, settings = session.host, session.settings
-    if not settings.warn_percent or usage.quota.percent(usage.size, usage.messages) < settings.warn_percent:
+    if not settings.warn_percent or usage.percent_full() < settings.warn_percent:
         return
     try:
         text = maildrop_functions.read_file(session, settings.warning)
@@ -162,7 +163,8 @@ def _to_mbox(session: Session, path: bytes) -> None:
     if not path or b"\0" in path or (status is not None and stat.S_ISDIR(status.st_mode)):
         raise FilterError(_UNOPENED)
     device = status is not None and stat.S_ISCHR(status.st_mode)
-    lock = None if device else take_dotlock(session, path + session.value(b"LOCKEXT"))
+    lock_path = path + session.value(b"LOCKEXT")
+    lock = None if device else take_dotlock(session, lock_path, kernel_lock_will_do=status is not None)
     text = Text(list(_entry(session)), b"")
     noted: list[str] = []
     try:
@@ -217,8 +219,10 @@ def _entry(session: Session) -> Iterator[Chunk]:
     yield b"\n"
 
 
-def take_dotlock(session: Session, path: bytes) -> Lock:
+def take_dotlock(session: Session, path: bytes, *, kernel_lock_will_do: bool = False) -> Lock | None:
     """Take the lock `path`, as patient as LOCKSLEEP and LOCKTIMEOUT say.
+
+    None when the folder may not be written to and `kernel_lock_will_do`: so it is with the spool of the system.
 
     Raises:
         FilterError: the folder cannot be written to, or the watchdog barks.
@@ -233,6 +237,8 @@ def take_dotlock(session: Session, path: bytes) -> Lock:
             deadline=session.deadline(),
         )
     except dotlocks.NoLockError as error:
+        if kernel_lock_will_do and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return None
         raise FilterError(b"Unable to create a dot-lock at %b.\n" % error.path) from error
     except TimeoutError as error:
         raise FilterError(b"Timeout quota exceeded.") from error

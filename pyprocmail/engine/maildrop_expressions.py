@@ -58,9 +58,9 @@ def _lazy(session: Session, node: Node) -> functions.Argument:
 
 
 def _assign(session: Session, line: int, name: bytes, value: bytes) -> bytes:
-    session.set(name, value)
     if session.verbose > 3:
         session.log.say(b'%b(%d): %b="%b"' % (session.file, line, name, value))
+    session.set(name, value)
     return value
 
 
