@@ -95,8 +95,8 @@ def test_a_bad_pattern_is_refused(text: bytes) -> None:
 
 
 ATOMS = [
-    "a", "b", ".", "[ab]", "[^a]", "\\w", "\\s", "\\b", "^", "$", "(", "(?:", ")", "|", "*", "+", "?", "{1,2}", "*?", "\u00e9",
-    "[a-z]", "\\.", "B", "\\d", " ", "{", "]", "[-a]", "[]a]", "\\S", "K",
+    "a", "b", ".", "[ab]", "[^a]", "\\w", "\\s", "\\b", "^", "$", "(", "(?:", ")", "|", "*", "+", "?", "{1,2}", "*?",
+    "\u00e9", "[a-z]", "\\.", "B", "\\d", " ", "{", "]", "[-a]", "[]a]", "\\S", "K",
 ]  # fmt: skip
 SUBJECTS = [
     "",
@@ -169,7 +169,8 @@ def test_lines_of_a_mime_message() -> None:
     data = (
         b'From: "Plain Name" <a@b>\nSubject: =?utf-8?Q?=C3=A9?=\n =?utf-8?Q?t?= x\nMime-Version: 1.0\n'
         b"Content-Type: multipart/mixed; boundary=z\n\npre\n--z\nContent-Type: text/plain; charset=iso-8859-1\n"
-        b"Content-Transfer-Encoding: quoted-printable\n\n=E9 soft=\n line\nend\n--z\nContent-Type: image/gif\n\nGIF\n--z\n\nnext\n--z--\n"
+        b"Content-Transfer-Encoding: quoted-printable\n\n=E9 soft=\n line\nend\n--z\n"
+        b"Content-Type: image/gif\n\nGIF\n--z\n\nnext\n--z--\n"
     )
     view = mime.view(data)
     assert view.header[:2] == [b"From: Plain Name <a@b>", "Subject: \u00e9t x".encode()]

@@ -1,0 +1,285 @@
+"""maildrop and the programs that come with it, as processes: what the recorded cases cannot show."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+MAIL = (
+    b"From: Joe <joe@example.com>\nTo: me@example.org\nSubject: invoice 17\nMessage-Id: <1@example.com>\n\n"
+    b"From here\ntext\n"
+)
+EXAMPLES = ROOT / "examples" / "mailfilter"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program did."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    launchers: Path,
+    folder: Path,
+    text: str,
+    *arguments: str,
+    mail: bytes = MAIL,
+    name: str = "maildrop",
+    mode: int = 0o600,
+) -> Ran:
+    """Run a filter file on a mail in `folder`."""
+    (folder / "rc").write_text(text)
+    (folder / "rc").chmod(mode)
+    return program(launchers, folder, name, *arguments, "rc", mail=mail)
+
+
+def program(launchers: Path, folder: Path, name: str, *arguments: str, mail: bytes = MAIL) -> Ran:
+    """Run one of the programs in `folder`."""
+    environment = {"PATH": f"{launchers}:/usr/bin:/bin", "HOME": str(folder), "TZ": "UTC", "LC_ALL": "C"}
+    ran = subprocess.run(
+        [launchers / name, *arguments],
+        input=mail,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode().replace(str(launchers / name), name))
+
+
+def maildir(folder: Path) -> Path:
+    """A new maildir."""
+    for part in ("tmp", "new", "cur"):
+        (folder / "Maildir" / part).mkdir(parents=True)
+    return folder / "Maildir"
+
+
+# -- the filter file -----------------------------------------------------------------------
+
+
+def test_a_broken_file_touches_no_mail(launchers: Path, tmp_path: Path) -> None:
+    """75, the reference's line, and on demand the place; nothing before the fault is done."""
+    ran = run(launchers, tmp_path, 'cc "box"\nif (1) {\n to "box"\n}\n', "maildrop", name="pyprocmail")
+    assert ran.status == 75
+    assert ran.stderr.splitlines() == [
+        "rc(2): Syntax error after )",
+        "rc:2:8: error[M101]: the block begins on the line of its condition",
+        "    2 | if (1) {",
+        "      |        ^ a line of its own",
+        "   = maildropfilter(7)",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["rc"]
+
+
+def test_a_file_that_others_may_write_is_refused(launchers: Path, tmp_path: Path) -> None:
+    """Whoever may write it may run programs as its owner."""
+    ran = run(launchers, tmp_path, 'to "box"\n', mode=0o602)
+    assert ran == Ran(75, "", "maildrop: Invalid permissions on the filter file - world-writable.\n")
+    assert not (tmp_path / "box").exists()
+
+
+def test_embedded_mode_refuses_what_writes(launchers: Path, tmp_path: Path) -> None:
+    """Each of the statements, before anything runs."""
+    for statement in (
+        'to "x"',
+        'cc "x"',
+        'xfilter "cat"',
+        'system "true"',
+        'log "x"',
+        'logfile "x"',
+        'flock "x" { ; }',
+    ):
+        ran = run(launchers, tmp_path, f'echo "early"\n{statement}\n', "-m")
+        word = statement.split()[0]
+        assert ran == Ran(75, "", f"maildrop: '{word}' disabled in embedded mode.\nrc(2): Syntax error.\n")
+
+
+def test_embedded_mode_tells_by_echo_and_exit_code(launchers: Path, tmp_path: Path) -> None:
+    """And delivers nothing by itself."""
+    ran = run(launchers, tmp_path, 'if (/^Subject:.*invoice/)\n{\n EXITCODE=3\n echo "550 no invoices"\n}\n', "-m")
+    assert ran == Ran(3, "550 no invoices\n", "")
+
+
+def test_a_pattern_that_would_take_for_ever_is_no_match(launchers: Path, tmp_path: Path) -> None:
+    """It is said, in the log as well, and filtering goes on."""
+    text = 'logfile "log"\nif (/^X: (?=(a+))(a+)+\\2(?=!!)/)\n to "match"\nto "box"\n'
+    mail = b"X: " + b"a" * 60 + b"!\n\nx\n"
+    ran = run(launchers, tmp_path, text, mail=mail)
+    assert ran.status == 0
+    assert "Match limit exceeded" in ran.stderr
+    assert "Match limit exceeded" in (tmp_path / "log").read_text()
+    assert (tmp_path / "box").exists()
+    assert not (tmp_path / "match").exists()
+
+
+def test_addresses_are_no_commands(launchers: Path, tmp_path: Path) -> None:
+    """What a header says is an argument of sendmail; a shell would have run it with the reference."""
+    (tmp_path / "sm").write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\ncat >/dev/null\n')
+    (tmp_path / "sm").chmod(0o755)
+    text = 'SHELL="/bin/sh"\nSENDMAIL="./sm"\n/^Subject: (.*)/\nto "!$MATCH1"\n'
+    ran = run(launchers, tmp_path, text, mail=b"Subject: a@b;touch${IFS}gone\n\nx\n")
+    assert ran.stdout == "<-f>\n<>\n<a@b;touch${IFS}gone>\n"
+    assert not (tmp_path / "gone").exists()
+
+
+def test_deep_nesting_is_a_temporary_failure(launchers: Path, tmp_path: Path) -> None:
+    """Not a crash with another status."""
+    ran = run(launchers, tmp_path, "A=" + "(" * 60000 + "1" + ")" * 60000 + "\nB=" + "!" * 60000 + "1\n")
+    assert ran.status == 75
+
+
+# -- delivery ------------------------------------------------------------------------------
+
+
+def test_a_lock_that_nobody_touches_is_taken_over(launchers: Path, tmp_path: Path) -> None:
+    """LOCKTIMEOUT and LOCKSLEEP."""
+    lock = tmp_path / "box.lock"
+    lock.write_text("99999999\n")
+    began = time.monotonic()
+    ran = run(launchers, tmp_path, "LOCKTIMEOUT=0\nLOCKSLEEP=1\n" + 'to "box"\n')
+    assert ran.status == 0
+    assert time.monotonic() - began >= 1
+    assert not lock.exists()
+    assert (tmp_path / "box").read_bytes().count(b"\n>From here\n") == 1
+
+
+def test_many_writers_lose_nothing(launchers: Path, tmp_path: Path) -> None:
+    """One mbox, eight at a time."""
+    (tmp_path / "rc").write_text("LOCKSLEEP=1\n" + 'to "box"\n')
+    (tmp_path / "rc").chmod(0o600)
+    running = []
+    for number in range(8):
+        child = subprocess.Popen([launchers / "maildrop", "rc"], stdin=subprocess.PIPE, cwd=tmp_path)
+        assert child.stdin
+        child.stdin.write(b"Subject: %d\n\n" % number + b"x" * 20000 + b"\n")
+        child.stdin.close()
+        running.append(child)
+    assert [child.wait(timeout=60) for child in running] == [0] * 8
+    entries = (tmp_path / "box").read_bytes().split(b"\n\nFrom ")
+    assert len(entries) == 8
+    assert {entry.split(b"\n")[1] for entry in entries} == {b"Subject: %d" % number for number in range(8)}
+
+
+def test_quota_of_a_maildir(launchers: Path, tmp_path: Path) -> None:
+    """Counted in maildirsize; over it the mail stays with the mail server; a warning once a day."""
+    box = maildir(tmp_path)
+    (tmp_path / "full").write_text("Subject: nearly full\n\nremove something\n")
+    text = f'MAILDIRQUOTA="{3 * len(MAIL)}S,9C"\nto "Maildir"\n'
+    statuses = [run(launchers, tmp_path, text, "-w", "60", "-W", "full").status for _ in range(4)]
+    assert statuses[0] == 0
+    assert statuses[-1] == 75
+    texts = [path.read_bytes() for path in (box / "new").iterdir()]
+    assert texts.count(MAIL) == statuses.count(0)
+    assert sum(b"nearly full" in text for text in texts) == 1
+    assert (box / "maildirsize").read_text().splitlines()[0] == f"{3 * len(MAIL)}S,9C"
+
+
+def test_flags_and_keywords(launchers: Path, tmp_path: Path) -> None:
+    """In cur, with Courier's file of keywords."""
+    box = maildir(tmp_path)
+    assert run(launchers, tmp_path, 'FLAGS="SF"\nKEYWORDS="work,bill"\nto "Maildir/"\n').status == 0
+    (path,) = (box / "cur").iterdir()
+    assert path.name.endswith(f",S={len(MAIL)}:2,FS")
+    (keywords,) = (box / "courierimapkeywords").iterdir()
+    assert keywords.read_text() == "work\nbill\n"
+
+
+def test_root_becomes_the_user(launchers: Path, tmp_path: Path) -> None:
+    """-d: home, filter and mailbox are the user's."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    assert program(launchers, tmp_path, "maildrop", "-d", "no-such-user").status == 67
+    nobody = pwd.getpwnam("nobody")
+    if Path(nobody.pw_dir).exists():
+        pytest.skip("nobody has a home here")
+    ran = program(launchers, tmp_path, "maildrop", "-d", "nobody")
+    assert ran == Ran(75, "", "maildrop: Unable to change to home directory.\n")
+
+
+# -- companions ----------------------------------------------------------------------------
+
+
+def test_reformail_splits_for_maildrop(launchers: Path, tmp_path: Path) -> None:
+    """`reformail -s maildrop rc`, as the manual shows it."""
+    (tmp_path / "rc").write_text('to "|cat >>all; echo >>all"\n')
+    (tmp_path / "rc").chmod(0o600)
+    mailbox = (
+        b"From a Thu Jan  1 00:00:00 2026\nSubject: 1\n\nx\n\nFrom b Thu Jan  1 00:00:00 2026\nSubject: 2\n\ny\n\n"
+    )
+    ran = program(launchers, tmp_path, "reformail", "-s", str(launchers / "maildrop"), "rc", mail=mailbox)
+    assert ran.status == 0
+    assert (tmp_path / "all").read_text().count("Subject: ") == 2
+
+
+def test_lockmail_waits_for_nobody_who_is_gone(launchers: Path, tmp_path: Path) -> None:
+    """A lock of a process that ended is removed."""
+    (tmp_path / "box").touch()
+    (tmp_path / "box.lock").write_text(f"99999999:{os.uname().nodename}\n")
+    ran = program(launchers, tmp_path, "lockmail", "-t", "10", "box", "sh", "-c", "cat box.lock; exit 4")
+    assert ran.status == 4
+    assert ran.stdout.endswith(f":{os.uname().nodename}\n")
+    assert not (tmp_path / "box.lock").exists()
+
+
+def test_mailbot_answers_once(launchers: Path, tmp_path: Path) -> None:
+    """-d: the same sender gets no second answer."""
+    (tmp_path / "text").write_text("I am away.\n")
+    arguments = ("-t", "text", "-d", "seen", "-A", "From: me@example.org", "cat")
+    first = program(launchers, tmp_path, "mailbot", *arguments)
+    assert "To: Joe <joe@example.com>" in first.stdout.splitlines()
+    assert program(launchers, tmp_path, "mailbot", *arguments) == Ran(0, "", "")
+
+
+def test_reformime_extracts_without_leaving_the_folder(launchers: Path, tmp_path: Path) -> None:
+    """The name of an attachment is a stranger's."""
+    mail = (
+        b"Mime-Version: 1.0\nContent-Type: multipart/mixed; boundary=z\n\n--z\n\ntext\n--z\n"
+        b'Content-Type: text/plain; name="../../a b"\nContent-Transfer-Encoding: base64\n\naGVsbG8=\n--z--\n'
+    )
+    (tmp_path / "out").mkdir()
+    assert program(launchers, tmp_path / "out", "reformime", "-x", mail=mail).status == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"a_b": b"hello"}
+    assert program(launchers, tmp_path, "reformime", mail=mail).stdout == "1\n1.1\n1.2\n"
+    assert program(launchers, tmp_path, "reformime", "-s", "1.2", "-e", mail=mail).stdout == "hello"
+
+
+# -- side by side --------------------------------------------------------------------------
+
+
+def test_both_languages_do_the_same_job(launchers: Path, tmp_path: Path) -> None:
+    """examples/mailfilter: one job as rcfile and as filter file, on the same mails, into the same folders."""
+    mails = [
+        b"From: boss@example.com\nSubject: budget\n\nx\n",
+        b"From: a@example.com\nList-Id: Talk <talk.example.org>\nSubject: hi\n\nx\n",
+        b"From: a@example.com\nX-Spam-Level: *******\nSubject: win\n\nx\n",
+        b"From: a@example.com\nSubject: invoice 17\n\nx\n",
+        b"From: a@example.com\nSubject: hello\n\nx\n",
+    ]
+    found = []
+    for name, rules in (("procmail", "sorting.rc"), ("maildrop", "sorting.mailfilter")):
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(EXAMPLES / rules, folder / rules)
+        (folder / rules).chmod(0o600)
+        for mail in mails:
+            arguments = ("-m", rules) if name == "procmail" else (rules,)
+            assert program(launchers, folder, name, *arguments, mail=mail) == Ran(0, "", "")
+        boxes = {
+            str(path.relative_to(folder)): path.read_bytes().count(b"\nSubject:")
+            for path in folder.rglob("*")
+            if path.is_file() and path.suffix not in (".rc", ".mailfilter", ".log")
+        }
+        found.append(boxes)
+    assert (
+        found[0] == found[1] == {"boss": 1, "talk.example.org": 1, "spam": 1, "invoices-17": 1, "copies": 5, "inbox": 1}
+    )
