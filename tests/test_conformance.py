@@ -50,18 +50,31 @@ def has_unreadable_file(case: Path) -> bool:
 UNREADABLE = [case for area in AREAS for case in sorted((HERE / area).glob("*.json")) if has_unreadable_file(case)]
 
 
-def check(cases: list[Path], launchers: Path, *, strict: bool) -> None:
-    """Fail unless exactly the listed ones of the cases disagree."""
+def differing(cases: list[Path], launchers: Path, *, strict: bool) -> tuple[set[str], str]:
+    """The cases that disagree, and what conform.py says of them."""
     command: list[str | Path] = [sys.executable, HERE / "conform.py", "check", "--diff", "--jobs", "16"]
     command += ["--timeout", "60", *(["--env", "PYPROCMAIL_STRICT=yes"] if strict else [])]
     run = subprocess.run([*command, "--bin", launchers, *cases], text=True, capture_output=True, check=False)
     assert re.search(rf"(?m)^\d+ of {len(cases)} agree$", run.stdout), run.stdout + run.stderr
-
     names = {case.stem: f"{case.parent.name}/{case.stem}" for case in cases}
-    found = {names[stem] for stem in re.findall(r"(?m)^differs: \S+ (\S+):", run.stdout)}
-    listed = {d.case for d in deviations() if d.always or not strict} & set(names.values())
+    return {names[stem] for stem in re.findall(r"(?m)^differs: \S+ (\S+):", run.stdout)}, run.stdout
+
+
+def check(cases: list[Path], launchers: Path, *, strict: bool) -> None:
+    """Fail unless exactly the listed ones of the cases disagree.
+
+    What is not listed is run a second time, alone: some cases show how two processes happened to
+    be scheduled, or that a process id had three digits.
+    """
+    found, output = differing(cases, launchers, strict=strict)
+    listed = {d.case for d in deviations() if d.always or not strict}
+    listed &= {f"{case.parent.name}/{case.stem}" for case in cases}
+    again = [case for case in cases if f"{case.parent.name}/{case.stem}" in found - listed]
+    if again:
+        still, output = differing(again, launchers, strict=strict)
+        found = (found & listed) | still
     if found != listed:
-        pytest.fail(f"not listed: {sorted(found - listed)}\nlisted, but agree: {sorted(listed - found)}\n{run.stdout}")
+        pytest.fail(f"not listed: {sorted(found - listed)}\nlisted, but agree: {sorted(listed - found)}\n{output}")
 
 
 MODES = pytest.mark.parametrize(
