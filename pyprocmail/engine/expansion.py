@@ -155,8 +155,6 @@ class _Expander:
                     skipping = 1
                     if _text(piece[2])[-1:] == b"-":
                         self._put_value(value, bool(piece[3]))
-        if self.current is not None and self.current.endswith(b"\0"):
-            del self.current[-1]
         self._end_word()
         if expected == len(self.words):
             self.words.append(b"")

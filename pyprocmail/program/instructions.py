@@ -70,5 +70,5 @@ FOLDER, FORWARD, PIPE, CAPTURE, BLOCK, MISSING = 1, 2, 3, 4, 5, 6
 DYNAMIC = -1
 """The first member of a start line that holds expansions."""
 
-FORMAT = 2
+FORMAT = 3
 """The number of this format: to be raised with every change, as programs are cached on disk."""

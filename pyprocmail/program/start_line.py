@@ -144,7 +144,7 @@ def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
         else:
             return None
     if current is not None:
-        words += current.removesuffix(b"\0").split(b"\0")
+        words += current.split(b"\0")
     return tuple(words)
 
 

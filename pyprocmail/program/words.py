@@ -344,8 +344,9 @@ class _Scanner:
         text, pos = self.text, self.pos + 1
         byte = text[pos] if pos < len(text) else 0x20
         if byte in _LETTERS:
-            self.pos = name_end(text, pos)
-            self.variable(text[pos : self.pos])
+            end = name_end(text, pos)
+            self.pos = end + text.startswith(b"\0", end)  # a NUL that ends a name is lost
+            self.variable(text[pos:end])
         elif byte == 0x7B:
             self.braces(pos + 1)
         elif byte in _SPECIAL_NAMES:
@@ -359,8 +360,12 @@ class _Scanner:
             else:
                 self.put(b"@")
         elif byte == 0x5C and text[pos + 1 : pos + 2] and text[pos + 1] in NAME_REST:
-            self.pos = name_end(text, pos + 1) if text[pos + 1] in NAME_START else pos + 2
-            name = text[pos + 1 : self.pos]
+            # Here a name may begin with a digit: `$\\1a` is not `$\\1` and an `a`.
+            end = pos + 2
+            while end < len(text) and text[end] in NAME_REST:
+                end += 1
+            self.pos = end + text.startswith(b"\0", end)
+            name = text[pos + 1 : end]
             self.emit((ESCAPED, b"{_}" if name == b"_" else name))
             self.empty = False
             self.started = True

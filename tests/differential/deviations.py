@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from differential.cases import Case
 from differential.harness import Outcome
+from pyprocmail.matching import egrep
+from pyprocmail.matching.automaton import Automaton
+from pyprocmail.message.model import end_of_header
 
-_SPLIT_AT_BRANCH = re.compile(rb"\\/[()*+?]*\||\|[()]*\\/")
-_EXPANDED_COUNT = re.compile(rb":[ \t'\"\\]*[$`]")
+Reference = Callable[[Case], Outcome]
+
+_RESULT = re.compile(rb'procmail: (?:(?:Match|No match) on|Score: +-?\d+ +[-+]?\d+)(?: !)? "(.*?)"\n', re.DOTALL)
+_MATCHED = (b'procmail: Assigning "MATCH=', b'procmail: Matched "', b"procmail: Score: ")
+_ENDLESS = re.compile(
+    rb'procmail: Assigning "MATCH="\nprocmail: Matched ".*?"\nprocmail: Score: +-?2147483647 ', re.DOTALL
+)
+_EXPANDED_COUNT = re.compile(rb"(?m)(?:^|[ \t}])[ \t]*:[ \t'\"\\]*[$`]")
+_CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
+_QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`]")
 _QUOTE_IN_BACKQUOTES = re.compile(rb'"[^`"]*`[^`]*"')
 _TEMPORARY = re.compile(rb'(?<=rename temp file ")[^"\n]*|(?<=to "locked/)[^"\n]*')
 _POSTMARK = re.compile(rb"(?m)^From ")
@@ -22,10 +34,19 @@ _NOT_A_NUMBER = b"-9223372036854775808"
 _BOUNCED, _REQUEUED = b"  Folder: **Bounced**", b"  Folder: **Requeued**"
 
 
-def explain(case: Case, want: Outcome, got: Outcome) -> str | None:
-    """The row that explains the difference between `want`, the reference, and `got`; None if none does."""
+def explain(case: Case, want: Outcome, got: Outcome, reference: Reference) -> str | None:
+    """The row that explains the difference between `want`, the reference's, and `got`; None if none does."""
+    if _has_crashed(got):
+        return None
     for row, explains in _ROWS.items():
-        if not _has_crashed(got) and explains(case, want, got):
+        if explains(case, want, got):
+            return row
+    for row, (meant, normal) in _MEANT.items():
+        other = meant(case)
+        if other is None:
+            continue
+        as_meant, found = normal(reference(other)), normal(got)
+        if as_meant == found or explain_always(other, as_meant, found) or explain(other, as_meant, found, reference):
             return row
     return None
 
@@ -52,14 +73,73 @@ def explain_always(case: Case, want: Outcome, got: Outcome) -> str | None:
     return None
 
 
-def _regexp_branch(case: Case, want: Outcome, got: Outcome) -> bool:
+def _first_difference(want: Outcome, got: Outcome) -> tuple[bytes, bytes]:
+    """What stands in both logs from the first line on that is not the same."""
+    rests = [b"".join(_logs(outcome)).splitlines(keepends=True) for outcome in (want, got)]
+    while rests[0] and rests[1] and rests[0][0] == rests[1][0]:
+        rests = [rests[0][1:], rests[1][1:]]
+    return b"".join(rests[0]), b"".join(rests[1])
+
+
+def _first_pattern(want: Outcome, got: Outcome) -> bytes:
+    """The pattern of the first condition whose lines in the log differ."""
+    result = _RESULT.search(_first_difference(want, got)[0])
+    return result[1] if result else b""
+
+
+def _regexp_branch(_case: Case, want: Outcome, got: Outcome) -> bool:
     """`a\\/|b`, where procmail goes on into the next alternative, and what is like it."""
-    return bool(_SPLIT_AT_BRANCH.search(case.rcfile)) and _delivered_alike(want, got)
+    pattern = _first_pattern(want, got)
+    # The log shows the backslash that protects the beginning of a line as well.
+    return any(Automaton(egrep.parse(text), fold=True).strays for text in (pattern, pattern[1:]) if text)
 
 
-def _start_line_count(case: Case, _want: Outcome, _got: Outcome) -> bool:
-    """How many conditions without `*` follow a `:` is decided before what stands behind it is expanded."""
-    return bool(_EXPANDED_COUNT.search(case.rcfile))
+def _regexp_match(_case: Case, want: Outcome, got: Outcome) -> bool:
+    """Where MATCH begins, behind what can match nothing in more than one way."""
+    tokens = egrep.parse(_first_pattern(want, got)).tokens
+    alike = all(rest.startswith(_MATCHED) or not rest for rest in _first_difference(want, got))
+    return alike and egrep.SPLIT in tokens and _ways_to_nothing(tokens) > 1
+
+
+def _ways_to_nothing(tokens: tuple[egrep.Token, ...]) -> int:
+    """In how many ways the pattern, or a group in it, can match nothing: the most of all."""
+    most = 0
+    # For each open group the ways of the alternatives behind which others stand, and of the last one so far.
+    groups = [(0, 1)]
+    before, atom = 1, 0
+    for token in (*tokens, egrep.CLOSE):
+        ways, here = groups[-1]
+        if token == egrep.OPEN:
+            groups.append((0, 1))
+        elif token == egrep.OR:
+            groups[-1] = ways + here, 1
+        elif token in (egrep.STAR, egrep.OPTIONAL):
+            groups[-1] = ways, before * (atom + 1)
+        elif token == egrep.CLOSE:
+            groups.pop()
+            atom = ways + here
+            most = max(most, atom)
+            if groups:
+                ways, before = groups[-1]
+                groups[-1] = ways, before * atom
+        elif token not in (egrep.PLUS, egrep.SPLIT):
+            before, atom = here, 0
+            groups[-1] = ways, 0
+    return most
+
+
+def _regexp_score(_case: Case, want: Outcome, got: Outcome) -> bool:
+    """Whether a score goes on behind a match that came to the end of the text."""
+    wanted, found = _first_difference(want, got)
+    tokens = egrep.parse(_first_pattern(want, got)).tokens
+    return egrep.SPLIT in tokens and wanted.startswith(b"procmail: Score: ") and bool(_ENDLESS.match(found))
+
+
+def _hash_quote(case: Case, want: Outcome, got: Outcome) -> bool:
+    """Quotes that begin in a comment which is one because what stands before its `#` came to nothing."""
+    wanted, found = _first_difference(want, got)
+    complained = [rest.startswith(b"procmail: Unexpected EOL\n") for rest in (wanted, found)]
+    return complained == [False, True] and bool(_QUOTE_BEHIND_HASH.search(case.rcfile))
 
 
 def _quote_in_backquotes(case: Case, want: Outcome, got: Outcome) -> bool:
@@ -73,19 +153,53 @@ def _quote_in_backquotes(case: Case, want: Outcome, got: Outcome) -> bool:
     return quieter(want) == quieter(got) and _delivered_alike(want, got)
 
 
-def _crlf_rcfile(case: Case, _want: Outcome, _got: Outcome) -> bool:
+def _start_line_count(case: Case, _want: Outcome, _got: Outcome) -> bool:
+    """How many conditions without `*` follow a `:` is decided before what stands behind it is expanded."""
+    return any(_EXPANDED_COUNT.search(text) for text in (case.rcfile, *(file.data for file in case.files.values())))
+
+
+def _without_returns(case: Case) -> Case | None:
     """A CR before a newline of the rcfile is no text."""
-    return b"\r\n" in case.rcfile
+    return replace(case, rcfile=case.rcfile.replace(b"\r\n", b"\n")) if b"\r\n" in case.rcfile else None
 
 
-def _crlf_header(case: Case, _want: Outcome, _got: Outcome) -> bool:
-    """A line of only CR ends the header."""
-    return b"\n\r\n" in case.mail or case.mail.startswith(b"\r\n")
+def _with_empty_line(case: Case) -> Case | None:
+    """A line of only CR ends the header: its CR stands in the line before, so that all sizes stay the same."""
+    end = end_of_header(case.mail)
+    if not case.mail.endswith(b"\n\r\n", 0, end):
+        return None
+    return replace(case, mail=case.mail[: end - 3] + b"\r\n\n" + case.mail[end:])
 
 
-def _nul(case: Case, _want: Outcome, _got: Outcome) -> bool:
-    """A NUL in the mail neither hides the body nor ends the escaping."""
-    return b"\0" in case.mail
+def _with_returns_moved(outcome: Outcome) -> Outcome:
+    return _changed(outcome, lambda text: text.replace(b"\n\r\n", b"\r\n\n"))
+
+
+def _without_nul(case: Case) -> Case | None:
+    """A NUL in the header is a byte like others, and the body is not a part of the header."""
+    return _with_other_bytes(case) if b"\0" in case.mail[: end_of_header(case.mail)] else None
+
+
+def _with_other_bytes(case: Case) -> Case | None:
+    """A NUL does not end the escaping."""
+    return replace(case, mail=case.mail.replace(b"\0", b"\1")) if b"\0" in case.mail else None
+
+
+def _with_nul_replaced(outcome: Outcome) -> Outcome:
+    """Nothing of what is behind a NUL is shown in the log, nor what stands for one."""
+    outcome = _changed(outcome, lambda text: text.replace(b"\0", b"\1"))
+    tree = {n: (kind, _CUT.sub(b"", text) if n.startswith("log") else text) for n, (kind, text) in outcome.tree.items()}
+    return replace(outcome, stderr=_CUT.sub(b"", outcome.stderr), tree=tree)
+
+
+def _changed(outcome: Outcome, change: Callable[[bytes], bytes]) -> Outcome:
+    tree = {name: (kind, change(text)) for name, (kind, text) in outcome.tree.items()}
+    return Outcome(outcome.status, change(outcome.stdout), change(outcome.stderr), tree)
+
+
+def _without_rcfile(outcome: Outcome) -> Outcome:
+    """Without the file itself, which is not what it means."""
+    return replace(outcome, tree={name: entry for name, entry in outcome.tree.items() if name != "rc"})
 
 
 def _missing_program(_case: Case, want: Outcome, _got: Outcome) -> bool:
@@ -192,16 +306,26 @@ _ROWS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "score-nan": _score_nan,
     "clone-rcfile": _clone_rcfile,
     "body-postmark": _body_postmark,
-    "crlf-rcfile": _crlf_rcfile,
-    "crlf-header": _crlf_header,
-    "nul-header": _nul,
+    "regexp-branch": _regexp_branch,
     "missing-program": _missing_program,
     "leading-newlines": _leading_newlines,
 }
 
+_MEANT: dict[str, tuple[Callable[[Case], Case | None], Callable[[Outcome], Outcome]]] = {
+    "crlf-rcfile": (_without_returns, _without_rcfile),
+    "crlf-header": (_with_empty_line, _with_returns_moved),
+    "nul-header": (_without_nul, _with_nul_replaced),
+    "nul-escape": (_with_other_bytes, _with_nul_replaced),
+}
+"""Rows about what a file or a mail means: the reference does with the case as it is meant what ours does with it as it
+is.  What does not matter in the comparison is the same in both outcomes behind the second function.
+"""
+
 _ALWAYS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
-    "regexp-branch": _regexp_branch,
+    "regexp-match": _regexp_match,
+    "regexp-score": _regexp_score,
     "start-line-count": _start_line_count,
+    "hash-quote": _hash_quote,
     "quote-in-backquotes": _quote_in_backquotes,
     "garbage-temporary-name": _garbage_temporary_name,
     "child-first": _child_first,
