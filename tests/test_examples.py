@@ -10,7 +10,10 @@ import pytest
 from conftest import ROOT
 
 EXAMPLES = ROOT / "examples"
-TESTED = {"rules.rc", "inbox.mbox", "count.py", "archive.rc", "lists.rc", "outbound.rc", "spam.rc", "dot-forward"}
+TESTED = {
+    "rules.rc", "inbox.mbox", "count.py", "archive.rc", "lists.rc", "outbound.rc", "spam.rc", "dot-forward",
+    "vacation.rc", "duplicates.rc",
+}  # fmt: skip
 
 
 def mail(*fields: str, body: str = "text\n") -> bytes:
@@ -136,3 +139,53 @@ def test_dot_forward(launchers: Path, tmp_path: Path, present: bool) -> None:
         assert (tmp_path / "inbox").read_bytes().count(b"Subject: x") == 1
     else:
         assert run.returncode == 75
+
+
+def test_duplicates(launchers: Path, tmp_path: Path) -> None:
+    """The second copy goes aside; mail without Message-ID is never a copy."""
+    for fields in (("Message-ID: <1@x>",), ("Message-ID: <2@x>",), ("Message-ID: <1@x>",), ("To: x",), ("To: x",)):
+        deliver(launchers / "procmail", "duplicates.rc", tmp_path, mail(*fields), f"PATH={launchers}:/usr/bin:/bin")
+    (tmp_path / "duplicates.cache").unlink()
+    assert folders(tmp_path) == {"inbox": 4, "duplicates": 1}
+    assert b"<1@x>" in (tmp_path / "duplicates").read_bytes()
+
+
+PERSONAL = ("From: Ann <ann@example.org>", "To: me@example.com", "Subject: hello")
+
+
+@pytest.mark.parametrize(
+    ("mails", "answers"),
+    [
+        ([PERSONAL], 1),
+        ([PERSONAL, PERSONAL], 1),
+        ([PERSONAL, ("From: bob@example.org", "To: me@example.com")], 2),
+        ([(*PERSONAL, "List-Id: <x.example.org>")], 0),
+        ([(*PERSONAL, "Precedence: bulk")], 0),
+        ([(*PERSONAL, "Auto-Submitted: auto-replied")], 0),
+        ([(*PERSONAL, "X-Loop: me@example.com")], 0),
+        ([("From: Ann <ann@example.org>", "To: somebody@example.com")], 0),
+    ],
+    ids=["one", "once a sender", "each sender", "list", "bulk", "robot", "loop", "not to me"],
+)
+def test_vacation(launchers: Path, tmp_path: Path, mails: list[tuple[str, ...]], answers: int) -> None:
+    """Who gets an answer, and what it says."""
+    root = tmp_path / "mail"
+    root.mkdir()
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f'#!/bin/sh\n{{ echo "args $*"; cat; }} >>{tmp_path}/sent\n')
+    sendmail.chmod(0o755)
+    (tmp_path / "text").write_text("I am away.\n")
+    settings = (f"PATH={launchers}:/usr/bin:/bin", f"SENDMAIL={sendmail}", f"VACATION={tmp_path}/text")
+    for fields in mails:
+        message = mail(*fields).split(b"\n", 1)[1]
+        deliver(launchers / "procmail", "vacation.rc", root, message, *settings)
+    deadline = time.monotonic() + 30
+    sent = ""
+    while time.monotonic() < deadline and sent.count("I am away.") < answers:
+        time.sleep(0.05)
+        sent = (tmp_path / "sent").read_text() if (tmp_path / "sent").exists() else ""
+    assert sent.count("args -oi -t\n") == answers
+    if answers:
+        assert "To: ann@example.org\nSubject: Re: hello\n" in sent
+        assert {"Auto-Submitted: auto-replied", "Precedence: junk", "X-Loop: me@example.com"} <= set(sent.splitlines())
+    assert (root / "inbox").read_bytes().count(b"\n\ntext\n") == len(mails)
