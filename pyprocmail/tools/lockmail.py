@@ -50,6 +50,9 @@ def run(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], note:
     locks = Locks(host, words[0], read_only=read_only)
     try:
         while not locks.take():
+            if locks.removed_stale:
+                locks.removed_stale = False
+                continue
             tries -= 1
             host.sleep(_SLEEP_S)
             if tries <= 0:
@@ -74,9 +77,21 @@ def _run_program(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, byte
 
 
 class Locks:
-    """The C-client lock in /tmp, the dotlock and the kernel lock of a mailbox, which is made if it is missing."""
+    """The C-client lock in /tmp, the dotlock and the kernel lock of a mailbox, which is made if it is missing.
 
-    __slots__ = ("_host", "_path", "_read_only", "_mailbox", "_folder_lock", "_folder_path", "_dotlock")
+    `removed_stale`: a lock that nobody held was in the way, and is gone.
+    """
+
+    __slots__ = (
+        "_host",
+        "_path",
+        "_read_only",
+        "_mailbox",
+        "_folder_lock",
+        "_folder_path",
+        "_dotlock",
+        "removed_stale",
+    )
 
     def __init__(self, host: Host, path: bytes, *, read_only: bool) -> None:
         self._host = host
@@ -85,6 +100,7 @@ class Locks:
         self._mailbox = self._folder_lock = -1
         self._folder_path = b""
         self._dotlock: Lock | None = None
+        self.removed_stale = False
 
     def take(self) -> bool:
         """Take all three, or none.
@@ -179,5 +195,6 @@ class Locks:
         if stale:
             try:
                 host.unlink(path)
+                self.removed_stale = True
             except OSError:
                 pass  # not ours to remove: the next try says so
