@@ -6,6 +6,7 @@ from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.results import Delivered
 from pyprocmail.engine import programs
 from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_value
+from pyprocmail.message.model import Message
 from pyprocmail.message.postmark import envelope_end
 from pyprocmail.program import instructions as op
 from pyprocmail.program.start_line import (
@@ -276,11 +277,17 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     strict = session.identity.strict
     text = _fed(session, flags, postmark=postmark)
     ended = _ask(session, command, text, waited=waited)
+    if strict and not postmark and header and not body:
+        # The reference loses the body of a mail whose header it gives to `!` as a filter.
+        session.message = Message(message.head, message.split)
+        message = session.message
     if strict and not waited and not ended.timed_out:
         ended.status = None
     failed = ended.timed_out or not _succeeded(session, flags, command, ended, waited=waited)
     if not strict and _useless(ended):
         failed = True
+    if waited:
+        session.fate.filter_failed = failed
     if failed:
         _rescued(session, flags, waited=waited)
         if strict and not header and not message.body:
@@ -291,8 +298,9 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     if header:
         # The From_ line that is not given to the program stays.
         before = b"" if postmark else before[: envelope_end(before)]
-    session.replace_message(before + ended.output + (b"" if body else message.body))
-    return Outcome(True)
+    split = message.split if not header and before else None
+    session.replace_message(before + ended.output + (b"" if body else message.body), split)
+    return Outcome(not session.fate.filter_failed)
 
 
 def _ask(session: Session, command: Command, text: Text, *, waited: bool) -> Ended:
@@ -326,11 +334,15 @@ def _capture(session: Session, flags: int, command: Command, name: bytes, *, wai
     ended = _ask(session, command, _fed(session, flags), waited=waited)
     if not waited:
         ended.status = None
-    if not _succeeded(session, flags, command, ended, waited=waited):
+    succeeded = _succeeded(session, flags, command, ended, waited=waited)
+    if waited:
+        session.fate.filter_failed = not succeeded
+    if not succeeded:
         if name in session.environment:
             _rescued(session, flags, waited=waited)
         return FAILED
     value = ended.output.partition(b"\0")[0]
     session.foreign.add(name)
     # Only procmail 3.22's loss of the last byte of a name leaves none.
-    return Outcome(True, control=session.assign_quietly(name, value.removesuffix(b"\n")) if name else 0)
+    control = session.assign_quietly(name, value.removesuffix(b"\n")) if name else 0
+    return Outcome(not session.fate.filter_failed, control=control)

@@ -80,7 +80,7 @@ class _Run:
             check_signals()
             # The lockfile of a recipe is held until the next statement, which is not there when
             # the file ends with the recipe.
-            if session.local_lock is not None and (kind != op.END_OF_FILE or not instruction[3]):
+            if session.local_lock is not None and kind != op.END_OF_FILE:
                 session.release_local_lock()
             if kind == op.RECIPE:
                 if self.plan is None or not self._skip(self.plan):
@@ -93,9 +93,12 @@ class _Run:
                 session.note_pair(instruction[2:4])
             elif kind == op.CLOSE:
                 session.fate.previous, session.fate.last = self.blocks.pop()
-            elif instruction[2]:
-                session.note("missing-closing-brace")
-                self._leave_blocks()
+            else:
+                if instruction[2]:
+                    session.note("missing-closing-brace")
+                    self._leave_blocks()
+                if not instruction[3]:
+                    session.release_local_lock()
             if self.ending is not None:
                 return self.ending
         if self.blocks:

@@ -41,15 +41,17 @@ class Fate:
     """How the recipes so far went: what the flags A, a, E and e ask.
 
     `last` is for A: the conditions of the last recipe without A or a.  `previous` is for E and e.
-    `succeeded` is about the last action.
+    `succeeded` is about the last action.  `filter_failed` is about the last filter or capture that was waited
+    for: what procmail says of those that it does not wait for.
     """
 
-    __slots__ = ("last", "previous", "succeeded")
+    __slots__ = ("last", "previous", "succeeded", "filter_failed")
 
     def __init__(self) -> None:
         self.last = False
         self.previous = False
         self.succeeded = False
+        self.filter_failed = False
 
 
 class Identity:
@@ -146,9 +148,9 @@ class Session:
         self._areas = {}
         self.answers = {}
 
-    def replace_message(self, data: bytes) -> None:
-        """The mail is `data` from now on: what a filter made of it."""
-        message = Message(data, end_of_header(data, strict=self.identity.strict))
+    def replace_message(self, data: bytes, split: int | None = None) -> None:
+        """The mail is `data` from now on: what a filter made of it; `split` when its header has not changed."""
+        message = Message(data, end_of_header(data, strict=self.identity.strict) if split is None else split)
         self.message = content_length.refit(message) if self.identity.content_length else message
 
     def setting(self, name: bytes) -> bytes:
