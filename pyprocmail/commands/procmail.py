@@ -6,6 +6,7 @@ procmail(1).
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 
@@ -481,10 +482,11 @@ def _is_mailbox(host: Host) -> bool:
 
 
 def _read_all(host: Host) -> bytes:
-    chunks = []
+    """Standard input.  BytesIO gives its buffer away uncopied, so a large mail is held once."""
+    buffer = io.BytesIO()
     while chunk := host.read(0, _READ):
-        chunks.append(chunk)
-    return b"".join(chunks)
+        buffer.write(chunk)
+    return buffer.getvalue()
 
 
 def _user_of(host: Host, uid: int) -> User:

@@ -4,6 +4,7 @@ Each row is measured side by side with its yardstick, the two taking turns in on
 whatever else the machine does meets both.  The multiple is that of the medians.
 """
 
+import marshal
 import os
 import shutil
 import statistics
@@ -13,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from pyprocmail.procmailrc.lower import compile_rcfile
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
@@ -145,6 +148,76 @@ def bench_maildrop(work: Path, ours: Path) -> None:
     row("one message, one process, a mailfilter", job, "maildrop", command("maildrop", rules, stdin=MESSAGE), 40)
 
 
+def peak(program: Path | str, folder: Path, size_mb: int) -> tuple[float, float]:
+    """Seconds, and the most memory in MB, that a delivery of a large mail takes by a rule about its header."""
+    command = [program, "-m", "./large"]
+    begin = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, env=ENVIRONMENT) as process:
+        assert process.stdin
+        process.stdin.write(MESSAGE)
+        for _ in range(size_mb):
+            process.stdin.write((b"x" * 99 + b"\n") * 10486)
+        process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return time.perf_counter() - begin, usage.ru_maxrss / 1024
+
+
+def bench_memory(work: Path, ours: Path) -> None:
+    """How much memory a large mail takes."""
+    (work / "large").write_text("DEFAULT=large.d/\nLOGABSTRACT=no\n:0\n* ^Subject:.*nothing\nnothing/\n")
+    print("\n| mail, MB | peak, MB | procmail's | s | procmail's |\n|---|---|---|---|---|")
+    for size_mb in (1, 32, 256):
+        (mine, most), (theirs, their_most) = (peak(name, work, size_mb) for name in (ours / "procmail", "procmail"))
+        print(f"| {size_mb} | {most:.0f} | {their_most:.0f} | {mine:.2f} | {theirs:.2f} |", flush=True)
+        shutil.rmtree(work / "large.d")
+
+
+HOSTILE = {
+    "`(x+x+)+y` on one line": ("B ?? (x+x+)+y", b"x"),
+    "`^(.*,)*end$` on one line": ("B ?? ^(.*,)*end$", b"x,"),
+    "`(a?|b?)(a?|b?)(a?|b?)c` on one line": ("B ?? (a?|b?)(a?|b?)(a?|b?)c", b"ab"),
+    "MATCH of `x\\/.*` on one line": ("B ?? x\\/.*", b"x"),
+    "a score of `1^1 x` on one line": ("1^1 B ?? x", b"x"),
+    "header lines, `^X-Last: y`": ("^X-Last: y", b""),
+}
+
+
+def bench_hostile(work: Path, ours: Path) -> None:
+    """What patterns and mail that want to be slow cost: time against size."""
+    print("\n| worst cases, s | 100 kB | 200 kB | 400 kB |\n|---|---|---|---|")
+    for what, (condition, piece) in HOSTILE.items():
+        (work / "hostile").write_text(f"DEFAULT=/dev/null\n:0\n* {condition}\n/dev/null\n")
+        cells = []
+        for size in (100_000, 200_000, 400_000):
+            head = MESSAGE.split(b"\n\n")[0] + b"\n"
+            mail = (
+                head + b"\n" + piece * (size // len(piece)) + b"\n"
+                if piece
+                else head + b"X-Field: x\n" * (size // 11) + b"\n"
+            )
+            times = [seconds(command(ours / "procmail", "-m", work / "hostile", stdin=mail), nothing) for _ in range(3)]
+            cells.append(f"{statistics.median(times):.2f}")
+        print(f"| {what} | {' | '.join(cells)} |", flush=True)
+
+
+def bench_compile() -> None:
+    """Reading an rcfile of a thousand recipes, and having it read before."""
+    data = recipes(1000).encode()
+    compile_rcfile(b"")
+    parsing, loading = [], []
+    for _ in range(7):
+        begin = time.perf_counter()
+        program = compile_rcfile(data)
+        parsing.append(time.perf_counter() - begin)
+        stored = marshal.dumps(program)
+        begin = time.perf_counter()
+        marshal.loads(stored)  # noqa: S302  our own, made above
+        loading.append(time.perf_counter() - begin)
+    print(f"\n1,000 recipes: parse and lower {shown(parsing)} ms, load from the cache {shown(loading)} ms")
+
+
 def main() -> None:
     """Measure what is installed beside this interpreter; the mailbox may be given."""
     given = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
@@ -172,6 +245,9 @@ def main() -> None:
         bench_maildrop(work, links)
         bench_formail(work, links, mailbox)
         bench_mailbox(work, links, mailbox)
+        bench_memory(work, links)
+        bench_hostile(work, links)
+        bench_compile()
 
 
 if __name__ == "__main__":
