@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -334,3 +335,43 @@ def test_a_lock_is_waited_for_no_longer_than_timeout_allows(run: Run, tmp_path: 
     assert b'Timeout, terminating "lockfile"' in done.stderr
     assert not (tmp_path / "mine.lck").exists()
     assert (tmp_path / "inbox").read_bytes() == MESSAGE
+
+
+# -- our own faults ----------------------------------------------------------------------------
+
+FAULTY = """\
+#!{python} -I
+import sys
+from pyprocmail.delivery.deliverer import Deliverer
+from pyprocmail.commands.main import main
+
+def deliver(self, names, message, **rest):
+    raise RuntimeError("a fault of ours")
+
+def faulty(self, names, message, **rest):
+    return (deliver if b"Subject: one" in message.head else whole)(self, names, message, **rest)
+
+whole, Deliverer.deliver = Deliverer.deliver, faulty
+sys.argv[0] = {name!r}
+main()
+"""
+
+
+@pytest.mark.parametrize("clone", [False, True], ids=["session", "clone"])
+def test_a_fault_of_ours_costs_no_mail(tmp_path: Path, clone: bool) -> None:
+    """75, the traceback in the log, no lock left, and the other mails of a mailbox are delivered once."""
+    program = tmp_path / "pyprocmail"
+    program.write_text(FAULTY.format(python=sys.executable, name=os.fspath(program)))
+    program.chmod(0o755)
+    block = ":0 cw\n{ :0\nbox\n}\nDEFAULT=/dev/null\n" if clone else ":0\nbox\n"
+    (tmp_path / "rc").write_text(f"MAILDIR={tmp_path}\nLOGFILE=log\nLOCKFILE=global.lck\nDEFAULT=inbox\n{block}")
+    (tmp_path / "mail").write_bytes(MESSAGE + SECOND + MESSAGE)
+    with (tmp_path / "mail").open("rb") as stdin:
+        done = subprocess.run(
+            [program, "-m", tmp_path / "rc"], stdin=stdin, capture_output=True, check=False, timeout=60
+        )
+    assert done.returncode == 75
+    assert b"3 messages, 2 of them with an exit status" in done.stderr
+    assert (tmp_path / "box").read_bytes() == SECOND
+    assert (tmp_path / "log").read_bytes().count(b"RuntimeError: a fault of ours") >= 2
+    assert not (tmp_path / "global.lck").exists()

@@ -220,6 +220,8 @@ class Run:
             return _end_by_signal(session, interrupted.signum)
         except LateImportError as refused:
             return _end_by_import(session, refused.name)
+        except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
+            return _end_by_fault(session)
         finally:
             session.log.close()
 
@@ -502,6 +504,18 @@ def _end_by_import(session: Session, name: str) -> int:
     """What we are lacks a part, and as the recipient it is too late to get it."""
     session.note("late-import", name.encode())
     session.log.write_abstract(session.message, b"**Requeued**", 0)
+    session.release_local_lock()
+    session.release_global_lock()
+    if session.clone:
+        session.host.exit_now(EX_TEMPFAIL)
+    return EX_TEMPFAIL
+
+
+def _end_by_fault(session: Session) -> int:
+    """Clean up after an exception that nobody expected, and log where it came from."""
+    import traceback
+
+    session.log.write(traceback.format_exc().encode(errors="surrogateescape"))
     session.release_local_lock()
     session.release_global_lock()
     if session.clone:
