@@ -2,14 +2,17 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from test_startup import FORBIDDEN
 
 MAIL = (
     b"From: Joe <joe@example.com>\nTo: me@example.org\nSubject: invoice 17\nMessage-Id: <1@example.com>\n\n"
@@ -283,3 +286,24 @@ def test_both_languages_do_the_same_job(launchers: Path, tmp_path: Path) -> None
     assert (
         found[0] == found[1] == {"boss": 1, "talk.example.org": 1, "spam": 1, "invoices-17": 1, "copies": 5, "inbox": 1}
     )
+
+
+def test_a_delivery_imports_only_what_it_needs(launchers: Path, tmp_path: Path) -> None:
+    """A mail server starts one process a message: with the program cached, nothing that is slow to import."""
+    rules = tmp_path / "rc"
+    rules.write_text('if (/^Subject:.*invoice/ && length($MATCH) > 3)\n cc "box"\nto "|cat >/dev/null"\n')
+    rules.chmod(0o600)
+    command = [sys.executable, "-I", "-X", "importtime", str(launchers / "maildrop"), "rc"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    # The cache does not trust a file of this moment.
+    os.utime(rules, (time.time() - 100,) * 2)
+    time.sleep(2.1)
+    _, ran = [
+        subprocess.run(command, input=MAIL, cwd=tmp_path, env=environment, capture_output=True, check=True)
+        for _ in range(2)
+    ]
+    loaded = set(re.findall(r"(?m)^import time:\s*\d+ \|\s*\d+ \|\s*(\S+)$", ran.stderr.decode()))
+    assert "pyprocmail.engine.maildrop" in loaded
+    bare = subprocess.run([sys.executable, "-I", "-X", "importtime", "-c", ""], capture_output=True, check=True)
+    loaded -= set(re.findall(r"(?m)\|\s*(\S+)$", bare.stderr.decode()))
+    assert loaded & FORBIDDEN == set()

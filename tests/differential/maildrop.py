@@ -146,6 +146,7 @@ _STAMP = re.compile(rb"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"
 
 
 def _normal(data: bytes) -> bytes:
+    data = re.sub(rb"\A\d+\n\Z", b"PID\n", data)
     return re.sub(rb"\d+\.\d+\.[\w.-]+(?=\.?\n)", b"PID.N.HOST", _STAMP.sub(b"DATE", data))
 
 
