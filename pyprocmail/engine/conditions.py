@@ -194,7 +194,10 @@ class _Test:
         kind, negated, weight, area, shown, text = condition
         session = self.session
         try:
-            value = expand_value(session, scan_size(text).pieces, 1) if expand else text.lstrip(b" \t")
+            scan = scan_size(text)
+            if scan.unterminated and text.endswith(b"\\"):
+                session.note("unexpected-eol")
+            value = expand_value(session, scan.pieces, 1) if expand else text.lstrip(b" \t")
         except LineTooLongError:
             session.exceeded_linebuf()
             return False
@@ -255,8 +258,8 @@ def _read_limit(value: bytes) -> tuple[int, bytes]:
     text = value.lstrip(b" \t\n")
     number = numbers.leading_digits(text)
     if number is None:
-        return 0, text
+        return 0, value.lstrip(b" \t")
     end = 1 if text[:1] in (b"-", b"+") else 0
     while text[end : end + 1].isdigit():
         end += 1
-    return max(-_LARGEST - 1, min(number, _LARGEST)), text[end:].lstrip(b" \t\n")
+    return max(-_LARGEST - 1, min(number, _LARGEST)), text[end:].lstrip(b" \t")

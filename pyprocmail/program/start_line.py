@@ -89,7 +89,8 @@ def read(words: tuple[bytes, ...]) -> StartLine:
     A word may hold blanks (it was quoted); before the second colon they count as blanks.
     """
     head, found, tail = _split(words)
-    number, pos = _read_count(head)
+    # The number stands in the first word, or there is none.
+    number, pos = _read_count(head) if words[:1] != (b"",) else (-1, 0)
     flags = 0
     while pos < len(head) and (head[pos] in b" \t" or head[pos] in FLAGS):
         flags |= FLAGS.get(head[pos], 0)

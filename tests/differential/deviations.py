@@ -24,7 +24,7 @@ _ENDLESS = re.compile(
 )
 _EXPANDED_COUNT = re.compile(rb"(?m)(?:^|[ \t}])[ \t]*:[ \t'\"\\]*[$`]")
 _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
-_QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`]")
+_QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`\\]")
 _QUOTE_IN_BACKQUOTES = re.compile(rb'"[^`"]*`[^`]*"')
 _TEMPORARY = re.compile(rb'(?<=rename temp file ")[^"\n]*|(?<=to "locked/)[^"\n]*')
 _POSTMARK = re.compile(rb"(?m)^From ")
@@ -139,18 +139,15 @@ def _hash_quote(case: Case, want: Outcome, got: Outcome) -> bool:
     """Quotes that begin in a comment which is one because what stands before its `#` came to nothing."""
     wanted, found = _first_difference(want, got)
     complained = [rest.startswith(b"procmail: Unexpected EOL\n") for rest in (wanted, found)]
-    return complained == [False, True] and bool(_QUOTE_BEHIND_HASH.search(case.rcfile))
+    return any(complained) and not all(complained) and bool(_QUOTE_BEHIND_HASH.search(case.rcfile))
 
 
 def _quote_in_backquotes(case: Case, want: Outcome, got: Outcome) -> bool:
     """A `"` that ends backquotes ends the quotes too, when nothing is executed: then no end of them is missing."""
 
-    def quieter(outcome: Outcome) -> list[bytes]:
-        return [text.replace(b"procmail: Unexpected EOL\n", b"") for text in _logs(outcome)]
-
-    if not _QUOTE_IN_BACKQUOTES.search(case.rcfile):
-        return False
-    return quieter(want) == quieter(got) and _delivered_alike(want, got)
+    wanted, found = _first_difference(want, got)
+    complained = any(rest.startswith(b"procmail: Unexpected EOL\n") for rest in (wanted, found))
+    return complained and bool(_QUOTE_IN_BACKQUOTES.search(case.rcfile))
 
 
 def _start_line_count(case: Case, _want: Outcome, _got: Outcome) -> bool:
@@ -293,7 +290,7 @@ def _exit_temporary(_case: Case, want: Outcome, got: Outcome) -> bool:
 
 def _as_requeued(outcome: Outcome) -> tuple[bytes, bytes, dict[str, tuple[str, bytes]]]:
     def replace(text: bytes) -> bytes:
-        return text.replace(_BOUNCED, _REQUEUED).replace(b'"EXITCODE=73"', b'"EXITCODE=75"')
+        return _TEMPORARY.sub(b"", text).replace(_BOUNCED, _REQUEUED).replace(b'"EXITCODE=73"', b'"EXITCODE=75"')
 
     tree = {name: (kind, replace(data)) for name, (kind, data) in outcome.tree.items()}
     return replace(outcome.stdout), replace(outcome.stderr), tree
