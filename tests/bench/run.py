@@ -135,7 +135,7 @@ def bench_formail(work: Path, ours: Path, mailbox: Path) -> None:
     row("five filters with formail", job, "procmail", command("procmail", "-m", theirs, stdin=MESSAGE), 20)
 
 
-def bench_maildrop(work: Path, ours: Path) -> None:
+def bench_maildrop(work: Path, ours: Path, mailbox: Path) -> None:
     """maildrop beside maildrop."""
     if not shutil.which("maildrop", path=os.defpath):
         return
@@ -146,6 +146,9 @@ def bench_maildrop(work: Path, ours: Path) -> None:
         (work / "invoices" / part).mkdir(parents=True)
     job = command(ours / "maildrop", rules, stdin=MESSAGE)
     row("one message, one process, a mailfilter", job, "maildrop", command("maildrop", rules, stdin=MESSAGE), 40)
+    job = mailbox_run(mailbox, work, ours / "reformail", "-s", ours / "maildrop", rules)
+    yardstick = mailbox_run(mailbox, work, "reformail", "-s", "maildrop", rules)
+    row("`reformail -s maildrop`, 200 messages", job, "`reformail -s maildrop`", yardstick, 3)
 
 
 def peak(program: Path | str, folder: Path, size_mb: int) -> tuple[float, float]:
@@ -242,7 +245,7 @@ def main() -> None:
             print("\nThe reference procmail is not installed: no comparison with it.")
             return
         row("the same", one, "procmail", command("procmail", "-m", rcfile, stdin=MESSAGE), 60)
-        bench_maildrop(work, links)
+        bench_maildrop(work, links, ROOT / "examples" / "inbox.mbox")
         bench_formail(work, links, mailbox)
         bench_mailbox(work, links, mailbox)
         bench_memory(work, links)
