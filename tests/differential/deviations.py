@@ -28,7 +28,11 @@ _QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`\\]")
 _QUOTE_IN_BACKQUOTES = re.compile(rb'"[^`"]*`[^`]*"')
 _TEMPORARY = re.compile(rb'(?<=rename temp file ")[^"\n]*|(?<=to "locked/)[^"\n]*')
 _POSTMARK = re.compile(rb"(?m)^From ")
-_CAPTURE = re.compile(rb"(?m)\w[ \t]+=[ \t]*\|")
+_CAPTURE = re.compile(rb"(?m)(\w+)[ \t]+=[ \t]*\|")
+_FILTER_FORWARD = re.compile(rb"(?m):[^:\n]*f[^\n]*\n(?:[ \t]*[*#].*\n|.*\n){0,9}?[ \t]*!")
+_RESCUED = b"procmail: Rescue of unfiltered data succeeded\n"
+_SCORE = re.compile(rb"procmail: Score: ")
+_BODY_ALONE = re.compile(rb"(?m)^[ \t]*:[^:\n]*b")
 _IGNORING = re.compile(rb"(?m)^[ \t]*:[^:\n]*i")
 _NOT_A_NUMBER = b"-9223372036854775808"
 _BOUNCED, _REQUEUED = b"  Folder: **Bounced**", b"  Folder: **Requeued**"
@@ -204,9 +208,10 @@ def _missing_program(_case: Case, want: Outcome, _got: Outcome) -> bool:
     return any(b"cannot open" in text or b"not found" in text for text in (want.stderr, *_logs(want)))
 
 
-def _leading_newlines(case: Case, _want: Outcome, _got: Outcome) -> bool:
-    """Newlines and `From ` at the beginning of a mail are no new mail."""
-    return case.mail.startswith(b"\n") and case.mail.lstrip(b"\n").startswith(b"From ")
+def _leading_newlines(case: Case, want: Outcome, got: Outcome) -> bool:
+    """Newlines and `From ` at the beginning of a mail are no new mail: this `From ` is escaped."""
+    begins = case.mail.startswith(b"\n") and case.mail.lstrip(b"\n").startswith(b"From ")
+    return begins and _escapes_one_more(want, got)
 
 
 def _garbage_temporary_name(_case: Case, want: Outcome, got: Outcome) -> bool:
@@ -238,8 +243,13 @@ def _delivered_alike(want: Outcome, got: Outcome) -> bool:
     return (want.status, want.stdout, trees[0]) == (got.status, got.stdout, trees[1])
 
 
-def _body_postmark(_case: Case, want: Outcome, got: Outcome) -> bool:
-    """The first body line, written alone, is escaped: one byte more in a folder and in an abstract."""
+def _body_postmark(case: Case, want: Outcome, got: Outcome) -> bool:
+    """A From_ line of the body, written alone, is escaped that procmail takes for a postmark or for covered."""
+    return bool(_BODY_ALONE.search(case.rcfile)) and _escapes_one_more(want, got)
+
+
+def _escapes_one_more(want: Outcome, got: Outcome) -> bool:
+    """Whether each folder that differs has one more line escaped, or several."""
     escaped = [name for name, entry in got.tree.items() if want.tree.get(name) != entry and not name.startswith("log")]
     return (
         bool(escaped)
@@ -254,9 +264,29 @@ def _escapings(folder: bytes) -> Iterator[bytes]:
         yield folder[: match.start()] + b">" + folder[match.start() :]
 
 
-def _capture_name(case: Case, _want: Outcome, _got: Outcome) -> bool:
-    """`NAME = | program` keeps the whole of its name: whatever depends on the variable may differ."""
-    return any(_CAPTURE.search(text) for text in (case.rcfile, *(file.data for file in case.files.values())))
+def _capture_name(case: Case, want: Outcome, got: Outcome) -> bool:
+    """`NAME = | program` keeps the whole of its name: the logs differ first in a name without its last byte."""
+    texts = (case.rcfile, *(file.data for file in case.files.values()))
+    names = {match[1] for text in texts for match in _CAPTURE.finditer(text)}
+    wanted, found = _first_difference(want, got)
+    return any(
+        wanted.startswith(b'procmail: Assigning "%s="\n' % name[:-1])
+        and found.startswith(b'procmail: Assigning "%s="\n' % name)
+        for name in names
+    )
+
+
+def _filter_empty(_case: Case, want: Outcome, got: Outcome) -> bool:
+    """The mail that a filter nobody waits for left without a word is rescued, and the logs say so first."""
+    wanted, found = _first_difference(want, got)
+    return found.startswith(_RESCUED) and not wanted.startswith(_RESCUED)
+
+
+def _filter_forward(case: Case, want: Outcome, got: Outcome) -> bool:
+    """The body is still there behind a filter `!` of the header: what is written or logged is longer."""
+    if not any(_FILTER_FORWARD.search(text) for text in (case.rcfile, *(file.data for file in case.files.values()))):
+        return False
+    return sum(len(data) for _, data in want.tree.values()) != sum(len(data) for _, data in got.tree.values())
 
 
 def _ignore_folders(case: Case, want: Outcome, got: Outcome) -> bool:
@@ -270,15 +300,17 @@ def _errors(outcome: Outcome) -> int:
     )
 
 
-def _score_nan(_case: Case, want: Outcome, _got: Outcome) -> bool:
-    """A score that is not a number does not match."""
-    return any(_NOT_A_NUMBER in text for text in (want.stderr, *(data for _, data in want.tree.values())))
+def _score_nan(_case: Case, want: Outcome, got: Outcome) -> bool:
+    """What is not a number adds nothing to a score: the logs differ first in such a score."""
+    wanted, found = _first_difference(want, got)
+    score, other = _SCORE.match(wanted), _SCORE.match(found)
+    return bool(score and other) and _NOT_A_NUMBER in wanted.partition(b"\n")[0]
 
 
 def _clone_rcfile(_case: Case, want: Outcome, got: Outcome) -> bool:
     """A clone goes on although MAILDIR has changed what the name of its rcfile stands for."""
-    texts = [b"".join((outcome.stderr, *(data for _, data in outcome.tree.values()))) for outcome in (want, got)]
-    return b'procmail: Lost "' in texts[0] and b'procmail: Lost "' not in texts[1]
+    wanted, found = _first_difference(want, got)
+    return wanted.startswith(b'procmail: Lost "') and b'procmail: Lost "' not in found
 
 
 def _exit_temporary(_case: Case, want: Outcome, got: Outcome) -> bool:
@@ -299,13 +331,15 @@ def _as_requeued(outcome: Outcome) -> tuple[bytes, bytes, dict[str, tuple[str, b
 _ROWS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "exit-temporary": _exit_temporary,
     "capture-name": _capture_name,
+    "filter-empty": _filter_empty,
+    "filter-forward": _filter_forward,
     "ignore-folders": _ignore_folders,
     "score-nan": _score_nan,
     "clone-rcfile": _clone_rcfile,
-    "body-postmark": _body_postmark,
     "regexp-branch": _regexp_branch,
     "missing-program": _missing_program,
     "leading-newlines": _leading_newlines,
+    "body-postmark": _body_postmark,
 }
 
 _MEANT: dict[str, tuple[Callable[[Case], Case | None], Callable[[Outcome], Outcome]]] = {
