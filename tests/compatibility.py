@@ -67,7 +67,8 @@ def rows() -> list[Row]:
             texts = {}
             found.append(Row(line.removeprefix('.\\" row: '), section, {}))
         elif found and (head := re.fullmatch(r"\.Em (\w+) :", line)):
-            part = head[1]
+            # What the program of the row's area does, which for some is maildrop.
+            part = "procmail" if head[1] == "maildrop" else head[1]
             texts[part] = []
         elif part in texts and not line.startswith((".It", ".El", ".Pp")):
             texts[part].append(_markdown(line))
@@ -90,6 +91,8 @@ def _markdown(line: str) -> str:
         words.insert(0, "pyprocmail")
     if macro == "Xr":
         return f"{words[0]}({words[1]})" + "".join(words[2:])
+    # Macros within the line: of them only the text counts.
+    words = [word for word in words if word not in ("Cm", "Pa", "Qq")]
     end = ""
     while words and all(char in _CLOSING for char in words[-1]):
         end = words.pop() + end
@@ -177,7 +180,8 @@ def _rows() -> Iterator[str]:
             section = row.section
             yield f"## {section}"
             yield ""
-            yield "| row | procmail | pyprocmail | why | strict |"
+            program = "maildrop" if "aildrop" in section else "procmail"
+            yield f"| row | {program} | pyprocmail | why | strict |"
             yield "|---|---|---|---|---|"
         yield _line(f'<a id="{row.name}"></a>{row.name}', *(row.parts.get(part, "") for part in _PARTS))
     yield ""
