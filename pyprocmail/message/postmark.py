@@ -94,8 +94,10 @@ def _address(line: bytes) -> bytes:
     words = line.split()
     date = _date_word(words)
     if not date:
-        rest = line[len(b"From ") :]
-        return rest[: rest.find(words[1]) + len(words[1])] if len(words) > 1 else b""
+        # Only these are blanks here: a carriage return belongs to the address.
+        rest = line[len(b"From ") :].replace(b"\t", b" ").rstrip(b"\n")
+        address = rest.lstrip(b" ").partition(b" ")[0]
+        return line[len(b"From ") :][: rest.find(address) + len(address)]
     return line[len(b"From ") : line.rfind(words[date] + b" " + words[date + 1])].rstrip()
 
 

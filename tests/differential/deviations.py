@@ -6,7 +6,7 @@ Each is a function that says whether it is the reason of a difference, as narrow
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from differential.cases import Case
@@ -27,12 +27,13 @@ _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
 _QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`\\]")
 _QUOTE_IN_BACKQUOTES = re.compile(rb'"[^`"]*`[^`]*"')
 _TEMPORARY = re.compile(rb'(?<=rename temp file ")[^"\n]*|(?<=to "locked/)[^"\n]*')
-_POSTMARK = re.compile(rb"(?m)^From ")
+_ESCAPED = re.compile(rb"(?m)^>(?=From )")
 _CAPTURE = re.compile(rb"(?m)(\w+)[ \t]+=[ \t]*\|")
 _FILTER_FORWARD = re.compile(rb"(?m):[^:\n]*f[^\n]*\n(?:[ \t]*[*#].*\n|.*\n){0,9}?[ \t]*!")
 _RESCUED = b"procmail: Rescue of unfiltered data succeeded\n"
 _SCORE = re.compile(rb"procmail: Score: ")
 _BODY_ALONE = re.compile(rb"(?m)^[ \t]*:[^:\n]*b")
+_UMASK = re.compile(rb"(?m)^UMASK=(?:777|-1)$")
 _IGNORING = re.compile(rb"(?m)^[ \t]*:[^:\n]*i")
 _NOT_A_NUMBER = b"-9223372036854775808"
 _BOUNCED, _REQUEUED = b"  Folder: **Bounced**", b"  Folder: **Requeued**"
@@ -164,21 +165,14 @@ def _without_returns(case: Case) -> Case | None:
     return replace(case, rcfile=case.rcfile.replace(b"\r\n", b"\n")) if b"\r\n" in case.rcfile else None
 
 
-def _with_empty_line(case: Case) -> Case | None:
-    """A line of only CR ends the header: its CR stands in the line before, so that all sizes stay the same."""
-    end = end_of_header(case.mail)
-    if not case.mail.endswith(b"\n\r\n", 0, end):
-        return None
-    return replace(case, mail=case.mail[: end - 3] + b"\r\n\n" + case.mail[end:])
+def _crlf_header(case: Case, _want: Outcome, _got: Outcome) -> bool:
+    """A line of only CR ends the header."""
+    return case.mail.endswith(b"\n\r\n", 0, end_of_header(case.mail))
 
 
-def _with_returns_moved(outcome: Outcome) -> Outcome:
-    return _changed(outcome, lambda text: text.replace(b"\n\r\n", b"\r\n\n"))
-
-
-def _without_nul(case: Case) -> Case | None:
+def _nul_header(case: Case, _want: Outcome, _got: Outcome) -> bool:
     """A NUL in the header is a byte like others, and the body is not a part of the header."""
-    return _with_other_bytes(case) if b"\0" in case.mail[: end_of_header(case.mail)] else None
+    return b"\0" in case.mail[: end_of_header(case.mail)]
 
 
 def _with_other_bytes(case: Case) -> Case | None:
@@ -211,7 +205,7 @@ def _missing_program(_case: Case, want: Outcome, _got: Outcome) -> bool:
 def _leading_newlines(case: Case, want: Outcome, got: Outcome) -> bool:
     """Newlines and `From ` at the beginning of a mail are no new mail: this `From ` is escaped."""
     begins = case.mail.startswith(b"\n") and case.mail.lstrip(b"\n").startswith(b"From ")
-    return begins and _escapes_one_more(want, got)
+    return begins and _escapes_more(want, got)
 
 
 def _garbage_temporary_name(_case: Case, want: Outcome, got: Outcome) -> bool:
@@ -220,6 +214,13 @@ def _garbage_temporary_name(_case: Case, want: Outcome, got: Outcome) -> bool:
     return any(before != after for before, after in cut) and [before for before, _ in cut] == [
         _TEMPORARY.sub(b"", text) for text in _logs(got)
     ]
+
+
+def _umask_owner(case: Case, want: Outcome, got: Outcome) -> bool:
+    """A file whose UMASK keeps its owner from it is written all the same."""
+    wanted, found = _first_difference(want, got)
+    refused = wanted.startswith(b"procmail: Couldn't create or rename temp file")
+    return refused and found.startswith(b"procmail: Acquiring kernel-lock\n") and bool(_UMASK.search(case.rcfile))
 
 
 def _child_first(_case: Case, want: Outcome, got: Outcome) -> bool:
@@ -245,23 +246,15 @@ def _delivered_alike(want: Outcome, got: Outcome) -> bool:
 
 def _body_postmark(case: Case, want: Outcome, got: Outcome) -> bool:
     """A From_ line of the body, written alone, is escaped that procmail takes for a postmark or for covered."""
-    return bool(_BODY_ALONE.search(case.rcfile)) and _escapes_one_more(want, got)
+    return bool(_BODY_ALONE.search(case.rcfile)) and _escapes_more(want, got)
 
 
-def _escapes_one_more(want: Outcome, got: Outcome) -> bool:
-    """Whether each folder that differs has one more line escaped, or several."""
-    escaped = [name for name, entry in got.tree.items() if want.tree.get(name) != entry and not name.startswith("log")]
-    return (
-        bool(escaped)
-        and want.status == got.status
-        and all(got.tree[name][1] in _escapings(want.tree.get(name, ("", b""))[1]) for name in escaped)
-    )
-
-
-def _escapings(folder: bytes) -> Iterator[bytes]:
-    """The folder with one From_ line after the other escaped that begins its last entry."""
-    for match in _POSTMARK.finditer(folder):
-        yield folder[: match.start()] + b">" + folder[match.start() :]
+def _escapes_more(want: Outcome, got: Outcome) -> bool:
+    """Whether the folders are the same but for the `>` before lines that begin with `From `, of which ours has more."""
+    trees = [{name: e for name, e in o.tree.items() if not name.startswith("log")} for o in (want, got)]
+    bare = [{name: (kind, _ESCAPED.sub(b"", data)) for name, (kind, data) in tree.items()} for tree in trees]
+    escaped = [sum(len(data) for _, data in tree.values()) for tree in trees]
+    return want.status == got.status and bare[0] == bare[1] and escaped[0] < escaped[1]
 
 
 def _capture_name(case: Case, want: Outcome, got: Outcome) -> bool:
@@ -339,13 +332,13 @@ _ROWS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "regexp-branch": _regexp_branch,
     "missing-program": _missing_program,
     "leading-newlines": _leading_newlines,
+    "crlf-header": _crlf_header,
+    "nul-header": _nul_header,
     "body-postmark": _body_postmark,
 }
 
 _MEANT: dict[str, tuple[Callable[[Case], Case | None], Callable[[Outcome], Outcome]]] = {
     "crlf-rcfile": (_without_returns, _without_rcfile),
-    "crlf-header": (_with_empty_line, _with_returns_moved),
-    "nul-header": (_without_nul, _with_nul_replaced),
     "nul-escape": (_with_other_bytes, _with_nul_replaced),
 }
 """Rows about what a file or a mail means: the reference does with the case as it is meant what ours does with it as it
@@ -359,5 +352,6 @@ _ALWAYS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "hash-quote": _hash_quote,
     "quote-in-backquotes": _quote_in_backquotes,
     "garbage-temporary-name": _garbage_temporary_name,
+    "umask-owner": _umask_owner,
     "child-first": _child_first,
 }
