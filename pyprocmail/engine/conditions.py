@@ -195,7 +195,7 @@ class _Test:
         session = self.session
         try:
             scan = scan_size(text)
-            if scan.unterminated and text.endswith(b"\\"):
+            if scan.unterminated:
                 session.note("unexpected-eol")
             value = expand_value(session, scan.pieces, 1) if expand else text.lstrip(b" \t")
         except LineTooLongError:

@@ -140,7 +140,7 @@ def prepare(
     if not words.words:
         for words_shown in (argv, executing, line):
             words_shown.append(b"")
-    return Command(argv, b",".join(executing), argv[0], b" ".join(line))
+    return Command(argv, b",".join(executing), line[0], b" ".join(line))
 
 
 def _by_shell(session: Session, text: bytes) -> Command:

@@ -174,10 +174,11 @@ def static_words(pieces: Pieces) -> tuple[bytes, ...]:
             kept.append((BREAK,))
         elif piece[0] == ARGUMENTS:
             kept.append(b"")
-        elif piece[0] == HASH and len(piece) == 1 and (not kept or kept[-1] == (BREAK,)):
-            break
         elif piece[0] == HASH:
-            kept.append(b"#")
+            begins = not kept or kept[-1] == (BREAK,)
+            if begins and len(piece) == 1:
+                break
+            kept.append(b"#" if begins or len(piece) == 1 else b"\\#")
         elif piece[0] == ESCAPED:
             kept.append(b"()")  # what is escaped begins so, even when there is nothing to escape
     return split_words(tuple(kept)) or ()

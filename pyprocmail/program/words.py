@@ -37,8 +37,8 @@ BREAK = 8
 """(BREAK,): ends the word, if there is one; two of them, or one inside an alternative, are normal.
 (BREAK, True): there will be one more word, an empty one if nothing else comes."""
 HASH = 9
-"""(HASH,): a `#` behind nothing but expansions: it begins a comment if they came to nothing, else it is text.
-(HASH, True): such a `\\#`, which is a `#` if they came to nothing, else both bytes."""
+"""(HASH,): a `#` behind an expansion: it begins a comment if no word has begun by then, else it is text.
+(HASH, True): such a `\\#`, which is a `#` if no word has begun, else both bytes."""
 PREFIX = 10
 """(PREFIX, text): text before the first word, whose expansion does not know of it."""
 
@@ -242,7 +242,7 @@ class _Scanner:
             if not self.started:
                 return False
             self.pos += 1
-            if self.empty and self.context == _LIST:
+            if self.may_begin() and self.context == _LIST:
                 self.emit((HASH,))
             else:
                 self.put(b"#")
@@ -250,6 +250,13 @@ class _Scanner:
         else:
             return self.blank(byte)
         return True
+
+    def may_begin(self) -> bool:
+        """Whether a word may begin here: what stands before came to nothing, or ended in a blank."""
+        if self.empty or self.buffer or self.exists or not self.pieces:
+            return self.empty
+        last = self.pieces[-1]
+        return isinstance(last, tuple) and last[0] in (VARIABLE, BACKQUOTE, END)
 
     def blank(self, byte: int) -> bool:
         if byte == 0x0A or (self.started and self.context == _VALUE):
@@ -287,7 +294,7 @@ class _Scanner:
     def single_quote(self) -> None:
         close = self.text.find(b"'", self.pos + 1)
         if close < 0:
-            self.eol = True
+            self.eol = self.eol or self.context != _TEXT
             close = len(self.text)
         self.put(self.text[self.pos + 1 : close])
         self.exists = True
@@ -306,7 +313,7 @@ class _Scanner:
         else:
             # Only at the start of a word is `\#` a plain `#`: elsewhere no comment could begin.
             removed = following != b"#" or not self.started
-            if not removed and self.empty and self.context == _LIST:
+            if not removed and self.may_begin() and self.context == _LIST:
                 self.emit((HASH, True))
                 self.empty = False
                 return
@@ -366,6 +373,9 @@ class _Scanner:
                 end += 1
             self.pos = end + text.startswith(b"\0", end)
             name = text[pos + 1 : end]
+            if name[0] in _DIGITS and len(name) > 1:
+                self.put(b"()")  # there is no such variable
+                return
             self.emit((ESCAPED, b"{_}" if name == b"_" else name))
             self.empty = False
             self.started = True
