@@ -19,9 +19,6 @@ Reference = Callable[[Case], Outcome]
 
 _RESULT = re.compile(rb'procmail: (?:(?:Match|No match) on|Score: +-?\d+ +[-+]?\d+)(?: !)? "(.*?)"\n', re.DOTALL)
 _MATCHED = (b'procmail: Assigning "MATCH=', b'procmail: Matched "', b"procmail: Score: ")
-_ENDLESS = re.compile(
-    rb'procmail: Assigning "MATCH="\nprocmail: Matched ".*?"\nprocmail: Score: +-?2147483647 ', re.DOTALL
-)
 _EXPANDED_COUNT = re.compile(rb"(?m)(?:^|[ \t}])[ \t]*:[ \t'\"\\]*[$`]")
 _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
 _QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`\\]")
@@ -134,10 +131,12 @@ def _ways_to_nothing(tokens: tuple[egrep.Token, ...]) -> int:
 
 
 def _regexp_score(_case: Case, want: Outcome, got: Outcome) -> bool:
-    """Whether a score goes on behind a match that came to the end of the text."""
-    wanted, found = _first_difference(want, got)
-    tokens = egrep.parse(_first_pattern(want, got)).tokens
-    return egrep.SPLIT in tokens and wanted.startswith(b"procmail: Score: ") and bool(_ENDLESS.match(found))
+    """What a score counts behind a match that ended in a newline, when the pattern has a `\\/`."""
+    result = _RESULT.search(_first_difference(want, got)[0])
+    if not result or not result[0].startswith(b"procmail: Score: "):
+        return False
+    tokens = egrep.parse(result[1]).tokens
+    return egrep.SPLIT in tokens and not {egrep.NEWLINE, egrep.WORD_EDGE}.isdisjoint(tokens)
 
 
 def _hash_quote(case: Case, want: Outcome, got: Outcome) -> bool:
