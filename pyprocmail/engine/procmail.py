@@ -426,8 +426,7 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
     error = _unusable_directory(session, folder)
     if folder != b"/dev/null" and folder[:1] != b"|" and (kind == MBOX or error is not None):
         name = path + session.setting(b"LOCKEXT")
-        held = session.global_lock
-        if held is None or held.path != name:
+        if all(held is None or held.path != name for held in (session.global_lock, session.local_lock)):
             session.release_local_lock()
             try:
                 session.local_lock = session.take_lock(name)

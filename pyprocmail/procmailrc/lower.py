@@ -154,6 +154,9 @@ def _ends_with_action(tree: Rcfile) -> bool:
     items = tree.items
     if items and isinstance(items[-1], Blank) and items[-1].raw in (b"\n", b"\r\n"):
         items = items[:-1]
+    if len(items) > 1 and isinstance(items[-1], Comment) and isinstance(items[-2], Recipe):
+        # A comment on the line of the action.
+        items = items[:-1]
     while items and isinstance(items[-1], Recipe):
         action = items[-1].action
         if not isinstance(action, Block):
