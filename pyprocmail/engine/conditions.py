@@ -175,17 +175,10 @@ class _Test:
         return self._score(before, command.line, negated)
 
     def _input(self, condition: Condition) -> list[bytes]:
-        """What the program reads: the area, as it is in the mail, with an empty line at its end."""
-        session, name = self.session, self._area_name(condition)
-        message = session.message
-        if name == b"H":
-            chunks = [message.head]
-        elif name == b"B":
-            chunks = [message.body]
-        elif name in (b"HB", b"BH"):
-            chunks = [message.data]
-        else:
-            chunks = [session.environment.get(name, b"")]
+        """What the program reads: the area, folded header lines joined as for a search, and an empty line."""
+        name = self._area_name(condition)
+        mail_area = name in (b"H", b"B", b"HB", b"BH")
+        chunks = [self.session.area(name).text if mail_area else self.session.environment.get(name, b"")]
         return chunks if chunks[0].endswith(b"\n\n") else [*chunks, b"\n"]
 
     # -- sizes -----------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def is_strict(seed: int) -> bool:
 def judge(runner: Runner, case: Case, *, strict: bool, seed: int = -1) -> Verdict:
     """Run the case with both; what differs is run again, so that a race is not taken for a bug."""
     word, want, got = "", None, None
-    for _ in range(2):
+    for _ in range(3):
         want = runner.reference(case)
         if want.status is None or want.status < 0:
             return Verdict(seed, HANGS, strict)
