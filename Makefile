@@ -50,7 +50,6 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/count.py $(DEMO)
 
 bench: setup
-	mkdir -p build
 	$(BIN)/python tests/bench/run.py $(FILE)
 
 man:
