@@ -80,6 +80,17 @@ def test_the_first_failure_of_a_mailbox_is_its_status(run: Run) -> None:
     assert done.stderr == b"pyprocmail: 3 messages, 3 of them with an exit status, the first 7\n"
 
 
+def test_a_missing_rcfile_is_said_once(launchers: Path, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(SMUGGLED)
+    with (tmp_path / "mail").open("rb") as stdin:
+        command = [str(launchers / "pyprocmail"), "-m", "./missing"]
+        done = subprocess.run(command, stdin=stdin, capture_output=True, cwd=tmp_path, check=False, timeout=60)
+    assert done.returncode == 73
+    assert done.stderr == (
+        b'procmail: Couldn\'t read "./missing"\npyprocmail: the rcfile cannot be read, so no mail was touched\n'
+    )
+
+
 def test_variables_do_not_leak_from_message_to_message(run: Run, tmp_path: Path) -> None:
     rcfile = ":0\n* ^Subject: one\n{ SEEN=yes UMASK=0 }\n:0 c\nall$SEEN\n"
     run(rcfile, mail=SMUGGLED, file=True, name="pyprocmail")

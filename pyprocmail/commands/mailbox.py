@@ -30,6 +30,9 @@ def filter_mailbox(run: Run, *, sync_each: bool) -> int:
     for data in mailbox.split(lambda size: host.read(0, size)):
         host.chdir(folder)
         status = run.deliver(run.invoker, data, wait=True)
+        if run.unreadable:
+            _tell(run, b"pyprocmail: the rcfile cannot be read, so no mail was touched\n")
+            return status
         count += 1
         if batch is not None and not count % MESSAGES:
             status = _settle(batch) or status

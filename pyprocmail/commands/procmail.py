@@ -98,6 +98,7 @@ class Run:
         self.patterns = Patterns()
         self.toolbox = Toolbox() if caller.get(builtins.SWITCH) != b"no" else None
         self.plans: Plans | None = None
+        self.unreadable = False
         self.includes = False
         self.stdout = -1
 
@@ -288,6 +289,7 @@ class Run:
                 session.take_identity()
             ending = self._run_rcfiles(session, named, privileged=privileged)
         if ending == "unreadable":
+            self.unreadable = True
             # Nothing was read that says where the mail goes.
             status = EX_CANTCREAT if self.strict or self._is_missing(session, named[0]) else EX_TEMPFAIL
             status = EX_TEMPFAIL if options.requeue else status
