@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +15,19 @@ if TYPE_CHECKING:
 def reader(host: Host, fd: int) -> Callable[[int], bytes]:
     """What reads from `fd`."""
     return lambda size: host.read(fd, size)
+
+
+def is_mailbox(host: Host) -> bool:
+    """Whether standard input is a regular file that starts with a From_ line.
+
+    From a pipe it is always one message, whatever its body holds: nobody smuggles a second one in.
+    """
+    if not stat.S_ISREG(host.fstat(0).st_mode):
+        return False
+    at = host.lseek(0, 0, os.SEEK_CUR)
+    found = host.read(0, 5) == b"From "
+    host.lseek(0, at, os.SEEK_SET)
+    return found
 
 
 # What a shell says of a program that SIGINT killed.

@@ -1,38 +1,64 @@
-"""`pyprocmail -m rules.rc < mailbox`: every message of a mailbox in one process."""
+"""A mailbox on standard input, every message in one process: `pyprocmail -m rules.rc < mailbox`."""
 
 from __future__ import annotations
 
 from pyprocmail.batch import MESSAGES, BatchHost
-from pyprocmail.engine.plan import Plans
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL
 from pyprocmail.message import mailbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyprocmail.commands.procmail import Run
+    from pyprocmail.host import Host
 
 _PROGRESS = 16
 
 
-def filter_mailbox(run: Run, *, sync_each: bool) -> int:
-    """Run every message of the mailbox on standard input; the first exit status that is not 0.
+class UntouchedError(Exception):
+    """The rules cannot be read: the run ends with `status`, and no mail was touched."""
 
-    What was stored is on disk when this returns, and after each batch; with `sync_each` after each
-    message.
-    """
-    batch = None if sync_each else BatchHost()
-    host = run.host = batch or run.host
+    def __init__(self, status: int, text: bytes) -> None:
+        super().__init__(status, text)
+        self.status = status
+        self.text = text
+
+
+def filter_mailbox(run: Run, *, sync_each: bool) -> int:
+    """procmail's: run every message through the rcfile; the first exit status that is not 0."""
+    from pyprocmail.engine.plan import Plans
+
+    host = run.host = run.host if sync_each else BatchHost()
     if run.caller.get(b"PYPROCMAIL_PREFILTER") != b"no":
         run.plans = Plans(run.patterns)
+
+    def deliver(data: bytes) -> int:
+        status = run.deliver(run.invoker, data, wait=True)
+        if run.unreadable:
+            raise UntouchedError(status, b"the rcfile cannot be read")
+        return status
+
+    return each_message(host, deliver)
+
+
+def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
+    """Have every message of the mailbox on standard input delivered; the first exit status that is not 0.
+
+    Each begins in the folder that we are in now.  What was stored is on disk when this returns, and after each
+    batch when `host` puts it off.
+    """
+    batch = host if isinstance(host, BatchHost) else None
     terminal = host.isatty(2)
     folder = host.getcwd()
     first, count, failed = EX_OK, 0, 0
     for data in mailbox.split(lambda size: host.read(0, size)):
         host.chdir(folder)
-        status = run.deliver(run.invoker, data, wait=True)
-        if run.unreadable:
-            _tell(run, b"pyprocmail: the rcfile cannot be read, so no mail was touched\n")
-            return status
+        try:
+            status = deliver(data)
+        except UntouchedError as error:
+            _tell(host, b"pyprocmail: %b, so no mail was touched\n" % error.text)
+            return error.status
         count += 1
         if batch is not None and not count % MESSAGES:
             status = _settle(batch) or status
@@ -40,14 +66,14 @@ def filter_mailbox(run: Run, *, sync_each: bool) -> int:
             failed += 1
             first = first or status
         if terminal and not count % _PROGRESS:
-            _tell(run, b"\r%d messages" % count)
+            _tell(host, b"\r%d messages" % count)
     unwritten = _settle(batch) if batch is not None else EX_OK
     summary = b"%d messages" % count if count != 1 else b"1 message"
     if failed:
         summary += b", %d of them with an exit status, the first %d" % (failed, first)
-    _tell(run, (b"\r" if terminal else b"") + b"pyprocmail: " + summary + b"\n")
+    _tell(host, (b"\r" if terminal else b"") + b"pyprocmail: " + summary + b"\n")
     if unwritten:
-        _tell(run, b"pyprocmail: not everything could be written to disk: keep the mailbox\n")
+        _tell(host, b"pyprocmail: not everything could be written to disk: keep the mailbox\n")
     return first or unwritten
 
 
@@ -59,8 +85,8 @@ def _settle(batch: BatchHost) -> int:
     return EX_OK
 
 
-def _tell(run: Run, text: bytes) -> None:
+def _tell(host: Host, text: bytes) -> None:
     try:
-        run.host.write(2, text)
+        host.write(2, text)
     except OSError:
         pass

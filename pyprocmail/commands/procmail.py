@@ -111,10 +111,13 @@ class Run:
         if options.deliver:
             return self._deliver_to_recipients()
         user = self._filter_user()
-        if options.mail_filter and mode != SINGLE and (mode == MBOX or _is_mailbox(self.host)):
-            from pyprocmail.commands.mailbox import filter_mailbox
+        if options.mail_filter and mode != SINGLE:
+            from pyprocmail.commands.descriptors import is_mailbox
 
-            return filter_mailbox(self, sync_each=sync_each)
+            if mode == MBOX or is_mailbox(self.host):
+                from pyprocmail.commands.mailbox import filter_mailbox
+
+                return filter_mailbox(self, sync_each=sync_each)
         return self.deliver(user, _read_all(self.host))
 
     def _set_stdout_aside(self) -> None:
@@ -470,19 +473,6 @@ class Run:
                 cache.store(path, status, program, strict=self.strict)
         self.programs[key] = program
         return program
-
-
-def _is_mailbox(host: Host) -> bool:
-    """Whether standard input is a regular file that starts with a From_ line.
-
-    From a pipe it is always one message, whatever its body holds: nobody smuggles a second one in.
-    """
-    if not stat.S_ISREG(host.fstat(0).st_mode):
-        return False
-    at = host.lseek(0, 0, os.SEEK_CUR)
-    found = host.read(0, 5) == b"From "
-    host.lseek(0, at, os.SEEK_SET)
-    return found
 
 
 def _read_all(host: Host) -> bytes:
