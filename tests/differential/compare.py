@@ -22,6 +22,8 @@ HANGS, UNDEFINED = "reference hangs or crashes", "reference shows its memory"
 DEFAULT_MODE_EVERY = 4
 """One seed in so many runs ours without PYPROCMAIL_STRICT."""
 
+ATTEMPTS = 5
+
 _FEW = 4
 
 
@@ -43,27 +45,41 @@ def is_strict(seed: int) -> bool:
 
 
 def judge(runner: Runner, case: Case, *, strict: bool, seed: int = -1) -> Verdict:
-    """Run the case with both; what differs is run again, so that a race is not taken for a bug."""
-    word, want, got = "", None, None
-    for _ in range(3):
+    """Run the case with both; what differs is run again, so that no race is taken for a fault or for a deviation.
+
+    Each program may do what the other did in an earlier attempt: where the order of things is chance, both show it.
+    """
+    wanted: list[Outcome] = []
+    found: list[Outcome] = []
+    for attempt in range(ATTEMPTS):
         want = runner.reference(case)
         if want.status is None or want.status < 0:
             return Verdict(seed, HANGS, strict)
         if deviations.is_undefined(case, want):
             return Verdict(seed, UNDEFINED, strict)
         got = runner.ours(case, strict=strict)
-        if got == want:
-            return Verdict(seed, UNSTABLE if word else AGREES, strict)
-        row = deviations.explain_always(case, want, got)
-        if not row and not strict:
-            # What nobody chose is no deviation: with PYPROCMAIL_STRICT there has to be agreement.
-            as_strict = runner.ours(case, strict=True)
-            if as_strict == want or deviations.explain_always(case, want, as_strict):
-                row = deviations.explain(case, want, got, runner.reference)
+        wanted.append(want)
+        found.append(got)
+        if want in found or got in wanted:
+            return Verdict(seed, UNSTABLE if attempt else AGREES, strict)
+        row = _explained(runner, case, want, got, strict=strict)
         if row:
             return Verdict(seed, row, strict)
-        word = DIFFERS
-    return Verdict(seed, DIFFERS, strict, case, want, got)
+    if any(deviations.is_chance(want, got) for want in wanted for got in found):
+        return Verdict(seed, UNSTABLE, strict)
+    return Verdict(seed, DIFFERS, strict, case, wanted[-1], found[-1])
+
+
+def _explained(runner: Runner, case: Case, want: Outcome, got: Outcome, *, strict: bool) -> str | None:
+    """The row of the deviation that is the reason of a difference."""
+    row = deviations.explain_always(case, want, got)
+    if row or strict:
+        return row
+    row = deviations.explain(case, want, got, runner.reference)
+    if not row:
+        return None
+    # What nobody chose is no deviation: with PYPROCMAIL_STRICT there has to be agreement.
+    return row if judge(runner, case, strict=True).word != DIFFERS else None
 
 
 _runner: list[Runner] = []

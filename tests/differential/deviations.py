@@ -223,10 +223,6 @@ def _umask_owner(case: Case, want: Outcome, got: Outcome) -> bool:
     return refused and found.startswith(b"procmail: Acquiring kernel-lock\n") and bool(_UMASK.search(case.rcfile))
 
 
-def _child_first(_case: Case, want: Outcome, got: Outcome) -> bool:
-    return is_chance(want, got)
-
-
 def is_chance(want: Outcome, got: Outcome) -> bool:
     """No deviation: when a clone, or a program nobody waits for, and its `Executing`, come to the log is chance."""
     wanted, found = (sorted(b"\n".join(_logs(outcome)).split(b"\n")) for outcome in (want, got))
@@ -357,5 +353,4 @@ _ALWAYS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "quote-in-backquotes": _quote_in_backquotes,
     "garbage-temporary-name": _garbage_temporary_name,
     "umask-owner": _umask_owner,
-    "child-first": _child_first,
 }

@@ -11,6 +11,7 @@ import gc
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -30,9 +31,10 @@ from pyprocmail.procmailrc.lower import compile_rcfile
 
 USER = "pmcase"
 REFERENCE = shutil.which("procmail", path="/usr/bin:/bin")
-HANGS_AFTER_S = 5.0
-"""Some patterns make the reference loop for ever."""
-OURS_HANGS_AFTER_S = 20.0
+HANGS_AFTER_S = 60.0
+"""Far more than a case takes when the machine is busy with other things."""
+LOOPS_AFTER_S = 1
+"""Seconds of processor time: some patterns make the reference loop for ever."""
 
 _AGE_S = 100
 _PR_SET_CHILD_SUBREAPER = 36
@@ -85,7 +87,7 @@ class Runner:
     def ours(self, case: Case, *, strict: bool) -> Outcome:
         """What pyprocmail does."""
         environment = {**case.environment, "PYPROCMAIL_STRICT": "yes"} if strict else case.environment
-        return self._run(case, environment, OURS_HANGS_AFTER_S, ours_runs=True)
+        return self._run(case, environment, HANGS_AFTER_S, ours_runs=True)
 
     def _run(self, case: Case, environment: dict[str, str], seconds: float, *, ours_runs: bool) -> Outcome:
         self._prepare(case)
@@ -138,6 +140,8 @@ class Runner:
             os.chdir(self.folder)
             if not ours_runs:
                 assert REFERENCE
+                resource.setrlimit(resource.RLIMIT_CPU, (LOOPS_AFTER_S, LOOPS_AFTER_S + 1))
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
                 os.execve(REFERENCE, argv, variables)
             signal.signal(signal.SIGPIPE, signal.SIG_IGN)
             os.environ.clear()
