@@ -117,7 +117,7 @@ def _head() -> Iterator[str]:
     yield "*Made by `make compatibility`: edit man/pyprocmail-compat.7 or the lists of deviations instead.*"
     yield ""
     yield "The reference is procmail 3.22.  A difference that is not listed here is a fault of pyprocmail."
-    yield "`PYPROCMAIL_STRICT=yes` in its environment restores what procmail does, where a row says so."
+    yield "`PYPROCMAIL_STRICT=yes` in its environment or an rcfile restores what procmail does, where a row says so."
     yield ""
 
 

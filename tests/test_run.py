@@ -133,6 +133,27 @@ def test_what_a_failing_filter_says_is_used(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "inbox").read_bytes() == MESSAGE.replace(b"one", b"two")
 
 
+@pytest.mark.parametrize(
+    ("rcfile", "status"),
+    [
+        pytest.param("PYPROCMAIL_STRICT=yes\nDEFAULT=/dev/full\n", 73, id="in the rcfile"),
+        pytest.param("PYPROCMAIL_STRICT=yes\nPYPROCMAIL_STRICT=no\nDEFAULT=/dev/full\n", 75, id="and out again"),
+        pytest.param("PYPROCMAIL_STRICT=yes\n:0\n| env | grep STRICT >&2\n", 0, id="not in a program"),
+    ],
+)
+def test_strict_in_the_rcfile(run: Run, rcfile: str, status: int) -> None:
+    done = run(rcfile)
+    assert done.returncode == status
+    assert b"PYPROCMAIL_STRICT" not in done.stderr
+
+
+def test_strict_in_the_rcfile_decides_where_the_header_ends(run: Run) -> None:
+    mail = MESSAGE.replace(b"\n\n", b"\n\r\nSubject: two\r\n\n", 1)
+    rcfile = ":0\n* ^Subject: two\n{ LOG=strict }\n"
+    assert b"strict" in run("PYPROCMAIL_STRICT=yes\n" + rcfile, mail=mail).stderr
+    assert b"strict" not in run(rcfile, mail=mail).stderr
+
+
 def test_a_filter_that_runs_out_of_time_keeps_the_mail(run: Run, tmp_path: Path) -> None:
     run("TIMEOUT=1\n:0 f\n| exec sleep 30\n")
     assert (tmp_path / "inbox").read_bytes() == MESSAGE

@@ -7,19 +7,18 @@ procmail(1).
 from __future__ import annotations
 
 import io
-import os
-import stat
 
 from pyprocmail import __version__
 from pyprocmail.commands import options as command_line
+from pyprocmail.commands.loader import Loader
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.delivery import system_mailbox
 from pyprocmail.delivery.deliverer import Deliverer
-from pyprocmail.engine import builtins, procmail, rcfiles, start
+from pyprocmail.engine import builtins, endings, procmail, rcfiles, start
 from pyprocmail.engine.expansion import LineTooLongError, expand_list
 from pyprocmail.engine.log import Log
 from pyprocmail.engine.session import Identity, Session
-from pyprocmail.engine.variables import END_RCFILES, USUAL_COMSAT
+from pyprocmail.engine.variables import END_RCFILES, STRICT, USUAL_COMSAT
 from pyprocmail.exits import (
     EX_CANTCREAT,
     EX_NOINPUT,
@@ -30,9 +29,8 @@ from pyprocmail.exits import (
     EX_USAGE,
     LateImportError,
 )
-from pyprocmail.host import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Host, Interrupted, User
+from pyprocmail.host import Host, Interrupted, User
 from pyprocmail.matching.regex import Patterns
-from pyprocmail.program.cache import Cache
 from pyprocmail.program.words import name_end, scan_list
 
 TYPE_CHECKING = False
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
     from pyprocmail.commands.options import Options
     from pyprocmail.engine.plan import Plans
-    from pyprocmail.program.instructions import Program
 
 _READ = 1 << 20
 _AUTO, SINGLE, MBOX = "auto", "single", "mbox"
@@ -92,9 +89,9 @@ class Run:
         self.name = name
         self.caller = dict(caller)
         self.options = options
-        self.strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes"
+        self.strict = caller.get(STRICT) == b"yes"
         self.invoker = _user_of(host, host.getuid())
-        self.programs: dict[tuple[int, ...], Program] = {}
+        self.loader = Loader()
         self.patterns = Patterns()
         self.toolbox = Toolbox() if caller.get(builtins.SWITCH) != b"no" else None
         self.plans: Plans | None = None
@@ -221,11 +218,11 @@ class Run:
                 session.wait_for_programs()
             return status
         except Interrupted as interrupted:
-            return _end_by_signal(session, interrupted.signum)
+            return endings.by_signal(session, interrupted.signum)
         except LateImportError as refused:
-            return _end_by_import(session, refused.name)
+            return endings.by_import(session, refused.name)
         except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
-            return _end_by_fault(session)
+            return endings.by_fault(session)
         finally:
             session.log.close()
 
@@ -259,7 +256,7 @@ class Run:
             identity,
             message,
             variables,
-            lambda path: self._program(session, path),
+            lambda path: self.loader.load(session, path),
             self.patterns,
             self.plans,
         )
@@ -294,7 +291,7 @@ class Run:
         if ending == "unreadable":
             self.unreadable = True
             # Nothing was read that says where the mail goes.
-            status = EX_CANTCREAT if self.strict or self._is_missing(session, named[0]) else EX_TEMPFAIL
+            status = EX_CANTCREAT if session.identity.strict or self._is_missing(session, named[0]) else EX_TEMPFAIL
             status = EX_TEMPFAIL if options.requeue else status
             folder = b"**Requeued**" if status == EX_TEMPFAIL else b"**Bounced**"
             session.log.write_abstract(session.message, folder, 0)
@@ -375,7 +372,7 @@ class Run:
 
     def _run_global(self, session: Session) -> str:
         """/etc/procmailrc, as whoever started us."""
-        program = self._program(session, rcfiles.GLOBAL)
+        program = self.loader.load(session, rcfiles.GLOBAL)
         if program is None:
             return procmail.FELL_OFF
         self.includes = rcfiles.includes(program)
@@ -400,7 +397,7 @@ class Run:
         complained = False
         for rcfile in files:
             try:
-                program = self._program(session, rcfile.path, rcfile=rcfile)
+                program = self.loader.load(session, rcfile.path, rcfile)
                 suspicious = False
             except rcfiles.SuspiciousError:
                 session.note("suspicious-rcfile", rcfile.path)
@@ -431,49 +428,6 @@ class Run:
             return
         session.set(b"MAILDIR", folder)
 
-    def _program(self, session: Session, path: bytes, *, rcfile: rcfiles.Rcfile | None = None) -> Program | None:
-        """The program of the file `path`: remembered, from the cache on disk, or made now.
-
-        Raises:
-            SuspiciousError: the rules for `rcfile` say that it is not to be trusted.
-        """
-        if path == b"/dev/null":
-            return ()
-        fd = rcfiles.open_file(self.host, path)
-        if fd is None:
-            return None
-        try:
-            # Everything that is asked about the file is asked about what is open.
-            status = self.host.fstat(fd)
-            if rcfile is not None and rcfiles.is_suspicious(self.host, session.identity.user, rcfile, status):
-                raise rcfiles.SuspiciousError
-            return self._program_of(session, path, fd, status, directory_is_empty=rcfile is not None)
-        finally:
-            self.host.close(fd)
-
-    def _program_of(
-        self, session: Session, path: bytes, fd: int, status: os.stat_result, *, directory_is_empty: bool
-    ) -> Program | None:
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        program = self.programs.get(key)
-        if program is not None:
-            return program
-        regular = stat.S_ISREG(status.st_mode)
-        cache = Cache(self.host, session.identity.user)
-        if regular:
-            program = cache.load(path, status, strict=self.strict)
-        if program is None:
-            data = rcfiles.read(self.host, fd, directory_is_empty=directory_is_empty)
-            if data is None:
-                return None
-            from pyprocmail.procmailrc.lower import compile_rcfile
-
-            program = compile_rcfile(data, strict=self.strict)
-            if regular:
-                cache.store(path, status, program, strict=self.strict)
-        self.programs[key] = program
-        return program
-
 
 def _read_all(host: Host) -> bytes:
     """Standard input.  BytesIO gives its buffer away uncopied, so a large mail is held once."""
@@ -490,48 +444,3 @@ def _user_of(host: Host, uid: int) -> User:
 
 def _as_looked_up(recipient: bytes) -> bytes:
     return recipient.partition(b"@")[0].lower()
-
-
-def _end_by_import(session: Session, name: str) -> int:
-    """What we are lacks a part, and as the recipient it is too late to get it."""
-    session.note("late-import", name.encode())
-    session.log.write_abstract(session.message, b"**Requeued**", 0)
-    session.release_local_lock()
-    session.release_global_lock()
-    if session.clone:
-        session.host.exit_now(EX_TEMPFAIL)
-    return EX_TEMPFAIL
-
-
-def _end_by_fault(session: Session) -> int:
-    """Clean up after an exception that nobody expected, and log where it came from."""
-    import traceback
-
-    session.log.write(traceback.format_exc().encode(errors="surrogateescape"))
-    session.release_local_lock()
-    session.release_global_lock()
-    if session.clone:
-        session.host.exit_now(EX_TEMPFAIL)
-    return EX_TEMPFAIL
-
-
-def _end_by_signal(session: Session, signum: int) -> int:
-    """Clean up after a signal: no TRAP, the locks go, the mail stays with the MTA."""
-    if session.waiting_for:
-        session.note("terminating-whilst-waiting", session.waiting_for)
-    else:
-        session.note("terminating-prematurely")
-    strict = session.identity.strict
-    status, folder = EX_TEMPFAIL, b"**Requeued**"
-    if strict and signum in (SIGHUP, SIGINT):
-        status, folder = EX_CANTCREAT, b"**Bounced**"
-    elif strict and signum == SIGQUIT:
-        status, folder = EX_OK, b"**Lost**"
-    assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
-    session.notify_comsat(folder)
-    session.log.write_abstract(session.message, folder, session.size, subject=False)
-    session.release_local_lock()
-    session.release_global_lock()
-    if session.clone:
-        session.host.exit_now(status)
-    return status

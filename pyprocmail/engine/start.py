@@ -5,7 +5,7 @@ procmailrc(5), Environment variable defaults; procmail(1), OPTIONS.
 
 from __future__ import annotations
 
-from pyprocmail.engine.variables import DEFAULTS
+from pyprocmail.engine.variables import DEFAULTS, STRICT
 from pyprocmail.message import content_length, postmark
 from pyprocmail.message.model import Message, end_of_header
 
@@ -46,6 +46,8 @@ def environment(
     kept = {}
     root = host.geteuid() == 0
     for name, value in caller.items():
+        if name == STRICT:
+            continue
         if name == b"TZ":
             if not root or is_zone(value):
                 kept[name] = value

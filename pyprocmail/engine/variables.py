@@ -25,6 +25,9 @@ USUAL_COMSAT = ("", 0)
 """The address of the usual comsat server, as long as nobody has looked it up."""
 VERSION_OF_REFERENCE = b"3.23pre"
 
+STRICT = b"PYPROCMAIL_STRICT"
+"""`yes`: do as procmail does where we do better by default.  pyprocmail-compat(7)."""
+
 DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
     (b"SHELLMETAS", b"&|<>~;?*["),
     (b"LOCKEXT", b".lock"),
@@ -146,6 +149,19 @@ def _host(session: Session, value: bytes | None) -> int:
     return END_RCFILES
 
 
+def _strict(session: Session, value: bytes | None) -> int:
+    """PYPROCMAIL_STRICT: what differs on purpose is as in procmail from here on, what ends the header too.
+
+    It is about this run and not about those that a program of it may start, so it is in no environment.
+    """
+    session.environment.pop(STRICT, None)
+    strict = value == b"yes"
+    if strict != session.identity.strict:
+        session.identity.strict = strict
+        session.replace_message(session.message.data)
+    return GO_ON
+
+
 def _comsat(session: Session, value: bytes | None) -> int:
     from pyprocmail.engine import comsat
 
@@ -169,6 +185,7 @@ EFFECTS: dict[bytes, Effect] = {
     b"DROPPRIVS": _dropprivs,
     b"HOST": _host,
     b"COMSAT": _comsat,
+    STRICT: _strict,
 }
 """What assigning a variable does besides changing its value; None is passed when it is unset."""
 

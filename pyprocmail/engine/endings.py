@@ -1,0 +1,55 @@
+"""How a session ends that neither a rule nor the end of an rcfile ends.
+
+Whatever happened, its locks go, and the mail stays with whom we have it from.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
+from pyprocmail.host import SIGHUP, SIGINT, SIGQUIT, SIGTERM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.engine.session import Session
+
+
+def by_import(session: Session, name: str) -> int:
+    """What we are lacks a part, and as the recipient it is too late to get it."""
+    session.note("late-import", name.encode())
+    session.log.write_abstract(session.message, b"**Requeued**", 0)
+    return _left(session, EX_TEMPFAIL)
+
+
+def by_fault(session: Session) -> int:
+    """Clean up after an exception that nobody expected, and log where it came from."""
+    import traceback
+
+    session.log.write(traceback.format_exc().encode(errors="surrogateescape"))
+    return _left(session, EX_TEMPFAIL)
+
+
+def by_signal(session: Session, signum: int) -> int:
+    """Clean up after a signal: no TRAP, the locks go, the mail stays with the MTA."""
+    if session.waiting_for:
+        session.note("terminating-whilst-waiting", session.waiting_for)
+    else:
+        session.note("terminating-prematurely")
+    strict = session.identity.strict
+    status, folder = EX_TEMPFAIL, b"**Requeued**"
+    if strict and signum in (SIGHUP, SIGINT):
+        status, folder = EX_CANTCREAT, b"**Bounced**"
+    elif strict and signum == SIGQUIT:
+        status, folder = EX_OK, b"**Lost**"
+    assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
+    session.notify_comsat(folder)
+    session.log.write_abstract(session.message, folder, session.size, subject=False)
+    return _left(session, status)
+
+
+def _left(session: Session, status: int) -> int:
+    """Give the locks back; a clone ends here."""
+    session.release_local_lock()
+    session.release_global_lock()
+    if session.clone:
+        session.host.exit_now(status)
+    return status
