@@ -137,27 +137,19 @@ def _searched(flags: int) -> bytes:
 
 
 class Plans:
-    """The plans of the programs of this process, each made when its program is run a second time.
+    """The plans of the programs of this process, for a run over many mails: one mail has nothing to gain from them."""
 
-    A run over one mail has nothing to gain from them.
-    """
-
-    __slots__ = ("_patterns", "_memory", "_seen", "_plans")
+    __slots__ = ("_patterns", "_memory", "_plans")
 
     def __init__(self, patterns: Patterns, memory: int = MEMORY) -> None:
         self._patterns = patterns
         self._memory = memory
-        self._seen: dict[int, Program] = {}
-        self._plans: dict[int, Plan] = {}
+        self._plans: dict[int, tuple[Program, Plan]] = {}
 
-    def of(self, program: Program) -> Plan | None:
+    def of(self, program: Program) -> Plan:
         """The plan of the program."""
-        key = id(program)
-        plan = self._plans.get(key)
-        if plan is None:
-            if key not in self._seen:
-                # Kept, so that no other program can come to have its identity.
-                self._seen[key] = program
-                return None
-            plan = self._plans[key] = Plan(program, self._patterns, self._memory)
-        return plan
+        # The program is kept as well, so that no other one can come to have its identity.
+        found = self._plans.get(id(program))
+        if found is None:
+            found = self._plans[id(program)] = (program, Plan(program, self._patterns, self._memory))
+        return found[1]

@@ -40,6 +40,8 @@ _LF = 10
 _QUANTIFIERS = {0x2A: STAR, 0x2B: PLUS, 0x3F: OPTIONAL}
 _ESCAPES = {0x2F: SPLIT, 0x3C: WORD_EDGE, 0x3E: WORD_EDGE}
 _SPECIAL = b"\\[]().^$|*+?"
+_MARKED = bytes(byte in _SPECIAL for byte in range(256))
+"""Makes 1 of each byte that has a meaning, and 0 of the others."""
 
 
 class Pattern:
@@ -72,13 +74,17 @@ def parse(text: bytes) -> Pattern:
     valid = True
     quantifiable = False
     at, length = 0, len(text)
+    marked = text.translate(_MARKED)
     while at < length:
+        if not marked[at]:
+            end = marked.find(1, at)
+            end = length if end < 0 else end
+            tokens += text[at:end]
+            quantifiable = True
+            at = end
+            continue
         byte = text[at]
         at += 1
-        if byte not in _SPECIAL:
-            tokens.append(byte)
-            quantifiable = True
-            continue
         if byte in _QUANTIFIERS and quantifiable:
             # There is nothing lazy or possessive: a second quantifier in a row is a literal.
             tokens.append(_QUANTIFIERS[byte])

@@ -14,7 +14,7 @@ NOWHERE = -1
 
 _ASCII_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PLAIN = frozenset(_ASCII_LETTERS + b"0123456789 _-:;,<>@=%&\"'/!#~`")
-_CODE: dict[egrep.Token, bytes] = {
+_OPERATORS: dict[int, bytes] = {
     egrep.ANY: b".",
     egrep.NEWLINE: rb"\n",
     egrep.WORD_EDGE: b"[^a-zA-Z0-9_]",
@@ -28,6 +28,12 @@ _CODE: dict[egrep.Token, bytes] = {
     egrep.CLOSE: b")",
     egrep.OR: b"|",
 }
+
+
+_EXACT = [b"%c" % byte if byte in _PLAIN else b"\\x%02x" % byte for byte in range(256)]
+_EXACT += [_OPERATORS[token] for token in range(256, 256 + len(_OPERATORS))]
+# RE2 folds all of Latin-1, procmail ASCII only.
+_FOLDED = _EXACT[:0x80] + [b"(?-i:%b)" % code for code in _EXACT[0x80:0x100]] + _EXACT[0x100:]
 
 
 class Linear:
@@ -56,18 +62,8 @@ class Linear:
 
 def translate(pattern: egrep.Pattern, *, fold: bool) -> bytes:
     """The pattern in RE2's syntax, for a padded text and for options that fold as `fold` says."""
-    code: list[bytes] = []
-    for token in pattern.tokens:
-        if isinstance(token, tuple):
-            code.append(_class(token, fold))
-        elif token in _CODE:
-            code.append(_CODE[token])
-        elif token in _PLAIN:
-            code.append(b"%c" % token)
-        else:
-            # RE2 folds all of Latin-1, procmail ASCII only.
-            code.append(b"(?-i:\\x%02x)" % token if fold and token >= 0x80 else b"\\x%02x" % token)
-    return b"".join(code)
+    codes = _FOLDED if fold else _EXACT
+    return b"".join([_class(token, fold) if isinstance(token, tuple) else codes[token] for token in pattern.tokens])
 
 
 def _class(token: egrep.Class, fold: bool) -> bytes:

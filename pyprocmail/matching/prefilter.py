@@ -24,15 +24,23 @@ _REPEATS = (egrep.STAR, egrep.PLUS)
 
 def suits(pattern: egrep.Pattern) -> bool:
     """Whether the pattern may go into a set: at most one gap of any length, and nothing repeated in repeats."""
-    gaps = 0
     tokens = pattern.tokens
-    for at, token in enumerate(tokens):
-        if token in _REPEATS:
+    gaps = 0
+    for repeat in _REPEATS:
+        at = -1
+        while (at := _next(tokens, repeat, at + 1)) > 0:
             before = tokens[at - 1]
             if before == egrep.CLOSE:
                 return False
             gaps += before == egrep.ANY or (isinstance(before, tuple) and before[0] == 1)
     return gaps <= 1
+
+
+def _next(tokens: tuple[egrep.Token, ...], token: int, start: int) -> int:
+    try:
+        return tokens.index(token, start)
+    except ValueError:
+        return -1
 
 
 class PatternSet:
