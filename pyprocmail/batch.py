@@ -31,6 +31,15 @@ class BatchHost(Host):
         if device not in self._file_systems:
             self._file_systems[device] = os.dup(fd)
 
+    def sync_folder(self, path: bytes) -> None:
+        """As `fsync`, of a folder."""
+        if os.stat(path).st_dev not in self._file_systems:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self.fsync(fd)
+            finally:
+                os.close(fd)
+
     def settle(self) -> None:
         """Have everything on disk that was written through this Host.
 

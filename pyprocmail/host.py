@@ -90,6 +90,8 @@ class Host:
         self._limited = False
         self._toggle: Callable[[bool], None] | None = None
         self._number = -1
+        self._hostname = b""
+        self._catches = False
 
     # -- files -----------------------------------------------------------------------------
 
@@ -130,6 +132,14 @@ class Host:
         except (BlockingIOError, PermissionError):
             with self._wait():
                 fcntl.lockf(fd, fcntl.LOCK_EX, 0, start)
+
+    def sync_folder(self, path: bytes) -> None:
+        """Have the names in the folder `path` on disk."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def listdir(self, path: bytes) -> list[bytes]:
         """The names in the folder `path`."""
@@ -229,8 +239,10 @@ class Host:
         return self._number
 
     def hostname(self) -> bytes:
-        """The name of this machine, as uname(2) says it."""
-        return os.fsencode(os.uname().nodename)
+        """The name of this machine, as uname(2) said it when it was first asked."""
+        if not self._hostname:
+            self._hostname = os.fsencode(os.uname().nodename)
+        return self._hostname
 
     def user_by_name(self, name: bytes) -> User | None:
         """The password entry of `name`."""
@@ -425,6 +437,9 @@ class Host:
         SIGUSR2 switch VERBOSE off and on.  SIGALRM ends the current wait.
         """
         self._toggle = toggle_verbose
+        if self._catches:
+            return
+        self._catches = True
         for signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM):
             if _signal.getsignal(signum) != _signal.SIG_IGN:
                 _signal.signal(signum, self._on_end)

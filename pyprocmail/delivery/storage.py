@@ -61,13 +61,12 @@ def sync_folder(host: Host, path: bytes) -> None:
     A folder that may not be read cannot be synced; the mail in it is as safe as it gets.
     """
     try:
-        fd = host.open(path or b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, 0)
+        host.sync_folder(path or b".")
     except PermissionError:
-        return
-    try:
-        sync(host, fd)
-    finally:
-        close(host, fd)
+        pass
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def close(host: Host, fd: int) -> None:
