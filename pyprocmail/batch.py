@@ -12,7 +12,7 @@ import os
 
 from pyprocmail.host import Host
 
-MESSAGES = 500
+MESSAGES = 2000
 """How many messages make a batch."""
 
 

@@ -91,6 +91,11 @@ class Run:
         self.options = options
         self.strict = caller.get(STRICT) == b"yes"
         self.invoker = _user_of(host, host.getuid())
+        self.rcfile_given = not options.deliver and any(b"=" not in operand for operand in options.operands)
+        self.origin = start.Origin(
+            host, self.invoker, sender=options.sender, deliver=options.deliver, override=options.override
+        )
+        self.environments: dict[tuple[int, int], dict[bytes, bytes]] = {}
         self.loader = Loader()
         self.patterns = Patterns()
         self.toolbox = Toolbox() if caller.get(builtins.SWITCH) != b"no" else None
@@ -228,34 +233,16 @@ class Run:
 
     def _session(self, user: User, data: bytes) -> Session:
         host, options = self.host, self.options
-        rcfile_given = any(b"=" not in operand for operand in options.operands) and not options.deliver
-        variables = start.environment(
-            self.caller,
-            host,
-            user,
-            preserve=options.preserve,
-            mail_filter=options.mail_filter,
-            rcfile_given=rcfile_given,
-        )
-        message = start.read_message(
-            host,
-            data,
-            sender=options.sender,
-            invoker=self.invoker.name,
-            deliver=options.deliver,
-            trusted=start.is_trusted(host, self.invoker),
-            override=options.override,
-            use_content_length=not options.berkeley,
-            strict=self.strict,
-        )
-        identity = Identity(user, self.name, content_length=not options.berkeley, strict=self.strict)
+        origin, use_content_length = self.origin, not options.berkeley
+        message = start.read_message(host, data, origin, use_content_length=use_content_length, strict=self.strict)
+        identity = Identity(user, self.name, content_length=use_content_length, strict=self.strict)
         log = Log(host, stdout=self.stdout)
         session = Session(
             host,
             log,
             identity,
             message,
-            variables,
+            self._environment(user),
             lambda path: self.loader.load(session, path),
             self.patterns,
             self.plans,
@@ -263,12 +250,28 @@ class Run:
         session.deliverer = Deliverer(host, session, stdout=self.stdout)
         session.toolbox = self.toolbox
         session.take_identity = lambda: self._become(user)
-        if not rcfile_given and not options.mail_filter:
+        if not self.rcfile_given and not options.mail_filter:
             session.comsat = USUAL_COMSAT
         session.arguments = list(options.arguments)
         host.catch_signals(session.log.set_verbose)
         host.umask(0o077)
         return session
+
+    def _environment(self, user: User) -> dict[bytes, bytes]:
+        """A copy of the variables that this user's first rcfile sees."""
+        key = (user.uid, self.host.geteuid())
+        found = self.environments.get(key)
+        if found is None:
+            options = self.options
+            found = self.environments[key] = start.environment(
+                self.caller,
+                self.host,
+                user,
+                preserve=options.preserve,
+                mail_filter=options.mail_filter,
+                rcfile_given=self.rcfile_given,
+            )
+        return found.copy()
 
     def _process(self, session: Session) -> int:
         host, options = self.host, self.options

@@ -90,39 +90,50 @@ def mailbox_of(user: User) -> bytes:
     return SPOOL + user.name if user.name else DEAD_LETTER
 
 
-def is_trusted(host: Host, user: User) -> bool:
+class Origin:
+    """Who called us, and what the command line says about who sent the mail: what decides the From_ line.
+
+    `sender` is the value of -f.  `deliver` is -d, `override` -o.  `trusted`: the caller may say who sent the mail.
+    """
+
+    __slots__ = ("invoker", "sender", "deliver", "override", "trusted")
+
+    def __init__(self, host: Host, invoker: User, *, sender: bytes | None, deliver: bool, override: bool) -> None:
+        self.invoker = invoker.name
+        self.sender = sender
+        self.deliver = deliver
+        self.override = override
+        self.trusted = self.matters and _is_trusted(host, invoker)
+
+    @property
+    def matters(self) -> bool:
+        """Whether the mail does not just stay as it is."""
+        return self.deliver or self.sender is not None
+
+
+def _is_trusted(host: Host, user: User) -> bool:
     """Whether who called us may say who sent the mail: by its name or the name of its group."""
     return user.name in _TRUSTED or (host.group_name(host.getgid()) or b"") in _TRUSTED
 
 
-def read_message(
-    host: Host,
-    data: bytes,
-    *,
-    sender: bytes | None,
-    invoker: bytes,
-    deliver: bool,
-    trusted: bool,
-    override: bool,
-    use_content_length: bool,
-    strict: bool,
-) -> Message:
-    """The mail as the rcfiles see it: with the From_ line that -f, -d and -o ask for.
-
-    `sender` is the value of -f.  `deliver` is -d, `override` -o, `trusted` about the caller.
-    """
-    when = host.localtime()
-    if deliver or sender is not None:
-        data = _without_broken_postmark(data)
-    claimed = sender is not None and (trusted or not deliver or sender == invoker)
-    if claimed and sender == b"-":
-        data = postmark.refresh(data, invoker, when)
-    elif claimed and sender is not None:
-        data = postmark.replace(data, sender, when)
-    elif deliver or sender is not None:
-        data = _with_postmark(data, sender, invoker, when, trusted=trusted, override=override)
+def read_message(host: Host, data: bytes, origin: Origin, *, use_content_length: bool, strict: bool) -> Message:
+    """The mail as the rcfiles see it: with the From_ line that -f, -d and -o ask for."""
+    if origin.matters:
+        data = _postmarked(host, data, origin)
     message = Message(data, end_of_header(data, strict=strict))
     return content_length.refit(message) if use_content_length else message
+
+
+def _postmarked(host: Host, data: bytes, origin: Origin) -> bytes:
+    when = host.localtime()
+    data = _without_broken_postmark(data)
+    sender, invoker = origin.sender, origin.invoker
+    claimed = sender is not None and (origin.trusted or not origin.deliver or sender == invoker)
+    if claimed and sender == b"-":
+        return postmark.refresh(data, invoker, when)
+    if claimed and sender is not None:
+        return postmark.replace(data, sender, when)
+    return _with_postmark(data, sender, invoker, when, trusted=origin.trusted, override=origin.override)
 
 
 def _without_broken_postmark(data: bytes) -> bytes:
