@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -307,3 +308,121 @@ def test_a_delivery_imports_only_what_it_needs(launchers: Path, tmp_path: Path) 
     bare = subprocess.run([sys.executable, "-I", "-X", "importtime", "-c", ""], capture_output=True, check=True)
     loaded -= set(re.findall(r"(?m)\|\s*(\S+)$", bare.stderr.decode()))
     assert loaded & FORBIDDEN == set()
+
+
+# -- mailboxes -----------------------------------------------------------------------------
+
+TWO = b"From a Thu Jan  1 00:00:00 2026\nSubject: one\n\nx\n\nFrom b Thu Jan  1 00:00:00 2026\nSubject: two\n\nFrom y\n"
+MAILBOX_RULES = """\
+logfile "log"
+if (/^List-Id:.*<([a-z0-9.-]+)/)
+   to "list-$MATCH1"
+if (/^Subject:.*(spam|free|money)/)
+   to "spam"
+if (/^From:.*@([a-z]+)\\.com/)
+   cc "from-$MATCH1"
+if (/unsubscribe/:b)
+   to "Maildir"
+cc "number-$FILENO"
+to "rest"
+"""
+
+
+def run_mailbox(
+    command: list[str | Path], folder: Path, text: str, mailbox: bytes = TWO
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command on a mailbox in a file."""
+    (folder / "rc").write_text(text)
+    (folder / "rc").chmod(0o600)
+    (folder / "mailbox").write_bytes(mailbox)
+    with (folder / "mailbox").open("rb") as stdin:
+        environment = {"PATH": "/usr/bin:/bin", "TZ": "UTC"}
+        return subprocess.run(
+            command, stdin=stdin, cwd=folder, env=environment, capture_output=True, check=False, timeout=60
+        )
+
+
+def test_a_mailbox_goes_where_reformail_and_maildrop_put_it(launchers: Path, tmp_path: Path) -> None:
+    """Two hundred real messages, byte for byte; the log too."""
+    reformail, theirs = (shutil.which(name, path="/usr/bin:/bin") for name in ("reformail", "maildrop"))
+    if not reformail or not theirs:
+        pytest.skip("the reference maildrop is not installed (apt-get install maildrop)")
+    mailbox = (ROOT / "examples" / "inbox.mbox").read_bytes()
+    found = []
+    for name, command in (
+        ("theirs", [reformail, "-s", theirs, "rc"]),
+        ("ours", [launchers / "pyprocmail", "maildrop", "rc"]),
+    ):
+        folder = tmp_path / name
+        maildir(folder)
+        done = run_mailbox([*command], folder, MAILBOX_RULES, mailbox)
+        assert done.returncode == 0, done.stderr
+        found.append(sorted(_stored(folder)))
+    assert found[0] == found[1]
+    assert len(found[0]) > 100
+
+
+def _stored(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The files of the folder without the time of delivery; the names in a maildir are never the same."""
+    stamp = re.compile(rb"(?m)^(From .* |Date: )\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d 20[2-9]\d$")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            name = path.name if path.parent == folder else path.parent.name
+            yield name, stamp.sub(rb"\1", path.read_bytes())
+
+
+def test_each_message_begins_anew(launchers: Path, tmp_path: Path) -> None:
+    """Variables, EXITCODE and the directory do not leak; the From_ line is an ordinary line, as with reformail -s."""
+    text = 'if (/^Subject: one/)\n{\n SEEN="yes"\n EXITCODE=7\n to "|cat >/dev/null; exit 7"\n}\nto "box$SEEN"\n'
+    done = run_mailbox([launchers / "pyprocmail", "maildrop", "rc"], tmp_path, text)
+    assert (done.returncode, done.stdout) == (7, b"")
+    assert done.stderr == b"pyprocmail: 2 messages, 1 of them with an exit status, the first 7\n"
+    _, rest = (tmp_path / "box").read_bytes().split(b"\n", 1)
+    assert rest == b">From b Thu Jan  1 00:00:00 2026\nSubject: two\n\n>From y\n\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        (["pyprocmail", "maildrop", "rc"], 2),
+        (["pyprocmail", "maildrop", "--sync-each", "rc"], 2),
+        (["pyprocmail", "maildrop", "--single", "rc"], 1),
+        (["maildrop", "rc"], 1),
+    ],
+)
+def test_only_a_file_given_to_pyprocmail_is_a_mailbox(
+    launchers: Path, tmp_path: Path, command: list[str], count: int
+) -> None:
+    """A mail server's maildrop takes one message, whatever it looks like."""
+    done = run_mailbox([launchers / command[0], *command[1:]], tmp_path, 'to "box"\n')
+    assert done.returncode == 0
+    assert done.stderr == (b"pyprocmail: 2 messages\n" if count == 2 else b"")
+    assert len(re.findall(rb"(?m)^From MAILER", (tmp_path / "box").read_bytes())) == count
+
+
+def test_a_pipe_is_a_mailbox_when_told_so(launchers: Path, tmp_path: Path) -> None:
+    """And one message without --mbox."""
+    for options, count in (([], 1), (["--mbox"], 2)):
+        ran = run(launchers, tmp_path, 'to "box"\n', "maildrop", *options, name="pyprocmail", mail=TWO)
+        assert ran == Ran(0, "", "pyprocmail: 2 messages\n" if count == 2 else "")
+        assert len(re.findall(rb"(?m)^From MAILER", (tmp_path / "box").read_bytes())) == count
+        (tmp_path / "box").unlink()
+
+
+def test_a_mailbox_is_not_touched_when_the_filter_file_is_broken(launchers: Path, tmp_path: Path) -> None:
+    """The fault is told once."""
+    done = run_mailbox([launchers / "pyprocmail", "maildrop", "rc"], tmp_path, 'cc "box"\nto to\n')
+    assert done.returncode == 75
+    lines = done.stderr.decode().splitlines()
+    assert lines[0] == "rc(2): Syntax error."
+    assert lines[-1] == "pyprocmail: the filter file cannot be used, so no mail was touched"
+    assert not (tmp_path / "box").exists()
+
+
+def test_a_signal_ends_a_mailbox_run(launchers: Path, tmp_path: Path) -> None:
+    """It says how far it came."""
+    text = '`kill -TERM $PPID`\nto "box"\n'
+    done = run_mailbox([launchers / "pyprocmail", "maildrop", "rc"], tmp_path, text)
+    assert done.returncode == 75
+    assert done.stderr == b"pyprocmail: 0 messages, then a signal: the rest of the mailbox is not delivered\n"
+    assert not (tmp_path / "box").exists()

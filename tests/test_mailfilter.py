@@ -172,7 +172,7 @@ def test_lines_of_a_mime_message() -> None:
         b"Content-Transfer-Encoding: quoted-printable\n\n=E9 soft=\n line\nend\n--z\n"
         b"Content-Type: image/gif\n\nGIF\n--z\n\nnext\n--z--\n"
     )
-    view = mime.view(data)
+    view = mime.View(data)
     assert view.header[:2] == [b"From: Plain Name <a@b>", "Subject: \u00e9t x".encode()]
     assert view.body == ["\u00e9 soft line".encode(), b"endnext"]
     assert len(view.whole) == len(view.header) + len(view.body)
@@ -181,7 +181,7 @@ def test_lines_of_a_mime_message() -> None:
 @given(st.binary(max_size=300))
 def test_no_message_is_too_broken(data: bytes) -> None:
     """Strangers write mail."""
-    for line in mime.view(data).whole:
+    for line in mime.View(data).whole:
         line.decode()
     address.parse(data)
 
@@ -191,7 +191,7 @@ def test_nested_parts_end() -> None:
     data = b"Mime-Version: 1.0\n" + b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(1000)
     )
-    assert mime.view(data + b"\nx\n").header
+    assert mime.View(data + b"\nx\n").header
 
 
 @pytest.mark.slow

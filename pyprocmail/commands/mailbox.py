@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyprocmail.batch import MESSAGES, BatchHost
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL
+from pyprocmail.host import Interrupted
 from pyprocmail.message import mailbox
 
 TYPE_CHECKING = False
@@ -46,19 +47,25 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     """Have every message of the mailbox on standard input delivered; the first exit status that is not 0.
 
     Each begins in the folder that we are in now.  What was stored is on disk when this returns, and after each
-    batch when `host` puts it off.
+    batch when `host` puts it off.  A signal ends the run behind the message that it met.
     """
     batch = host if isinstance(host, BatchHost) else None
     terminal = host.isatty(2)
     folder = host.getcwd()
-    first, count, failed = EX_OK, 0, 0
+    first, count, failed, signalled = EX_OK, 0, 0, False
     for data in mailbox.split(lambda size: host.read(0, size)):
         host.chdir(folder)
         try:
+            host.check_signals()
             status = deliver(data)
+        except Interrupted:
+            signalled = True
+            break
         except UntouchedError as error:
-            _tell(host, b"pyprocmail: %b, so no mail was touched\n" % error.text)
-            return error.status
+            if not count:
+                _tell(host, b"pyprocmail: %b, so no mail was touched\n" % error.text)
+                return error.status
+            status = error.status
         count += 1
         if batch is not None and not count % MESSAGES:
             status = _settle(batch) or status
@@ -71,6 +78,9 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     summary = b"%d messages" % count if count != 1 else b"1 message"
     if failed:
         summary += b", %d of them with an exit status, the first %d" % (failed, first)
+    if signalled:
+        summary += b", then a signal: the rest of the mailbox is not delivered"
+        first = first or EX_TEMPFAIL
     _tell(host, (b"\r" if terminal else b"") + b"pyprocmail: " + summary + b"\n")
     if unwritten:
         _tell(host, b"pyprocmail: not everything could be written to disk: keep the mailbox\n")

@@ -1,4 +1,4 @@
-"""maildrop: one mail from standard input through a filter file.
+"""maildrop: one mail from standard input, or a mailbox of them, through a filter file.
 
 This path does not go through click: it is what a mail server starts for every message.  maildrop(1).
 """
@@ -10,112 +10,24 @@ import stat
 import sys
 
 from pyprocmail import __version__
-from pyprocmail.engine import maildrop
+from pyprocmail.commands.maildrop_files import FILTER, GLOBAL, FilterFiles
+from pyprocmail.commands.maildrop_options import USAGE, Options, parse
 from pyprocmail.engine.maildrop_delivery import deliver
 from pyprocmail.engine.maildrop_log import Log
-from pyprocmail.engine.maildrop_session import SPOOL, FilterError, Finished, Session, Settings
+from pyprocmail.engine.maildrop_session import SPOOL, FilterError, Finished, Patterns, Session, Settings, UnusableError
 from pyprocmail.exits import EX_NOUSER, EX_OK, EX_TEMPFAIL
 from pyprocmail.host import Host, Interrupted, User
 from pyprocmail.message.model import Message
-from pyprocmail.program.cache import Cache
 from pyprocmail.program.numerals import integer_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyprocmail.program.instructions import Program
-
-GLOBAL = b"/etc/maildroprc"
-FILTER = b".mailfilter"
-FOLDER = b".mailfilters"
-
+AUTO, SINGLE, MBOX = "auto", "single", "mbox"
 _READ = 1 << 20
 _UMASK = 0o007
 _DEEPEST = 20_000
-_WITH_VALUE = b"dfAVwWmMDt"
-_USAGE = b"""\
-Usage: maildrop [options] [filter file] [arguments]
-  -A "header: value"  add a header in front of the message
-  -d user             deliver for this user
-  -f address          the envelope sender
-  -m                  embedded mode: the filter file may not deliver
-  -M name             embedded mode with ~/.mailfilters/name
-  -V level            say what is done, 1 to 9
-  -w percent          put a warning into a maildir that is so full
-  -W file             the text of that warning
-  -v                  the version
-  -h                  this text
-"""
-
-
-class Options:
-    """The command line."""
-
-    __slots__ = (
-        "action", "headers", "user", "sender", "embedded", "embedded_name", "verbose", "warn_percent", "warning",
-        "operands", "wrong",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.action = ""
-        self.headers: list[bytes] = []
-        self.user: bytes | None = None
-        self.sender = b""
-        self.embedded = False
-        self.embedded_name: bytes | None = None
-        self.verbose = 0
-        self.warn_percent = 0
-        self.warning = b"/etc/quotawarnmsg"
-        self.operands: list[bytes] = []
-        self.wrong = False
-
-
-def parse(words: list[bytes]) -> Options:
-    """Read the command line; its options end at the first word that is none."""
-    options = Options()
-    rest = list(words)
-    while rest and rest[0].startswith(b"-") and len(rest[0]) > 1:
-        word = rest.pop(0)
-        if word == b"--":
-            break
-        letter, value = word[1:2], word[2:]
-        if letter == b"m":
-            options.embedded = True
-            if value:
-                rest.insert(0, b"-" + value)
-            continue
-        if letter in (b"h", b"v"):
-            options.action = options.action or letter.decode("ascii")
-            continue
-        if letter == b"a":
-            continue
-        if letter not in (b"A", b"d", b"f", b"M", b"V", b"w", b"W"):
-            options.wrong = True
-            break
-        if not value:
-            value = rest.pop(0) if rest else b""
-        _set(options, letter, value)
-    options.operands = rest
-    return options
-
-
-def _set(options: Options, letter: bytes, value: bytes) -> None:
-    if letter == b"A":
-        options.headers.append(value)
-    elif letter == b"d":
-        options.user = value or None
-    elif letter == b"f":
-        options.sender = value
-    elif letter == b"M":
-        options.embedded = True
-        options.embedded_name = value
-    elif letter == b"V":
-        options.verbose = integer_at(value)
-    elif letter == b"w":
-        options.warn_percent = integer_at(value)
-    else:
-        options.warning = value
 
 
 class _EndError(Exception):
@@ -127,11 +39,20 @@ class _EndError(Exception):
         self.text = text
 
 
-def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, caret: bool = False) -> int:
+def main(
+    argv: list[bytes],
+    host: Host,
+    caller: Mapping[bytes, bytes],
+    *,
+    caret: bool = False,
+    mode: str = SINGLE,
+    sync_each: bool = False,
+) -> int:
     """Run maildrop with `argv`, its own name first; the exit status.
 
     A fault in a filter file is told in the reference's line, which mail servers log; with `caret`, or on a terminal,
-    the place is shown below it.
+    the place is shown below it.  `mode` says what standard input is: SINGLE mail, MBOX, or to be found out;
+    `sync_each` has every mail of a mailbox on disk before the next is read.
     """
     log = Log(host, argv[0])
     options = parse(argv[1:])
@@ -142,20 +63,23 @@ def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, caret:
         _print(host, b"pyprocmail %b, a drop-in for maildrop 2.9.3\n" % __version__.encode())
         return EX_OK
     if options.action == "h":
-        _print(host, _USAGE)
+        _print(host, USAGE)
         return EX_TEMPFAIL
     sys.setrecursionlimit(_DEEPEST)
+    many = mode == MBOX or (mode == AUTO and _may_be_mailbox(host, options))
+    if many and not sync_each:
+        from pyprocmail.batch import BatchHost
+
+        host = BatchHost()
+    run = _Run(host, log, argv[0], options, caller, caret=caret or host.isatty(2))
     try:
-        return _Run(host, log, argv[0], options, caller, caret=caret or host.isatty(2)).run()
+        return run.mailbox() if many else run.single()
     except _EndError as end:
         if end.text:
             log.complain(end.text)
         return end.status
     except Interrupted as interrupted:
         log.complain(b"signal 0x%02X" % interrupted.signum)
-        return EX_TEMPFAIL
-    except RecursionError:
-        log.complain(b"The filter file is nested too deeply.")
         return EX_TEMPFAIL
 
 
@@ -166,8 +90,15 @@ def _print(host: Host, text: bytes) -> None:
         pass
 
 
+def _may_be_mailbox(host: Host, options: Options) -> bool:
+    """Whether a filter file is to sort what looks like a mailbox; for a user, it is always one message."""
+    from pyprocmail.commands.descriptors import is_mailbox
+
+    return bool(options.file) and is_mailbox(host)
+
+
 class _Run:
-    """One message for one user."""
+    """What stays the same for every message of this process."""
 
     def __init__(
         self, host: Host, log: Log, name: bytes, options: Options, caller: Mapping[bytes, bytes], *, caret: bool
@@ -176,30 +107,68 @@ class _Run:
         self.log = log
         self.name = name
         self.options = options
-        self.caller = caller
-        self.caret = caret
+        self.caller = dict(caller)
         # A user's environment does not decide what a program that root started for him does.
         self.strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes" and not (options.user and host.geteuid() == 0)
-        self.delivery = (
-            options.user is not None or options.embedded_name is not None or not (options.operands or options.embedded)
-        )
+        self.delivery = options.delivery
+        self.files = FilterFiles(host, log, strict=self.strict, caret=caret)
+        self.patterns = Patterns()
+        self.hostname = host.hostname()
+        self.untouched = False
 
-    def run(self) -> int:
-        """Deliver; the exit status."""
-        options = self.options
-        file = b"" if self.delivery or not options.operands else options.operands[0]
-        arguments = options.operands if self.delivery else options.operands[1:]
+    def single(self) -> int:
+        """Deliver the message on standard input; the exit status."""
         user = self._user()
-        if options.embedded and not self.delivery and not file:
+        if not self._has_rules():
             return EX_OK
+        self._prepare(user)
+        data = _read_all(self.host)
+        self.host.catch_signals(lambda _on: None)
+        return self._deliver(user, data)
+
+    def mailbox(self) -> int:
+        """Deliver every message of the mailbox on standard input; the first exit status that is not 0.
+
+        FILENO counts them, as `reformail -s` does.
+        """
+        from pyprocmail.commands.mailbox import UntouchedError, each_message
+        from pyprocmail.tools.reformail import next_number
+
+        user = self._user()
+        if not self._has_rules():
+            return EX_OK
+        self._prepare(user)
+        self.host.catch_signals(lambda _on: None)
+        number = self.caller.get(b"FILENO", b"000")
+
+        def deliver(data: bytes) -> int:
+            nonlocal number
+            self.caller[b"FILENO"] = number
+            number = next_number(number)
+            # The empty line behind a message is the mailbox's.
+            status = self._deliver(user, data.removesuffix(b"\n"))
+            if self.untouched:
+                raise UntouchedError(status, b"the filter file cannot be used")
+            return status
+
+        return each_message(self.host, deliver)
+
+    def _has_rules(self) -> bool:
+        return bool(self.delivery or self.options.file or not self.options.embedded)
+
+    def _prepare(self, user: User) -> None:
         if self.delivery:
             self._enter_home(user)
         self.host.umask(_UMASK)
-        data = _read_all(self.host)
-        data = b"".join(header + b"\n" for header in options.headers) + data
-        session = self._session(user, data, file, arguments)
+
+    def _deliver(self, user: User, data: bytes) -> int:
+        data = b"".join(header + b"\n" for header in self.options.headers) + data
+        session = self._session(user, data)
         try:
-            return self._process(session, file)
+            return self._process(session)
+        except RecursionError:
+            self.log.complain(b"The filter file is nested too deeply.")
+            return EX_TEMPFAIL
         finally:
             session.close()
 
@@ -258,7 +227,7 @@ class _Run:
 
     # -- the session -----------------------------------------------------------------------
 
-    def _session(self, user: User, data: bytes, file: bytes, arguments: list[bytes]) -> Session:
+    def _session(self, user: User, data: bytes) -> Session:
         host, options = self.host, self.options
         settings = Settings(
             self.name,
@@ -269,31 +238,45 @@ class _Run:
             warn_percent=options.warn_percent,
             warning=options.warning,
         )
-        caller = dict(self.caller)
+        caller = self.caller
         session = Session(
-            host, self.log, settings, Message(data), caller, lambda path: self._load(session, path, included=True)
+            host,
+            self.log,
+            settings,
+            Message(data),
+            caller,
+            lambda path: self.files.included(session, path),
+            self.patterns,
         )
-        host.catch_signals(lambda _on: None)
-        for name, value in caller.items():
-            if not self.delivery or name in (b"LANG", b"LANGUAGE") or name.startswith(b"LC_"):
-                session.set(name, value)
+        session.variables.update(self._imported())
+        session.verbose = 0 if self.delivery else integer_at(session.value(b"VERBOSE"))
         session.reset()
         for name in (b"EXITCODE", b"RETURNCODE"):
             if self.delivery:
                 session.variables.pop(name, None)
         session.set(b"UMASK", b"077")
         session.set(b"MAILDIRQUOTA", b"")
-        session.set(b"HOSTNAME", host.hostname())
-        session.set(b"MAILFILTER", options.embedded_name or file or FILTER)
+        session.set(b"HOSTNAME", self.hostname)
+        session.set(b"MAILFILTER", options.embedded_name or options.file or FILTER)
         session.set(b"FROM", self._sender(session))
         session.measure()
-        for number, argument in enumerate(arguments, 1):
+        for number, argument in enumerate(self.options.arguments, 1):
             session.set(b"%d" % number, argument)
         if options.verbose:
             session.verbose = options.verbose
         if session.verbose > 1:
             self.log.say(b"Message envelope sender=%b" % session.value(b"FROM"))
         return session
+
+    def _imported(self) -> Mapping[bytes, bytes]:
+        """What the environment says; little of it, when it is not the user who asks."""
+        if not self.delivery:
+            return self.caller
+        return {
+            name: value
+            for name, value in self.caller.items()
+            if name in (b"LANG", b"LANGUAGE") or name.startswith(b"LC_")
+        }
 
     def _sender(self, session: Session) -> bytes:
         if self.options.sender:
@@ -306,18 +289,18 @@ class _Run:
                 return words[0] if words and not blank else session.value(b"LOGNAME")
         return b"MAILER-DAEMON"
 
-    def _process(self, session: Session, file: bytes) -> int:
+    def _process(self, session: Session) -> int:
         """Run the filter files; the exit status."""
-        options = self.options
+        options, files = self.options, self.files
         try:
             if not self.delivery:
-                self._filter(session, file, required=True)
+                files.run(session, self.options.file, required=True)
             elif options.embedded_name is not None:
-                if not self._filter_named(session, options.embedded_name):
+                if not files.run_named(session, options.embedded_name):
                     return EX_OK
             else:
-                self._filter(session, GLOBAL, required=False)
-                self._filter(session, FILTER, required=False)
+                files.run(session, GLOBAL, required=False)
+                files.run(session, FILTER, required=False)
             if not options.embedded:
                 deliver(session, session.value(b"DEFAULT"))
         except Finished as finished:
@@ -325,116 +308,9 @@ class _Run:
         except FilterError as error:
             if error.text:
                 self.log.complain(error.text)
+            self.untouched = isinstance(error, UnusableError) and not files.begun
             return EX_TEMPFAIL
         return session.exit_status()
-
-    # -- filter files ----------------------------------------------------------------------
-
-    def _filter(self, session: Session, path: bytes, *, required: bool) -> bool:
-        """Run a filter file; whether there is one."""
-        if session.verbose > 1 and path != GLOBAL:
-            self.log.complain(b"Attempting %b" % path)
-        try:
-            status = self.host.stat(path)
-        except OSError as error:
-            if required or not isinstance(error, FileNotFoundError | NotADirectoryError):
-                raise FilterError(b"Unable to open filter file, errno=%d." % (error.errno or 0)) from error
-            return False
-        except ValueError as error:
-            raise FilterError(b"Unable to open filter file, errno=22.") from error
-        if not stat.S_ISREG(status.st_mode):
-            raise FilterError(b"mailfilter file isn't a regular file.")
-        if path != GLOBAL:
-            if status.st_uid != self.host.getuid():
-                raise FilterError(b"mailfilter file is owned by the wrong user.")
-            if status.st_mode & stat.S_IWOTH:
-                raise FilterError(b"Invalid permissions on the filter file - world-writable.")
-        session.depth += 1
-        maildrop.run(session, self._load(session, path, included=False), path)
-        session.depth -= 1
-        return True
-
-    def _filter_named(self, session: Session, name: bytes) -> bool:
-        """-M: the first of the files that the name stands for."""
-        try:
-            status = self.host.stat(FOLDER)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise FilterError(b"Unable to open filter file, errno=%d." % (error.errno or 0)) from error
-        if not stat.S_ISDIR(status.st_mode):
-            raise FilterError(b"$HOME/.mailfilters should be a directory.")
-        if status.st_uid != self.host.getuid():
-            raise FilterError(b".mailfilters is owned by the wrong user.")
-        if status.st_mode & stat.S_IWOTH:
-            raise FilterError(b"Invalid permissions on .mailfilters - world-writable.")
-        return any(self._filter(session, FOLDER + b"/" + tried, required=False) for tried in candidates(name))
-
-    def _load(self, session: Session, path: bytes, *, included: bool) -> Program:
-        """The program of a filter file: from the cache on disk, or made now.
-
-        Raises:
-            FilterError: it cannot be read, or there is a fault in it; then that has been said.
-        """
-        unopened = b"Unable to open include file."
-        try:
-            status = self.host.stat(path)
-        except (OSError, ValueError) as error:
-            raise FilterError(unopened) from error
-        language = b"mailfilter-embedded" if session.embedded else b"mailfilter"
-        cache = Cache(self.host, session.settings.user)
-        traced = session.verbose > 8
-        regular = stat.S_ISREG(status.st_mode)
-        if regular and not traced:
-            program = cache.load(path, status, strict=self.strict, language=language)
-            if program is not None:
-                return program
-        try:
-            data = _read_file(self.host, path)
-        except IsADirectoryError:
-            data = b""
-        except OSError as error:
-            text = unopened if included else b"Unable to open filter file, errno=%d." % (error.errno or 0)
-            raise FilterError(text) from error
-        from pyprocmail.mailfilter import compiled
-
-        result = compiled.compile_filter(
-            data, path, embedded=session.embedded, traced=traced, caret=self.caret and not self.strict
-        )
-        for complains, text in result.lines:
-            if complains:
-                self.log.complain(text)
-            else:
-                self.log.say(text)
-        if result.program is None:
-            raise FilterError
-        if regular:
-            cache.store(path, status, result.program, strict=self.strict, language=language)
-        return result.program
-
-
-def candidates(name: bytes) -> list[bytes]:
-    """The files that -M looks for: name, prefix-default for every shorter prefix, default.  maildrop(1), -M."""
-    name = name.replace(b"/", b":").replace(b".", b":")
-    found = [name]
-    prefix = name
-    found.append(prefix + b"-default")
-    while b"-" in prefix:
-        prefix = prefix.rpartition(b"-")[0]
-        found.append(prefix + b"-default")
-    found.append(b"default")
-    return found
-
-
-def _read_file(host: Host, path: bytes) -> bytes:
-    fd = host.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY, 0)
-    pieces = []
-    try:
-        while piece := host.read(fd, _READ):
-            pieces.append(piece)
-    finally:
-        host.close(fd)
-    return b"".join(pieces)
 
 
 def _read_all(host: Host) -> bytes:

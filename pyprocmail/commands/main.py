@@ -94,8 +94,11 @@ def _program(name: bytes, argv: list[bytes]) -> int:
     if name == b"maildrop":
         from pyprocmail.commands import maildrop
 
+        if argv[0] != name:
+            return maildrop.main(argv, Host(), os.environb)
         # A launcher's name has a path.  `pyprocmail maildrop` is typed by somebody who wants to see what is wrong.
-        return maildrop.main(argv, Host(), os.environb, caret=argv[0] == name)
+        argv, mode, sync_each = _take_own_options(argv)
+        return maildrop.main(argv, Host(), os.environb, caret=True, mode=mode, sync_each=sync_each)
     from pyprocmail.commands import maildrop_tools
 
     return maildrop_tools.main(name, argv, Host(), os.environb)

@@ -260,7 +260,7 @@ def _logfile(session: Session, path: bytes) -> None:
 
 def _number(session: Session, name: bytes, default: int) -> int:
     """A variable that is a number, or `default`."""
-    number = leading_digits(session.environment.get(name, b""))
+    number = leading_digits(session.value(name))
     return default if number is None else number
 
 

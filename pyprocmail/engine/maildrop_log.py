@@ -100,8 +100,13 @@ class Log:
 def _value(head: bytes, name: bytes) -> bytes:
     """The first lines of all fields of the name, one behind the other."""
     values = []
-    for line in head.split(b"\n"):
-        found, colon, value = line.partition(b":")
-        if colon and found.lower() == name:
-            values.append(value.strip())
+    wanted = b"\n" + name + b":"
+    lower = b"\n" + head.lower()
+    at = lower.find(wanted)
+    while at >= 0:
+        # `head` lacks the newline in front, so its offsets are one less.
+        start = at + len(wanted) - 1
+        end = head.find(b"\n", start)
+        values.append(head[start : end if end >= 0 else len(head)].lstrip())
+        at = lower.find(wanted, start)
     return b"".join(values)

@@ -8,7 +8,7 @@ from pyprocmail.program.numerals import integer_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Protocol
 
     from pyprocmail.engine.builtins import Toolbox
@@ -45,8 +45,8 @@ DEFAULTS = {
 }
 """Variables that start with these values, whatever the environment says.  maildropfilter(7), "Predefined variables"."""
 
-ENDS_NAME = frozenset(b"=\0")
 _DEFAULT_UMASK = 0o077
+_MOST_PATTERNS = 5000
 _UNKNOWN_STATUS = b"18446744073709551615"
 
 
@@ -61,8 +61,8 @@ class FilterError(Exception):
         self.text = text
 
 
-class UnreadableError(FilterError):
-    """A filter file that cannot be read."""
+class UnusableError(FilterError):
+    """A filter file that cannot be read, must not be, or has a fault."""
 
 
 class Finished(BaseException):
@@ -103,6 +103,29 @@ class Settings:
         self.warning = warning
 
 
+class Patterns:
+    """Compiled patterns, for all messages of this process."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bool], pcre.Regex] = {}
+
+    def get(self, text: bytes, *, fold: bool) -> pcre.Regex:
+        """The pattern.
+
+        Raises:
+            PatternError: it is none.
+        """
+        regex = self._known.get((text, fold))
+        if regex is None:
+            # Patterns with variables in them are new with each message.
+            if len(self._known) >= _MOST_PATTERNS:
+                self._known.clear()
+            regex = self._known[text, fold] = pcre.Regex(text, fold=fold)
+        return regex
+
+
 class Session:
     """The state of one run.
 
@@ -110,7 +133,14 @@ class Session:
     """
 
     def __init__(
-        self, host: Host, log: Log, settings: Settings, message: Message, caller: dict[bytes, bytes], load: Loader
+        self,
+        host: Host,
+        log: Log,
+        settings: Settings,
+        message: Message,
+        caller: Mapping[bytes, bytes],
+        load: Loader,
+        patterns: Patterns,
     ) -> None:
         self.host = host
         self.log = log
@@ -128,7 +158,7 @@ class Session:
         self.stdout = 1
         self.database: Database | None = None
         self._watchdog = host.monotonic() + WATCHDOG_S
-        self._patterns: dict[tuple[bytes, bool], pcre.Regex | None] = {}
+        self._patterns = patterns
         self._view: mime.View | None = None
         self._joined: dict[int, bytes] = {}
         self._message = message
@@ -164,7 +194,7 @@ class Session:
         return {
             name: value.partition(b"\0")[0]
             for name, value in self.variables.items()
-            if name and not any(byte in ENDS_NAME for byte in name)
+            if name and b"=" not in name and b"\0" not in name
         }
 
     @property
@@ -212,10 +242,10 @@ class Session:
     def lines(self, area: int) -> list[bytes]:
         """The lines that a pattern is searched in: the header is 1, the body 2, both 3."""
         if self._view is None:
-            self._view = mime.view(self._message.data)
-        if area == 3:
-            return self._view.whole
-        return self._view.header if area == 1 else self._view.body
+            self._view = mime.View(self._message.data)
+        if area == 1:
+            return self._view.header
+        return self._view.body if area == 2 else self._view.whole
 
     def joined(self, area: int) -> bytes:
         """The same lines in one text."""
@@ -234,16 +264,13 @@ class Session:
 
     def regex(self, text: bytes, *, fold: bool) -> pcre.Regex | None:
         """The compiled pattern; None, and a complaint each time, when it is none."""
-        key = (text, fold)
-        regex = self._patterns.get(key)
-        if regex is None:
-            try:
-                regex = self._patterns[key] = pcre.Regex(text, fold=fold)
-            except pcre.PatternError as error:
-                self.log.say(
-                    b"Invalid regular expression, offset %d of: %b: %b" % (error.offset, text, error.reason.encode())
-                )
-        return regex
+        try:
+            return self._patterns.get(text, fold=fold)
+        except pcre.PatternError as error:
+            self.log.say(
+                b"Invalid regular expression, offset %d of: %b: %b" % (error.offset, text, error.reason.encode())
+            )
+            return None
 
     # -- programs --------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ ATOM, QUOTED, COMMENT, SPECIAL = 1, 2, 3, 4
 _SPACE = frozenset(b" \t\r\n\v\f")
 _SPECIALS = frozenset(b"<>@,;:.[]")
 _ENDS_ATOM = _SPACE | _SPECIALS | frozenset(b'()"\\')
+_END_MARKS = bytes(0x0A if byte in _ENDS_ATOM else 0x20 for byte in range(256))
 _ENDS_WORD = _SPACE | frozenset(b',<>()"@:;')
 _PLAIN = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 !#$%&'*+-/=?^_`{|}~" + bytes(range(128, 256))
@@ -49,6 +50,7 @@ def tokens(text: bytes) -> list[Token]:
     found: list[Token] = []
     at, end = 0, len(text)
     spaced = False
+    marked = text.translate(_END_MARKS) + b"\n"
     while at < end:
         byte = text[at]
         if byte in _SPACE:
@@ -69,15 +71,21 @@ def tokens(text: bytes) -> list[Token]:
             at += 1
             continue
         else:
-            stop = _encoded_word(text, at)
-            while not stop or (stop < end and stop == at):
-                stop = at + 1
-                while stop < end and text[stop] not in _ENDS_ATOM and not _encoded_word(text, stop):
-                    stop += 1
+            stop = _encoded_word(text, at) or _atom(text, at, marked.find(b"\n", at))
             found.append(Token(ATOM, text[at:stop], spaced=spaced))
             at = stop
         spaced = False
     return found
+
+
+def _atom(text: bytes, at: int, end: int) -> int:
+    """Where the atom at `at` ends: at `end`, or where an encoded word begins."""
+    mark = text.find(b"=?", at + 1, end)
+    while mark >= 0:
+        if _encoded_word(text, mark):
+            return mark
+        mark = text.find(b"=?", mark + 1, end)
+    return end
 
 
 def _encoded_word(text: bytes, at: int) -> int:

@@ -10,6 +10,10 @@ from binascii import a2b_base64
 
 from pyprocmail.message import address
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _BLANKS = b" \t"
 _ADDRESS_FIELDS = frozenset((b"from", b"to", b"cc", b"bcc", b"resent-from", b"resent-to", b"resent-cc", b"resent-bcc"))
 _NOT_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
@@ -29,7 +33,7 @@ class Part:
     `number` is that of MIME's section numbers, `typed` whether Content-Type counts.
     """
 
-    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed")
+    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed", "_lines")
 
     def __init__(self, fields: list[tuple[bytes, bytes | None]], begin: int, start: int, end: int) -> None:
         self.fields = fields
@@ -40,6 +44,20 @@ class Part:
         self.message = False
         self.number: tuple[int, ...] = (1,)
         self.typed = True
+        self._lines: list[bytes] | None = None
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The header as it is searched."""
+        if self._lines is None:
+            lines = self._lines = []
+            for name, value in self.fields:
+                if value is None:
+                    lines += decoded(name, "utf-8").split(b"\n")
+                    lines.append(b": ")
+                else:
+                    lines.append(field_line(name, value))
+        return self._lines
 
     def value(self, name: bytes) -> bytes:
         """The value of the first field of the lower-case name, unfolded; empty without."""
@@ -50,49 +68,67 @@ class Part:
 
 
 class View:
-    """The lines of a message: those of headers, those of bodies, and both in their order."""
+    """The lines of a message that patterns are searched in.  No body is decoded before somebody asks for one.
 
-    __slots__ = ("header", "body", "whole")
+    The last line does not count when it has no newline.
+    """
 
-    def __init__(self, header: list[bytes], body: list[bytes], whole: list[bytes]) -> None:
-        self.header = header
-        self.body = body
-        self.whole = whole
+    __slots__ = ("_data", "_root", "_header", "_reading")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data = data[: data.rfind(b"\n") + 1]
+        self._root = parse(data)
+        self._header: list[bytes] | None = None
+        self._reading: _Reading | None = None
+
+    @property
+    def header(self) -> list[bytes]:
+        """Those of headers, of parts too."""
+        if self._header is None:
+            self._header = list(_header_lines(self._root))
+        return self._header
+
+    @property
+    def body(self) -> list[bytes]:
+        """Those of bodies that are text."""
+        return self._read().body
+
+    @property
+    def whole(self) -> list[bytes]:
+        """Both in their order."""
+        return self._read().whole
+
+    def _read(self) -> _Reading:
+        if self._reading is None:
+            reading = self._reading = _Reading(self._data)
+            if self._data:
+                reading.part(self._root)
+                if self._root.start > len(self._data):
+                    reading.text(b"\n")
+                reading.end()
+        return self._reading
 
 
-def view(data: bytes) -> View:
-    """The lines that patterns are searched in.  The last line does not count when it has no newline."""
-    data = data[: data.rfind(b"\n") + 1]
-    if not data:
-        return View([], [], [])
-    reading = _Reading(data)
-    root = parse(data)
-    reading.part(root)
-    if root.start > len(data):
-        reading.text(b"\n")
-    reading.end()
-    return View(reading.header, reading.body, reading.whole)
+def _header_lines(part: Part) -> Iterator[bytes]:
+    yield from part.lines
+    for child in part.children:
+        yield from _header_lines(child)
 
 
 class _Reading:
     """A message whose lines are being collected.  A line of text that is not complete goes on in the next part."""
 
-    __slots__ = ("data", "header", "body", "whole", "open")
+    __slots__ = ("data", "body", "whole", "open")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.header: list[bytes] = []
         self.body: list[bytes] = []
         self.whole: list[bytes] = []
         self.open = b""
 
     def part(self, part: Part) -> None:
         """The header of a part, and its body or its parts."""
-        for name, value in part.fields:
-            if value is None:
-                self._add(self.header, [*decoded(name, "utf-8").split(b"\n"), b": "])
-            else:
-                self._add(self.header, [field_line(name, value)])
+        self.whole += part.lines
         if part.children:
             for child in part.children:
                 self.part(child)
@@ -102,15 +138,15 @@ class _Reading:
     def text(self, text: bytes) -> None:
         """Text of a body."""
         *lines, self.open = (self.open + text).split(b"\n")
-        self._add(self.body, lines)
+        self._add(lines)
 
     def end(self) -> None:
         """Nothing follows: what is open is a line."""
         if self.open:
-            self._add(self.body, [self.open])
+            self._add([self.open])
 
-    def _add(self, area: list[bytes], lines: list[bytes]) -> None:
-        area += lines
+    def _add(self, lines: list[bytes]) -> None:
+        self.body += lines
         self.whole += lines
 
 
@@ -311,7 +347,7 @@ def from_quoted_printable(text: bytes) -> bytes:
 
 def decoded(text: bytes, name: str) -> bytes:
     """The text in UTF-8, without what is no text in the character set; nothing when that is unknown."""
-    if name.lower() in ("utf-8", "us-ascii", "ascii") and text.isascii():
+    if text.isascii() and name.lower() in ("utf-8", "us-ascii", "ascii"):
         return text
     found = _decoded(text, name)
     return b"" if found is None else found
@@ -338,13 +374,13 @@ def field_line(name: bytes, value: bytes) -> bytes:
     """`Name: value` as it is searched."""
     text = unfolded(value)
     text = addresses(text) if name.lower() in _ADDRESS_FIELDS else words(text)
-    return decoded(name, "utf-8") + b": " + text
+    return (name if name.isascii() else decoded(name, "utf-8")) + b": " + text
 
 
 def words(text: bytes) -> bytes:
     """The text with its encoded words decoded, those next to each other joined.  RFC 2047."""
     if b"=?" not in text:
-        return decoded(text, "utf-8")
+        return text if text.isascii() else decoded(text, "utf-8")
     out: list[bytes] = []
     at = 0
     after_word = False

@@ -342,9 +342,13 @@ def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes],
             host.close(feed)
         if host.wait(pid, None):
             break
-        if number.isdigit() or not number:
-            number = b"%0*d" % (len(number), int(number or b"0") + 1)
+        number = next_number(number)
     return 0
+
+
+def next_number(number: bytes) -> bytes:
+    """The FILENO behind `number`, as wide; what is no number stays."""
+    return b"%0*d" % (len(number), int(number or b"0") + 1) if number.isdigit() or not number else number
 
 
 def mails(data: bytes) -> Iterator[bytes]:

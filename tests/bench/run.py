@@ -158,6 +158,8 @@ def bench_maildrop(work: Path, ours: Path, mailbox: Path) -> None:
     job = mailbox_run(mailbox, work, ours / "reformail", "-s", ours / "maildrop", rules)
     yardstick = mailbox_run(mailbox, work, "reformail", "-s", "maildrop", rules)
     row("`reformail -s maildrop`, 200 messages", job, "`reformail -s maildrop`", yardstick, 3)
+    job = mailbox_run(mailbox, work, ours / "pyprocmail", "maildrop", rules)
+    row("`pyprocmail maildrop`, 200 messages", job, "`reformail -s maildrop`", yardstick, 5)
 
 
 def peak(program: Path | str, folder: Path, size_mb: int) -> tuple[float, float]:
