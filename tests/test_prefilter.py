@@ -11,9 +11,9 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocmail.matching import egrep
+from pyprocmail.matching import egrep, macros
 from pyprocmail.matching.linear import Linear
-from pyprocmail.matching.prefilter import MEMORY, PatternSet, suits
+from pyprocmail.matching.prefilter import MEMORY, PatternSet, essence, suits
 from pyprocmail.matching.regex import Area
 
 ATOMS = st.sampled_from(b"a b c . ^ $ ^^ \\< \\/ [ab] [^a] (a|b) (bc)? a* b+ .* [^b]* ( )".split())
@@ -32,6 +32,40 @@ def test_a_set_never_misses(patterns: list[egrep.Pattern], text: bytes, fold: bo
         assert single == found
 
 
+LONGER = st.sampled_from(b"abcab cabca: ( ) | * + ? .* \\/ ^^ [ab] \\. bcabc".split())
+ANY = st.lists(LONGER, min_size=1, max_size=7).map(b"".join).map(egrep.parse).filter(lambda pattern: pattern.valid)
+
+
+@given(ANY, st.lists(st.sampled_from(["abcab", "cabca:", "bcabc", "a", "b.", "\n"]), max_size=5).map("".join))
+def test_an_essence_is_there_wherever_the_pattern_matches(pattern: egrep.Pattern, text: str) -> None:
+    part = essence(pattern)
+    padded = Area(text.encode()).padded
+    if part is not None and Linear(pattern, fold=False).search(padded):
+        assert Linear(part, fold=False).search(padded)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literal"),
+    [
+        (b"^TO_spamassassin", b"spamassassin"),
+        (b"^List-Id:.*<linux\\.example\\.org>", b"<linux.example.org>"),
+        (b"^Received:.*from.*example.*by", b"example"),
+        (b"(one|other)", None),
+        (b"first|other", None),
+        (b"^Subject: *", None),
+        (b"^Subject: *spams?", None),
+        (b"^From:.*spammer+", b"spammer"),
+        (b"(^|x)otherwise(ab)*", b"otherwise"),
+        (b"^Subject:.*abc\\/defgh.*", b"defgh"),
+    ],
+)
+def test_a_long_literal_stands_for_its_pattern(pattern: bytes, literal: bytes | None) -> None:
+    read = egrep.parse(macros.expand(pattern)[0])
+    part = essence(read)
+    found = None if part is None or part is read else part.tokens
+    assert found == (None if literal is None else tuple(literal))
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
@@ -48,6 +82,7 @@ def test_patterns_with_many_gaps_stay_out(pattern: bytes, expected: bool) -> Non
 
 
 WORDS = ["exmh", "spam", "razor", "fork", "Re:", "linux", "free", "perl", "list", "zzz", "word", "news", "rpm", "irish"]
+WORDS += ["exmh-workers", "spamassassin", "razor-users", "linux.ie", "netnoteinc", "dogma"]
 
 
 def rules(seed: int) -> str:

@@ -1,4 +1,4 @@
-"""Stretches of recipes that cannot match, passed over in one step.
+r"""Stretches of recipes that cannot match, passed over in one step.
 
 A recipe matches only if all its conditions hold.  So one condition a recipe, whose pattern is fixed
 and searches the mail as it stands, goes into a set of patterns (matching/prefilter); the mail is
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from pyprocmail.matching.prefilter import MEMORY, PatternSet, suits
+from pyprocmail.matching.prefilter import MEMORY, PatternSet, essence
 from pyprocmail.program import conditions as syntax
 from pyprocmail.program import instructions as op
 from pyprocmail.program import start_line
@@ -45,16 +45,18 @@ class _Stretch:
 
 
 class Plan:
-    """What can be passed over in one program.
+    r"""What can be passed over in one program.
 
     `longest` is the longest condition line that is not read again; with a shorter LINEBUF the plan
-    does not hold.
+    does not hold.  `splits`: a pattern with `\/` is among them; what PYPROCMAIL_STRICT makes of these may match where
+    they do not.
     """
 
-    __slots__ = ("longest", "_stretches", "_memory")
+    __slots__ = ("longest", "splits", "_stretches", "_memory")
 
     def __init__(self, program: Program, patterns: Patterns, memory: int = MEMORY) -> None:
         self.longest = 0
+        self.splits = False
         self._memory = memory
         self._stretches: dict[int, tuple[_Stretch, Key]] = {}
         self._find(program, patterns)
@@ -69,7 +71,7 @@ class Plan:
             if found is None:
                 current = None
             else:
-                key, pattern, length = found
+                key, pattern, length, splits = found
                 if current is None or key != current_key or current.end != at:
                     current, current_key = _Stretch(), key
                     rows.append((current, key))
@@ -77,6 +79,7 @@ class Plan:
                 current.patterns.append(pattern)
                 current.end = instruction[5]
                 self.longest = max(self.longest, length)
+                self.splits = self.splits or splits
         for stretch, key in rows:
             if len(stretch.recipes) >= _WORTHWHILE:
                 for recipe in stretch.recipes:
@@ -98,8 +101,8 @@ class Plan:
         return hits[index] if index < len(hits) else stretch.end
 
 
-def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, Any, int] | None:
-    """The area and case of the condition that decides about a recipe, its pattern and its length.
+def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, Any, int, bool] | None:
+    """The area and case of the condition that decides about a recipe, what to look for, its length, whether it splits.
 
     None for everything but a recipe that, when it does not match, changes nothing but the chain.
     """
@@ -122,9 +125,10 @@ def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, Any, in
         regex = patterns.get(text, fold=fold)
         if not regex.valid:
             return None
-        if not negated and suits(regex.pattern):
+        pattern = None if negated else essence(regex.pattern)
+        if pattern is not None:
             name = area or _searched(flags)
-            return (b"HB" if name == b"BH" else name, regex.folds), regex.pattern, longest
+            return (b"HB" if name == b"BH" else name, regex.folds), pattern, longest, regex.splits
         if regex.splits:
             return None
     return None

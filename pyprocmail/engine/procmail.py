@@ -175,7 +175,7 @@ class _Run:
     def _skip(self, plan: Plan) -> bool:
         """Go to the next recipe that may match, if nobody wants to hear of those between."""
         session = self.session
-        if session.trace.is_heard or plan.longest >= session.linebuf:
+        if session.trace.is_heard or plan.longest >= session.linebuf or (plan.splits and session.identity.strict):
             return False
         at = self.at - 1
         candidate = plan.next_candidate(session, at)

@@ -48,18 +48,21 @@ class Pattern:
     """A pattern as it will be matched.
 
     `valid` is false when parentheses do not pair; the pattern is then cut or closed as procmail
-    does, and still runs.  `has_split`: there is a `\\/`, so a match may assign MATCH.
+    does, and still runs.  `alternates`: there is a `|` outside of all parentheses.  `has_split`: there is a `\\/`,
+    so a match may assign MATCH.
     """
 
-    __slots__ = ("tokens", "valid", "has_split")
+    __slots__ = ("tokens", "valid", "alternates", "has_split")
 
     tokens: tuple[Token, ...]
     valid: bool
+    alternates: bool
     has_split: bool
 
-    def __init__(self, tokens: tuple[Token, ...], valid: bool) -> None:
+    def __init__(self, tokens: tuple[Token, ...], *, valid: bool = True, alternates: bool = False) -> None:
         self.tokens = tokens
         self.valid = valid
+        self.alternates = alternates
         self.has_split = SPLIT in tokens
 
 
@@ -72,6 +75,7 @@ def parse(text: bytes) -> Pattern:
     tokens: list[Token] = []
     depth = 0
     valid = True
+    alternates = False
     quantifiable = False
     at, length = 0, len(text)
     marked = text.translate(_MARKED)
@@ -103,6 +107,7 @@ def parse(text: bytes) -> Pattern:
             depth -= 1
         elif byte == 0x7C:
             tokens.append(OR)
+            alternates = alternates or not depth
             quantifiable = False
         elif byte == 0x2E:
             tokens.append(ANY)
@@ -124,7 +129,7 @@ def parse(text: bytes) -> Pattern:
         tokens.extend([CLOSE] * depth)
     if START in tokens:
         _mark_ends(tokens)
-    return Pattern(tuple(tokens), valid)
+    return Pattern(tuple(tokens), valid=valid, alternates=alternates)
 
 
 def _class(text: bytes, at: int) -> tuple[Class, int]:

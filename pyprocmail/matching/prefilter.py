@@ -2,8 +2,9 @@
 
 RE2 runs a whole set of patterns over a text in one pass.  Two traps, both measured: patterns with
 more than one unbounded gap (`.*x.*y`) make the states of a set explode on long text, so they stay
-out; and a set's answer "none" also means "out of memory", so every set holds a pattern that always
-matches, and when even that is missing the answer is "unknown".
+out, unless a literal text can stand for them; and a set's answer "none" also means "out of memory",
+so every set holds a pattern that always matches, and when even that is missing the answer is
+"unknown".
 """
 
 from __future__ import annotations
@@ -18,8 +19,43 @@ if TYPE_CHECKING:
 MEMORY = 64 << 20
 """Bytes that a set may use; one that needs more is halved."""
 
+_LITERAL = 5
+"""Bytes from which on a literal text tells enough to stand for a pattern."""
+
 _ALWAYS = b"(?:)"
 _REPEATS = (egrep.STAR, egrep.PLUS)
+_COLON = 0x3A
+
+
+def essence(pattern: egrep.Pattern) -> egrep.Pattern | None:
+    """What a set is to look for instead of the pattern, and finds wherever the pattern matches.
+
+    That is a literal text in it, its last one that is long, or the pattern itself; None when it has to stay out.  A
+    thousand literals make a small set, and it does not matter what they stand between.
+    """
+    return _literal(pattern) or (pattern if suits(pattern) else None)
+
+
+def _literal(pattern: egrep.Pattern) -> egrep.Pattern | None:
+    """The last long literal text that every match contains, but the name of a header field."""
+    if pattern.alternates:
+        return None
+    tokens = pattern.tokens
+    depth = 0
+    optional = False
+    run: list[int] = []
+    for token in reversed(tokens):
+        if not depth and not optional and isinstance(token, int) and token < egrep.ANY:
+            run.append(token)
+            continue
+        if len(run) >= _LITERAL and run[0] != _COLON:
+            break
+        run.clear()
+        optional = token in (egrep.STAR, egrep.OPTIONAL)
+        depth += (token == egrep.CLOSE) - (token == egrep.OPEN)
+    if len(run) < _LITERAL or run[0] == _COLON:
+        return None
+    return egrep.Pattern(tuple(reversed(run)))
 
 
 def suits(pattern: egrep.Pattern) -> bool:
