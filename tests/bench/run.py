@@ -151,8 +151,9 @@ def bench_maildrop(work: Path, ours: Path, mailbox: Path) -> None:
         return
     rules = work / "mailfilter"
     write_rcfile(rules, f'if (/^Subject:.*invoice/)\n  to "{work}/invoices/"\nto "{work}/inbox/"\n')
-    for part in ("new", "cur", "tmp"):
-        (work / "invoices" / part).mkdir(parents=True)
+    for folder in ("invoices", "inbox"):
+        for part in ("new", "cur", "tmp"):
+            (work / folder / part).mkdir(parents=True)
     job = command(ours / "maildrop", rules, stdin=MESSAGE)
     row("one message, one process, a mailfilter", job, "maildrop", command("maildrop", rules, stdin=MESSAGE), 40)
     job = mailbox_run(mailbox, work, ours / "reformail", "-s", ours / "maildrop", rules)
