@@ -57,7 +57,7 @@ VALUES: list[tuple[bytes, Pieces, bytes]] = [
     (b"$10$x_1-", (var(b"1"), b"0", var(b"x_1"), b"-"), b""),
     (b"$_a${_}${_a}", (var(b"_"), b"a", var(b"{_}"), var(b"_a")), b""),
     (b"$$$?$#$=$-", (var(b"$"), var(b"?"), var(b"#"), var(b"="), var(b"-")), b""),
-    (b'"$x"$\\y$\\10', (var(b"x", quoted=True), (ESCAPED, b"y"), b"()"), b""),
+    (b'"$x"$\\y$\\10', (var(b"x", quoted=True), (ESCAPED, b"y"), (ESCAPED, b"1")), b""),
     (b"$\\?", (b"$?",), b""),
     (b'"x$@y"', (b"x", (ARGUMENTS,), b"y"), b""),
     (b"${a!b}c", ((BAD, b"a"), b"b}c"), b""),

@@ -68,11 +68,11 @@ def perform(session: Session, flags: int, lock: LockName, action: tuple[Any, ...
     if kind == op.FOLDER:
         return _folder(session, flags, lock, action[2], notes)
     text = action[-1]
+    if kind == op.FORWARD:
+        return _forward(session, flags, lock, text)
     if len(text) > session.linebuf - 1:
         session.exceeded_linebuf()
         return FAILED
-    if kind == op.FORWARD:
-        return _forward(session, flags, lock, text)
     return _pipe(session, flags, lock, text, action[2] if kind == op.CAPTURE else None)
 
 
@@ -113,6 +113,8 @@ def _folder(session: Session, flags: int, lock: LockName, pieces: Pieces, notes:
     try:
         names = expand_list(session, pieces).words or [b""]
     except LineTooLongError:
+        for note in notes:
+            session.note_pair(note)
         session.exceeded_linebuf()
         return FAILED
     if flags & FILTER:
@@ -195,7 +197,6 @@ def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outco
     try:
         command = programs.prepare(session, text, sender)
     except LineTooLongError:
-        session.exceeded_linebuf()
         return FAILED
     _lock_command(session, lock, command)
     if flags & FILTER:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyprocmail.engine import numbers, programs, scoring
-from pyprocmail.engine.expansion import LineTooLongError, expand_marked, expand_value
+from pyprocmail.engine.expansion import LineTooLongError, expand_marked
 from pyprocmail.engine.scoring import Tally
 from pyprocmail.program import conditions as syntax
 from pyprocmail.program import start_line
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyprocmail.engine.session import Session
     from pyprocmail.matching.regex import Area, Match
     from pyprocmail.program.conditions import Condition
+    from pyprocmail.program.words import Scan
 
     Entry = tuple[int, int, Condition, bytes]
 
@@ -61,17 +62,13 @@ class _Test:
         for _ in range(_EXPANSIONS):
             if condition[syntax.KIND] != syntax.EXPAND:
                 break
-            _, negated, _, _, shown, text = condition
+            _, negated, _, _, _, text = condition
             if condition[syntax.WEIGHT] is not None and self.tally.saturated:
                 break
-            scan = scan_quoted(text)
-            if scan.unterminated:
-                self.session.note("unexpected-eol")
             try:
-                expanded, foreign_at = expand_marked(self.session, scan.pieces, 1)
-            except LineTooLongError:
-                self.session.exceeded_linebuf()
-                return self._log(shown, False, negated=negated)
+                expanded, foreign_at = self._expand(scan_quoted(text))
+            except LineTooLongError as error:
+                return self._log(error.shown, False, negated=negated)
             before, condition = condition, syntax.read(expanded, condition)
             if foreign_at is not None and not self.session.identity.strict:
                 foreign = True
@@ -187,13 +184,9 @@ class _Test:
         kind, negated, weight, area, shown, text = condition
         session = self.session
         try:
-            scan = scan_size(text)
-            if scan.unterminated:
-                session.note("unexpected-eol")
-            value = expand_value(session, scan.pieces, 1) if expand else text.lstrip(b" \t")
-        except LineTooLongError:
-            session.exceeded_linebuf()
-            return False
+            value = self._expand(scan_size(text))[0] if expand else text.lstrip(b" \t")
+        except LineTooLongError as error:
+            return self._log(error.shown, False, negated=negated)
         if text[:1] in (b" ", b"\t"):
             value = b" " + value
         limit, rest = _read_limit(value)
@@ -210,6 +203,21 @@ class _Test:
         return self._score(before, shown, negated)
 
     # -- what they share -------------------------------------------------------------------
+
+    def _expand(self, scan: Scan) -> tuple[bytes, int | None]:
+        """As expand_marked, with what is to be said of the text."""
+        error: LineTooLongError | None = None
+        value: tuple[bytes, int | None] = (b"", None)
+        try:
+            value = expand_marked(self.session, scan.pieces, 1)
+        except LineTooLongError as too_long:
+            error = too_long
+        if scan.unterminated:
+            self.session.note("unexpected-eol")
+        if error is not None:
+            self.session.exceeded_linebuf()
+            raise error
+        return value
 
     def _area_name(self, condition: Condition) -> bytes:
         name, flags = condition[3], self.flags

@@ -18,7 +18,14 @@ _MAGIC = frozenset(b"(|)*?+.^$[\\")
 
 
 class LineTooLongError(Exception):
-    """What was expanded is longer than LINEBUF."""
+    """What was expanded is longer than LINEBUF.
+
+    `shown` is what a condition shows of it: the last name that was read.
+    """
+
+    def __init__(self, shown: bytes) -> None:
+        super().__init__()
+        self.shown = shown
 
 
 class Words:
@@ -91,9 +98,14 @@ def escape(value: bytes) -> bytes:
 
 
 class _Expander:
-    """One pass over pieces.  `current` is the word being built, None between words."""
+    """One pass over pieces.  `current` is the word being built, None between words.
 
-    __slots__ = ("session", "split", "room", "words", "current", "mark", "arguments_at", "foreign_at")
+    When there is no `room` any more (`too_long`), the rest is read, but nothing in it is expanded or run.
+    """
+
+    __slots__ = (
+        "session", "split", "room", "too_long", "words", "current", "mark", "arguments_at", "foreign_at", "name",
+    )  # fmt: skip
 
     def __init__(self, session: Session, *, split: bool, taken: int) -> None:
         self.session = session
@@ -104,21 +116,27 @@ class _Expander:
         self.mark: int | None = None
         self.arguments_at: int | None = None
         self.foreign_at: int | None = None
+        self.too_long = False
+        self.name = b""
 
     def run(self, pieces: Pieces) -> Words:
         skipping = 0
         # In an alternative that is neither closed nor wanted only literal text counts.
         literal = False
         expected = -1
-        prefix = b""
+        prefix, prefixed = b"", 0
         for piece in pieces:
             if isinstance(piece, bytes):
                 if not skipping:
                     self._put(piece)
                 continue
             kind = piece[0]
+            if kind in (VARIABLE, ESCAPED, ALTERNATIVE, BAD):
+                self.name = _text(piece[1])
             if kind == BAD:
-                self.session.note("bad-substitution", _text(piece[1]))
+                self.session.note("bad-substitution", self.name)
+            elif self.too_long:
+                continue
             elif skipping:
                 skipping += (kind == ALTERNATIVE) - (kind == END)
             elif kind == BREAK:
@@ -137,15 +155,13 @@ class _Expander:
             elif kind == ESCAPED:
                 self._put(escape(b"" if literal else self._value_of(_text(piece[1])) or b""))
             elif kind == PREFIX:
-                prefix = _text(piece[1])
+                prefix, prefixed = _text(piece[1]), len(self.words)
             elif literal:
                 continue
             elif kind == VARIABLE:
                 self._put_value(self._value_of(_text(piece[1])), bool(piece[2]))
             elif kind == BACKQUOTE:
-                output = self._output(_text(piece[1]))
-                self._mark_foreign()
-                self._put_value(output, bool(piece[2]))
+                self._put_output(_text(piece[1]), bool(piece[2]))
             elif kind == ALTERNATIVE:
                 value = self._value_of(_text(piece[1]))
                 wanted = _wants_word(value, _text(piece[2]))
@@ -155,11 +171,14 @@ class _Expander:
                     skipping = 1
                     if _text(piece[2])[-1:] == b"-":
                         self._put_value(value, bool(piece[3]))
+        if self.too_long:
+            raise LineTooLongError(self.name)
         self._end_word()
         if expected == len(self.words):
             self.words.append(b"")
         if prefix:
-            self.words[:1] = [prefix + b"".join(self.words[:1])]
+            word = slice(prefixed, prefixed + 1)
+            self.words[word] = [prefix + b"".join(self.words[word])]
         return Words(self.words, self.arguments_at)
 
     def _value_of(self, name: bytes) -> bytes | None:
@@ -174,8 +193,9 @@ class _Expander:
 
     def _put(self, text: bytes) -> None:
         self.room -= len(text)
-        if self.room < 0:
-            raise LineTooLongError
+        if self.room < 0 or self.too_long:
+            self.too_long = True
+            return
         if self.current is None:
             self.current = bytearray()
         self.current += text
@@ -208,8 +228,14 @@ class _Expander:
         self.current = None
         self.room -= 1
 
-    def _output(self, command: bytes) -> bytes:
-        return self.session.run_backquote(command, max(self.room, 0))
+    def _put_output(self, command: bytes, quoted: bool) -> None:
+        """What a command in backquotes says; it has to fit into LINEBUF itself."""
+        if len(command) > max(self.room, 0):
+            self.too_long = True
+            return
+        output = self.session.run_backquote(command, max(self.room, 0))
+        self._mark_foreign()
+        self._put_value(output, quoted)
 
 
 def _wants_word(value: bytes | None, operator: bytes) -> bool:

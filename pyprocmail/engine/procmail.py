@@ -123,18 +123,21 @@ class _Run:
             return
         taken = len(name) + 1
         foreign: int | None = None
+        too_long = False
         try:
             if isinstance(word, bytes):
                 value = word
             else:
                 value, foreign = expand_marked(session, word, taken)
             if taken + len(value) > session.linebuf:
-                raise LineTooLongError
+                too_long = True
         except LineTooLongError:
-            session.exceeded_linebuf()
-            return
+            too_long = True
         for note in notes:
             session.note_pair(note)
+        if too_long:
+            session.exceeded_linebuf()
+            return
         if foreign is None:
             session.foreign.discard(name)
         else:
@@ -193,15 +196,11 @@ class _Run:
         session, fate = self.session, self.session.fate
         at = self.at
         if start[0] == op.DYNAMIC:
-            try:
-                line = start_line.read(tuple(expand_list(session, start[1]).words))
-            except LineTooLongError:
-                session.exceeded_linebuf()
+            line = self._start_line(start)
+            if line is None:
                 self.ending = ABANDONED
                 return
             flags, lock, skipped = line.flags, line.lock, line.skipped
-            if start[2]:
-                session.note("unexpected-eol")
         else:
             flags, lock, skipped = start
         if isinstance(lock, tuple) and len(lock[0]) >= session.linebuf:
@@ -241,6 +240,20 @@ class _Run:
             self._block(at, flags, lock, action)
         else:
             self._act(flags, lock, action, notes)
+
+    def _start_line(self, start: tuple[Any, ...]) -> start_line.StartLine | None:
+        """A start line that is to be expanded; None if it is too long."""
+        session = self.session
+        try:
+            words: list[bytes] | None = expand_list(session, start[1]).words
+        except LineTooLongError:
+            words = None
+        if start[2]:
+            session.note("unexpected-eol")
+        if words is None:
+            session.exceeded_linebuf()
+            return None
+        return start_line.read(tuple(words))
 
     def _may_run(self, flags: int) -> bool:
         """Whether A, a, E and e let the conditions be looked at."""

@@ -127,6 +127,9 @@ def prepare(
     try:
         words = expand_list(session, scan.pieces, sum(len(word) + 1 for word in before))
     except LineTooLongError:
+        if scan.unterminated:
+            session.note("unexpected-eol")
+        session.exceeded_linebuf()
         if before:
             raise
         return _by_shell(session, text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError, dotlock
 from pyprocmail.engine import programs, variables
-from pyprocmail.engine.expansion import LineTooLongError
 from pyprocmail.engine.trace import Trace
 from pyprocmail.host import Interrupted
 from pyprocmail.matching.regex import Area
@@ -303,13 +302,7 @@ class Session:
         return self.host.monotonic() + timeout if timeout > 0 else None
 
     def run_backquote(self, text: bytes, room: int) -> bytes:
-        """What the command says, without its last newlines; at most `room` bytes of it.
-
-        Raises:
-            LineTooLongError: the command itself does not fit into LINEBUF.
-        """
-        if len(text) > room:
-            raise LineTooLongError
+        """What the command says, without its last newlines; at most `room` bytes of it."""
         command = programs.prepare(self, text, arguments=[])
         ended = programs.run(
             self, command, for_program(self._message).batches(), capture=True, limit=max(room - _MARGIN, 0)

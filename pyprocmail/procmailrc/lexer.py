@@ -302,27 +302,24 @@ class _Lexer:
             self.emit("EQUALS", self.skip(self.skip(end, BLANKS) + 1, BLANKS))
             self.emit("PIPE", self.logical_end(self.pos))
         else:
-            # A name or a `{` is read by itself: behind it a `#` begins a comment.
-            prefix = self.text[self.pos : max(end, self.pos + (byte == b"{"))]
-            scan = scan_list(self.text, self.pos + len(prefix))
-            if prefix:
-                scan = self.with_prefix(prefix, scan)
-            self.emit_word("FOLDER", scan)
+            self.emit_word("FOLDER", self.folders(max(end, self.pos + (byte == b"{"))))
 
-    def with_prefix(self, prefix: bytes, scan: Scan) -> Scan:
-        """The folders of an action that begins with `prefix`, of which `scan` is the rest.
+    def folders(self, end: int) -> Scan:
+        """The folders of an action; `end` is behind the name or the `{` that it begins with.
 
-        Behind a name and blanks procmail expects one more word, and behind a name, blanks, an `=` and blanks, where
-        it looked for a `|`.
+        That is read by itself, and so is an `=` behind a name, where procmail looks for a `|`: behind it a `#` begins
+        a comment, and if blanks follow, one more word is expected.
         """
-        start = self.pos + len(prefix)
-        pieces = _join(prefix, scan.pieces, self.text[start : start + 1])
-        rest = self.skip(start, BLANKS)
-        if pieces[:3] == (prefix, (BREAK,), b"=") and self.text[rest + 1 : rest + 2] in (b" ", b"\t"):
-            pieces = (*pieces[:3], (BREAK, True), *pieces[4:])
-        elif rest > start and self.text[rest : rest + 1] != b"=":
-            pieces = (prefix, (BREAK, True), *scan.pieces)
-        return Scan(pieces, scan.end, unterminated=scan.unterminated)
+        prefix: Pieces = (self.text[self.pos : end],)
+        equals = self.skip(end, BLANKS)
+        if end > self.pos and self.text[equals : equals + 1] == b"=":
+            prefix = (prefix[0], (BREAK,), b"=") if equals > end else (self.text[self.pos : end + 1],)
+            end = equals + 1
+        scan = scan_list(self.text, end)
+        if end > self.pos:
+            pieces = _join(prefix, scan.pieces, blank=self.text[end : end + 1] in (b" ", b"\t"))
+            scan = Scan(pieces, scan.end, unterminated=scan.unterminated)
+        return scan
 
     def is_capture(self, end: int) -> bool:
         """Whether the name that ends at `end` is followed by `= |`."""
@@ -333,13 +330,15 @@ class _Lexer:
         return self.text[pipe : pipe + 1] == b"|"
 
 
-def _join(prefix: bytes, pieces: Pieces, behind: bytes) -> Pieces:
-    """`prefix` put before words of which `behind` is the first byte."""
-    if behind in (b" ", b"\t"):
-        return (prefix, (BREAK,), *pieces) if pieces else (prefix,)
+def _join(prefix: Pieces, pieces: Pieces, *, blank: bool) -> Pieces:
+    """`prefix`, whose last piece is text, put before words; `blank`: a blank stands between."""
+    if blank:
+        return (*prefix, (BREAK, True), *pieces)
+    *before, text = prefix
+    assert isinstance(text, bytes)
     if pieces and isinstance(pieces[0], bytes):
-        return (prefix + pieces[0], *pieces[1:])
-    return ((PREFIX, prefix), *pieces) if pieces else (prefix,)
+        return (*before, text + pieces[0], *pieces[1:])
+    return (*before, (PREFIX, text), *pieces) if pieces else prefix
 
 
 def _quoted(text: bytes) -> str:

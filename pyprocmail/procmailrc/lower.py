@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _EOL: tuple[bytes, bytes] = (b"unexpected-eol", b"")
 
+_LINEBUF = 128
+"""What is shorter fits into the smallest LINEBUF."""
+
 Notes = tuple[tuple[bytes, bytes], ...]
 
 
@@ -170,7 +173,7 @@ def _ends_with_action(tree: Rcfile) -> bool:
 def _start(word: Word) -> tuple[Value, StartLine]:
     """The start line, and as what it is read where it is skipped over."""
     words = start_line.split_words(word.pieces)
-    if words is not None and not word.unterminated:
+    if words is not None and not word.unterminated and len(word.raw) < _LINEBUF:
         read = start_line.read(words)
         return (read.flags, read.lock, read.skipped), read
     read = start_line.read(start_line.static_words(word.pieces))

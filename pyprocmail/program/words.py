@@ -40,7 +40,7 @@ HASH = 9
 """(HASH,): a `#` behind an expansion: it begins a comment if no word has begun by then, else it is text.
 (HASH, True): such a `\\#`, which is a `#` if no word has begun, else both bytes."""
 PREFIX = 10
-"""(PREFIX, text): text before the first word, whose expansion does not know of it."""
+"""(PREFIX, text): text before the word that follows, whose expansion does not know of it."""
 
 BLANKS = b" \t"
 SHELLMETAS = b"&|<>~;?*["
@@ -367,15 +367,14 @@ class _Scanner:
             else:
                 self.put(b"@")
         elif byte == 0x5C and text[pos + 1 : pos + 2] and text[pos + 1] in NAME_REST:
-            # Here a name may begin with a digit: `$\\1a` is not `$\\1` and an `a`.
+            # Here a name may begin with a digit, and means the argument of that number: `$\\1a` is `$\\1`.
             end = pos + 2
             while end < len(text) and text[end] in NAME_REST:
                 end += 1
             self.pos = end + text.startswith(b"\0", end)
             name = text[pos + 1 : end]
-            if name[0] in _DIGITS and len(name) > 1:
-                self.put(b"()")  # there is no such variable
-                return
+            if name[0] in _DIGITS:
+                name = name[:1]
             self.emit((ESCAPED, b"{_}" if name == b"_" else name))
             self.empty = False
             self.started = True
@@ -407,6 +406,8 @@ class _Scanner:
             self.variable(b"{_}" if name == b"_" else name)
         elif operator == b"}":
             self.started = True  # `${}` is silent
+        elif not name and operator[-1:] == b"-" and text[self.pos : self.pos + 1] == b"}":
+            self.pos += 1  # `${-}` is nothing, not even the beginning of a word
         elif operator in (b":-", b"-", b":+", b"+"):
             self.emit((ALTERNATIVE, b"{_}" if name == b"_" else name, operator, self.quoted))
             self.opened.append((len(self.pieces) - 1, self.quoted, self.empty))

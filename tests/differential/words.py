@@ -117,7 +117,8 @@ def _folder(rng: random.Random) -> str:
     start = rng.choice([":0 c", ":0c", ":0 ch", ":0 cb"])
     lock = rng.choice(["", "", "", ":", ": " + _soup(rng, 3), ":l.lock"])
     first = rng.choice(["/dev/null", "/dev/null ", "d/ ", "d/", "d ", "", "$NULL ", "box "])
-    return start + lock + "\n" + first + _soup(rng, 4) + "\n"
+    # The rcfile is no folder: the reference reads on in what it has delivered to it.
+    return start + lock + "\n" + first + _soup(rng, 4).replace("$_", "$-") + "\n"
 
 
 def _forward(rng: random.Random) -> str:
