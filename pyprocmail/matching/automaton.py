@@ -14,10 +14,11 @@ from pyprocmail.matching import egrep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     # A live thread: the node that has just consumed a byte, and the rank of its split.
     Thread = tuple[int, int]
+    _Left = tuple[set[int], set[int]]
 
 UNSET = 1 << 62  # no `\/` crossed yet: later than any split
 NO_SPLIT = -1
@@ -56,25 +57,29 @@ class _Edge:
 
     One rank more than there were means the present offset.  `record` is the rank of the match
     that completes (UNSET: without a split, which ends the search), or NO_SPLIT for none.
+    `left`: of a search that ends here the nodes with a split, those that had arrived and those not yet followed.
     """
 
-    __slots__ = ("state", "sources", "record")
+    __slots__ = ("state", "sources", "record", "left")
 
-    def __init__(self, state: _State, sources: tuple[int, ...], record: int) -> None:
+    def __init__(self, state: _State, sources: tuple[int, ...], record: int, left: _Left) -> None:
         self.state = state
         self.sources = sources
         self.record = record
+        self.left = left
 
 
 class Automaton:
     r"""One pattern, ready to find matches.
 
     Unless read `literally`, a `\/` goes on with what is written behind it, as in the reference: in
-    `a\/|b` with the `b`, in `(a\/)*b` without another round.  `strays`: there is such a one.
+    `a\/|b` with the `b`, in `(a\/)*b` without another round.  `strays`: there is such a one.  Nor do successive
+    searches begin afresh then: what one leaves behind, the next does not reach (see `successive`).
     """
 
     __slots__ = (
-        "strays", "_kinds", "_next", "_other", "_accepts", "_entry", "_splits", "_states", "_threads", "_initial",
+        "strays", "_kinds", "_next", "_other", "_accepts", "_entry", "_splits", "_leaves", "_states", "_threads",
+        "_initial",
     )  # fmt: skip
 
     def __init__(self, pattern: egrep.Pattern, *, fold: bool, literally: bool = True) -> None:
@@ -84,6 +89,7 @@ class Automaton:
         self._other = [0]  # second branch of a fork
         self._accepts: list[bytes] = [b""]  # for each symbol, whether the node consumes it
         self._splits = pattern.has_split
+        self._leaves = pattern.has_split and not literally
         self._entry = self._build(pattern, fold, literally)
         self._forget()
 
@@ -178,15 +184,15 @@ class Automaton:
             self._threads += len(threads)
         return state
 
-    def _edge(self, state: _State, symbol: int) -> _Edge:
-        """The transition of `state` on `symbol`, made on its first use."""
-        edge = state.edges.get(symbol)
+    def _edge(self, state: _State, symbol: int, lost: set[int] | None = None) -> _Edge:
+        """The transition of `state` on `symbol`, made on its first use; no thread arrives at a node of `lost`."""
+        edge = None if lost else state.edges.get(symbol)
         if edge is not None:
             return edge
         if len(self._states) > _STATES_LIMIT or self._threads > _THREADS_LIMIT:
             self._forget()
         ranks = 1 + max((rank for _, rank in state.threads if rank != UNSET), default=-1)
-        arrived, record = self._step(state, symbol, ranks)
+        arrived, record, left = self._step(state, symbol, ranks, lost or set())
         sources = sorted({rank for rank in arrived.values() if rank != UNSET})
         places = {rank: place for place, rank in enumerate(sources)}
         places[UNSET] = UNSET
@@ -194,14 +200,17 @@ class Automaton:
         if not self._splits:
             threads.sort()  # order matters to splits only, and fewer states are better
         following = self._state(tuple(threads), state.recorded or record >= 0)
-        edge = state.edges[symbol] = _Edge(following, tuple(sources), record)
+        edge = _Edge(following, tuple(sources), record, left)
+        if lost:
+            return edge
+        state.edges[symbol] = edge
         finished = following.recorded and not threads
         if symbol < _FIRST and record < 0 and not finished and sources == list(range(ranks)):
             state.plain[symbol] = following
         return edge
 
-    def _step(self, state: _State, symbol: int, now: int) -> tuple[dict[int, int], int]:
-        """Feed one symbol: the threads that arrive, in order, and the record (see _Edge).
+    def _step(self, state: _State, symbol: int, now: int, lost: set[int]) -> tuple[dict[int, int], int, _Left]:
+        """Feed one symbol: the threads that arrive, in order, and what else an _Edge has.
 
         Each thread is followed depth first with one register for its split, which crossing `\\/`
         sets for all that is visited later, the other branches of earlier forks included.
@@ -209,11 +218,15 @@ class Automaton:
         kinds, following, other, accepts = self._kinds, self._next, self._other, self._accepts
         recorded, record = state.recorded, NO_SPLIT
         arrived: dict[int, int] = {}
-        roots = [(following[node], rank) for node, rank in reversed(state.threads)]
-        if not recorded and symbol < _LAST:
-            roots.insert(0, (self._entry, UNSET))
+        waiting = list(state.threads)
+        roots = [] if recorded or symbol >= _LAST else [self._entry]
         seen: set[int] = set()
-        for root, rank in roots:
+        while roots or waiting:
+            if roots:
+                root, rank = roots.pop(), UNSET
+            else:
+                node, rank = waiting.pop()
+                root = following[node]
             if 0 <= record < rank:
                 continue
             if self._splits:
@@ -236,22 +249,30 @@ class Automaton:
                 elif kind == _ACCEPT or (symbol == _LAST and accepts[node][_LAST] == _END_HERE):
                     if rank == UNSET:
                         if not recorded:
-                            return {}, UNSET
+                            return {}, UNSET, (_with_split(arrived.items()), _with_split(waiting))
                     elif not 0 <= record < rank:
                         recorded, record = True, rank
                         arrived = {node: held for node, held in arrived.items() if held <= rank}
-                elif accepts[node][symbol] and not 0 <= record < rank and rank < arrived.get(node, UNSET + 1):
+                elif (
+                    accepts[node][symbol]
+                    and not 0 <= record < rank
+                    and rank < arrived.get(node, UNSET + 1)
+                    and node not in lost
+                ):
                     arrived[node] = rank
-        return arrived, record
+        return arrived, record, (_with_split(arrived.items()), set())
 
     # -- searching
 
-    def find(self, padded: bytes, start: int = 0) -> tuple[int, int] | None:
+    def find(self, padded: bytes, start: int = 0, left: _Left | None = None) -> tuple[int, int] | None:
         """The first match of a search that begins at `start`: its split, or NO_SPLIT, and its end.
 
         Without a split the match is the one that ends first.  No match starts at the newline
         behind the text, unless the search itself begins there: then one more newline follows.
+        `left` is what earlier searches have left at even and at odd steps, and gets what this one leaves.
         """
+        if left is None:
+            left = (set(), set())
         last = len(padded) - 1
         state = self._initial
         splits: tuple[int, ...] = ()
@@ -261,7 +282,7 @@ class Automaton:
             symbols = [(last, _LF), (last + 1, _LAST), (last + 2, _OVER)]
         at = start
         while True:
-            if at < last and at:
+            if at < last and at and not any(left):
                 # `at` goes on from where it was, and is used below.
                 for at, symbol in enumerate(memoryview(padded)[at:last], at):  # noqa: B007, B020 (see above)
                     plain = state.plain[symbol]
@@ -272,31 +293,42 @@ class Automaton:
                     at = last
                     continue
             elif at < last:
-                symbol = _FIRST
+                symbol = padded[at] if at else _FIRST
             else:
                 at, symbol = symbols.pop(0)
-            edge = state.edges.get(symbol) or self._edge(state, symbol)
+            here, there = left if (at - start) % 2 == 0 else left[::-1]
+            edge = self._edge(state, symbol, here)
             if edge.record >= 0:
                 if edge.record == UNSET:
+                    here |= edge.left[0]
+                    there |= edge.left[1]
                     return NO_SPLIT, at
                 found = (splits[edge.record] if edge.record < len(splits) else at), at
             state = edge.state
             if symbol == _OVER or (state.recorded and not state.threads):
+                here |= edge.left[0]
                 return found
             splits = tuple([splits[source] if source < len(splits) else at for source in edge.sources])
             at += 1
 
     def successive(self, padded: bytes, start: int = 0) -> Iterator[tuple[int, int, bool]]:
-        """The matches that a score counts: split or NO_SPLIT, end, and whether it was empty.
+        r"""The matches that a score counts: split or NO_SPLIT, end, and whether it was empty.
 
         Each search begins where the match before it ended; a newline that ended it can begin the
         next.  An empty match is one that does not advance; it is the last.  `start` is where the
         first search may begin, when the caller knows that no match starts earlier.
+
+        The reference keeps its threads in two lists, one for even and one for odd steps of a search, and takes a
+        node for listed that has an offset of a split.  A search that ends early leaves such nodes in its lists, so
+        that in `a|\/b` the "b" of "ab" is not found: it was met when the match of the "a" was noticed.
         """
         bottom = 1
         over = len(padded) - 1
+        left: _Left | None = None
+        if self._leaves:
+            start, left = 0, (set(), set())
         while bottom <= over:
-            found = self.find(padded, max(start, bottom - 1 if padded[bottom - 1] == _LF else bottom))
+            found = self.find(padded, max(start, bottom - 1 if padded[bottom - 1] == _LF else bottom), left)
             if found is None:
                 return
             split, end = found
@@ -314,6 +346,10 @@ class Automaton:
 _END_HERE = 2
 
 
+def _with_split(threads: Iterable[Thread]) -> set[int]:
+    return {node for node, rank in threads if rank != UNSET}
+
+
 def _table(token: egrep.Token, fold: bool) -> bytes:
     """For each symbol a 1 when the token consumes it; END is over before the last newline: a 2."""
     table = bytearray(_OVER + 1)
@@ -325,7 +361,7 @@ def _table(token: egrep.Token, fold: bool) -> bytes:
                 table[letter] |= table[letter ^ 0x20]
         if token[0]:
             table = bytearray([not member for member in table])
-            table[_LF] = table[_OVER] = 0
+            table[_LF] = 0
     elif token == egrep.ANY:
         table[:256] = b"\1" * 256
         table[_LF] = 0
@@ -346,5 +382,5 @@ def _table(token: egrep.Token, fold: bool) -> bytes:
         table[token] = 1
         if fold and token in _ASCII_LETTERS:
             table[token ^ 0x20] = 1
-    table[_FIRST] = table[_LAST] = table[_LF]
+    table[_FIRST] = table[_LAST] = table[_OVER] = table[_LF]
     return bytes(table)
