@@ -98,15 +98,13 @@ def _regex(session: Session, line: int, text: bytes, fold: bool) -> Regex | None
 
 def _in_lines(session: Session, line: int, text: bytes, regex: Regex, area: int) -> Iterator[tuple[bytes, list[Span]]]:
     """The first match in each line of the message."""
-    lines = session.lines(area)
+    view = session.view
     start = 0
     if session.verbose <= 2:
-        joined = session.joined(area)
-        first = regex.first_line(joined)
-        if first < 0:
+        start = regex.first_line(view.text(area))
+        if start < 0:
             return
-        start = joined.count(b"\n", 0, first)
-    for subject in lines[start:] if start else lines:
+    for subject in view.lines(area, start):
         if session.verbose > 2:
             session.log.say(b"Matching /%b/ against %b" % (text, subject))
         try:

@@ -160,7 +160,6 @@ class Session:
         self._watchdog = host.monotonic() + WATCHDOG_S
         self._patterns = patterns
         self._view: mime.View | None = None
-        self._joined: dict[int, bytes] = {}
         self._message = message
 
     # -- variables -------------------------------------------------------------------------
@@ -230,7 +229,6 @@ class Session:
     def message(self, message: Message) -> None:
         self._message = message
         self._view = None
-        self._joined = {}
         self.measure()
 
     def measure(self) -> None:
@@ -239,20 +237,12 @@ class Session:
         self.set(b"SIZE", b"%d" % len(data))
         self.set(b"LINES", b"%d" % data.count(b"\n"))
 
-    def lines(self, area: int) -> list[bytes]:
-        """The lines that a pattern is searched in: the header is 1, the body 2, both 3."""
+    @property
+    def view(self) -> mime.View:
+        """The mail as patterns see it."""
         if self._view is None:
             self._view = mime.View(self._message.data)
-        if area == 1:
-            return self._view.header
-        return self._view.body if area == 2 else self._view.whole
-
-    def joined(self, area: int) -> bytes:
-        """The same lines in one text."""
-        text = self._joined.get(area)
-        if text is None:
-            text = self._joined[area] = b"\n".join(self.lines(area))
-        return text
+        return self._view
 
     def field(self, name: bytes) -> bytes:
         """The value of the first field of the lower-case name as it stands, its first line only; empty without."""

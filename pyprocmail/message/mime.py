@@ -14,13 +14,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HEADER, BODY = 1, 2
+
 _BLANKS = b" \t"
 _ADDRESS_FIELDS = frozenset((b"from", b"to", b"cc", b"bcc", b"resent-from", b"resent-to", b"resent-cc", b"resent-bcc"))
 _NOT_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
 _HEX = b"0123456789ABCDEFabcdef"
-_BASE64 = bytes(
-    byte for byte in range(256) if byte not in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-)
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BASE64 = bytes(byte for byte in range(256) if byte not in _LETTERS + b"=")
+_PAD = 99
+"""The number that an `=` is within a group, with maildrop."""
 _DEEPEST = 100
 
 
@@ -33,7 +36,7 @@ class Part:
     `number` is that of MIME's section numbers, `typed` whether Content-Type counts.
     """
 
-    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed", "_lines")
+    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed", "_header")
 
     def __init__(self, fields: list[tuple[bytes, bytes | None]], begin: int, start: int, end: int) -> None:
         self.fields = fields
@@ -44,20 +47,20 @@ class Part:
         self.message = False
         self.number: tuple[int, ...] = (1,)
         self.typed = True
-        self._lines: list[bytes] | None = None
+        self._header: bytes | None = None
 
     @property
-    def lines(self) -> list[bytes]:
-        """The header as it is searched."""
-        if self._lines is None:
-            lines = self._lines = []
+    def header(self) -> bytes:
+        """The header as it is searched, a line for each field."""
+        if self._header is None:
+            lines: list[bytes] = []
             for name, value in self.fields:
                 if value is None:
-                    lines += decoded(name, "utf-8").split(b"\n")
-                    lines.append(b": ")
+                    lines += (decoded(name, "utf-8"), b"\n: \n")
                 else:
-                    lines.append(field_line(name, value))
-        return self._lines
+                    lines += (field_line(name, value), b"\n")
+            self._header = b"".join(lines)
+        return self._header
 
     def value(self, name: bytes) -> bytes:
         """The value of the first field of the lower-case name, unfolded; empty without."""
@@ -68,86 +71,49 @@ class Part:
 
 
 class View:
-    """The lines of a message that patterns are searched in.  No body is decoded before somebody asks for one.
+    """The text of a message that patterns are searched in, line by line.  No body is decoded before it is asked for.
 
     The last line does not count when it has no newline.
     """
 
-    __slots__ = ("_data", "_root", "_header", "_reading")
+    __slots__ = ("_data", "_root", "_texts")
 
     def __init__(self, data: bytes) -> None:
         self._data = data = data[: data.rfind(b"\n") + 1]
         self._root = parse(data)
-        self._header: list[bytes] | None = None
-        self._reading: _Reading | None = None
+        self._texts: dict[int, bytes] = {}
 
-    @property
-    def header(self) -> list[bytes]:
-        """Those of headers, of parts too."""
-        if self._header is None:
-            self._header = list(_header_lines(self._root))
-        return self._header
+    def text(self, area: int) -> bytes:
+        """What is in an area: HEADER of all parts, BODY of those that are text, or both in their order.
 
-    @property
-    def body(self) -> list[bytes]:
-        """Those of bodies that are text."""
-        return self._read().body
+        Where a body's last line has no newline, the next part goes on in it.
+        """
+        text = self._texts.get(area)
+        if text is None:
+            text = b"".join(self._pieces(self._root, area)) if self._data else b""
+            if area & BODY and self._root.start > len(self._data) > 0:
+                text += b"\n"
+            self._texts[area] = text
+        return text
 
-    @property
-    def whole(self) -> list[bytes]:
-        """Both in their order."""
-        return self._read().whole
+    def lines(self, area: int, offset: int = 0) -> Iterator[bytes]:
+        """The lines of an area, from that on in which the offset lies."""
+        text = self.text(area)
+        at = text.rfind(b"\n", 0, offset) + 1
+        while at < len(text):
+            end = text.find(b"\n", at)
+            end = len(text) if end < 0 else end
+            yield text[at:end]
+            at = end + 1
 
-    def _read(self) -> _Reading:
-        if self._reading is None:
-            reading = self._reading = _Reading(self._data)
-            if self._data:
-                reading.part(self._root)
-                if self._root.start > len(self._data):
-                    reading.text(b"\n")
-                reading.end()
-        return self._reading
-
-
-def _header_lines(part: Part) -> Iterator[bytes]:
-    yield from part.lines
-    for child in part.children:
-        yield from _header_lines(child)
-
-
-class _Reading:
-    """A message whose lines are being collected.  A line of text that is not complete goes on in the next part."""
-
-    __slots__ = ("data", "body", "whole", "open")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.body: list[bytes] = []
-        self.whole: list[bytes] = []
-        self.open = b""
-
-    def part(self, part: Part) -> None:
-        """The header of a part, and its body or its parts."""
-        self.whole += part.lines
+    def _pieces(self, part: Part, area: int) -> Iterator[bytes]:
+        if area & HEADER:
+            yield part.header
         if part.children:
             for child in part.children:
-                self.part(child)
-        elif is_text(part):
-            self.text(decoded(body(self.data, part), charset(part)))
-
-    def text(self, text: bytes) -> None:
-        """Text of a body."""
-        *lines, self.open = (self.open + text).split(b"\n")
-        self._add(lines)
-
-    def end(self) -> None:
-        """Nothing follows: what is open is a line."""
-        if self.open:
-            self._add([self.open])
-
-    def _add(self, lines: list[bytes]) -> None:
-        self.body += lines
-        self.whole += lines
+                yield from self._pieces(child, area)
+        elif area & BODY and is_text(part):
+            yield decoded(body(self._data, part), charset(part))
 
 
 def parse(data: bytes) -> Part:
@@ -320,14 +286,30 @@ def body(data: bytes, part: Part) -> bytes:
 def from_base64(text: bytes) -> bytes:
     """What base64 stands for; letters that are none are skipped, an incomplete group at the end is left out."""
     text = text.translate(None, _BASE64)
-    pad = text.find(b"=")
-    if pad >= 0:
-        text = text[:pad] + b"=" * (-pad % 4)
-        if pad % 4 == 1:
-            text = text[: pad - 1]
-    else:
-        text = text[: len(text) - len(text) % 4]
-    return a2b_base64(text)
+    text = text[: len(text) - len(text) % 4]
+    out = []
+    at = 0
+    while at < len(text):
+        pad = text.find(b"=", at)
+        if pad < 0:
+            pad = len(text)
+        start = pad - pad % 4
+        out.append(a2b_base64(text[at:start]))
+        if start < len(text):
+            out.append(_from_group(text[start : start + 4]))
+        at = start + 4
+    return b"".join(out)
+
+
+def _from_group(group: bytes) -> bytes:
+    """A group with `=`, wherever: each of the last two leaves a byte out, and is a number where one is made of it."""
+    one, two, three, four = (_PAD if byte == 0x3D else _LETTERS.index(byte) for byte in group)
+    made = [one << 2 | two >> 4]
+    if three != _PAD:
+        made.append(two << 4 | three >> 2)
+    if four != _PAD:
+        made.append(three << 6 | four)
+    return bytes(number & 0xFF for number in made)
 
 
 def from_quoted_printable(text: bytes) -> bytes:
@@ -438,21 +420,13 @@ def addresses(text: bytes) -> bytes:
     out: list[bytes] = []
     separator = b""
     for found in address.parse(text):
-        if found.ends:
-            out.append(b";")
+        name = b"" if found.name is None else words(found.name)
+        if found.text is None:
+            # What has one letter is taken for a sign, and a sign has nothing before and behind it.
+            out.append(name if len(name) == 1 else separator + name + b" " * bool(name))
             separator = b""
             continue
         out.append(separator)
-        if found.group is not None:
-            out.append(words(found.group) + b": ")
-            separator = b""
-            continue
-        name = b"" if found.name is None else words(found.name)
-        if name and not found.text:
-            out.append(address.display(name) + b" ")
-        elif name:
-            out.append(b"%b <%b>" % (address.display(name), found.text))
-        else:
-            out.append(found.text)
-        separator = b", " if name or found.text else b""
+        out.append(b"%b <%b>" % (address.display(name), found.text) if name else found.text)
+        separator = b", "
     return b"".join(out)

@@ -191,13 +191,14 @@ def answerable(mail: Mail, options: Options) -> bytes | None:
     wanted = options.values.get(b"r")
     if wanted is not None:
         asked = {one.text.lower() for one in address.parse(wanted) if one.text}
-        if not asked & {one.text.lower() for name in (b"to:", b"cc:") for one in _addresses(mail, name)}:
+        if not asked & {text.lower() for name in (b"to:", b"cc:") for text, _ in _addresses(mail, name)}:
             return None
     return _first_address(sender_field(mail, options)) or None
 
 
-def _addresses(mail: Mail, name: bytes) -> list[address.Address]:
-    return [one for value in mail.values(name) for one in address.parse(value) if one.text]
+def _addresses(mail: Mail, name: bytes) -> list[tuple[bytes, bytes | None]]:
+    """The addresses of all fields of the name, each with its name."""
+    return [(one.text, one.name) for value in mail.values(name) for one in address.parse(value) if one.text]
 
 
 def _read_file(host: Host, path: bytes) -> bytes:
@@ -413,10 +414,8 @@ class _Answer:
     def _substitution(self, letter: bytes) -> bytes:
         mail = self.mail
         if letter in (b"F", b"f"):
-            found = next(iter(_addresses(mail, b"from:")), None)
-            if found is None:
-                return b""
-            return (mime.words(found.name) if found.name else found.text) if letter == b"F" else found.text
+            text, name = next(iter(_addresses(mail, b"from:")), (b"", None))
+            return mime.words(name) if name and letter == b"F" else text
         fields = {b"S": b"subject:", b"i": b"message-id:", b"N": b"newsgroups:", b"C": b"x-newsgroup:"}
         if letter in fields:
             return mime.words(_value(mail, fields[letter]))

@@ -55,7 +55,7 @@ def run(host: Host, argv: Sequence[bytes], data: bytes, write: Write, note: Writ
             write((mime.words(value) if letter == b"h" else mime.addresses(value)) + b"\n")
             return 0
         if letter == b"u":
-            write(b"".join(line + b"\n" for line in mime.View(data).whole))
+            write(mime.View(data).text(mime.HEADER | mime.BODY))
             return 0
         info |= letter == b"i"
         extract |= letter == b"e"
