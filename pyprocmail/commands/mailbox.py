@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+
 from pyprocmail.batch import MESSAGES, BatchHost
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL
 from pyprocmail.host import Interrupted
@@ -11,7 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyprocmail.commands.options import Input
     from pyprocmail.commands.procmail import Run
+    from pyprocmail.commands.workers import Workers
     from pyprocmail.host import Host
 
 _PROGRESS = 16
@@ -26,21 +30,46 @@ class UntouchedError(Exception):
         self.text = text
 
 
-def filter_mailbox(run: Run, *, sync_each: bool) -> int:
+def filter_mailbox(run: Run, given: Input) -> int:
     """procmail's: run every message through the rcfile; the first exit status that is not 0."""
     from pyprocmail.engine.plan import Plans
 
-    host = run.host = run.host if sync_each else BatchHost()
+    host = run.host = run.host if given.sync_each else BatchHost()
     if run.caller.get(b"PYPROCMAIL_PREFILTER") != b"no":
         run.plans = Plans(run.patterns)
 
+    ahead = _workers(run, given.workers) if given.workers > 1 else None
+
     def deliver(data: bytes) -> int:
-        status = run.deliver(run.invoker, data, wait=True)
+        status = run.deliver(run.invoker, data, wait=True, answers=ahead.next() if ahead else None)
         if run.unreadable:
             raise UntouchedError(status, b"the rcfile cannot be read")
         return status
 
-    return each_message(host, deliver)
+    try:
+        return each_message(host, deliver)
+    finally:
+        if ahead:
+            ahead.close()
+
+
+def _workers(run: Run, count: int) -> Workers | None:
+    """The workers of -j, unless the mails are better looked at one after the other, which is said."""
+    from pyprocmail.commands.workers import Workers
+    from pyprocmail.engine.ahead import starts_processes
+
+    why = b""
+    program = run.program()
+    if not stat.S_ISREG(run.host.fstat(0).st_mode):
+        why = b"standard input is no file"
+    elif run.origin.matters:
+        why = b"-f makes the mails anew"
+    elif program is not None and starts_processes(program):
+        why = b"the rcfile starts programs or clones"
+    if why:
+        _tell(run.host, b"pyprocmail: one worker, since %b\n" % why)
+        return None
+    return Workers(run, count)
 
 
 def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:

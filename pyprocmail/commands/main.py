@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pyprocmail.exits import EX_OSERR, EX_TEMPFAIL
+from pyprocmail.exits import EX_OK, EX_OSERR, EX_TEMPFAIL, EX_USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ PROGRAMS = (
     b"formail", b"lockfile", b"mailstat", b"maildrop", b"reformail", b"lockmail", b"mailbot", b"reformime",
 )  # fmt: skip
 """The programs that we are besides procmail: by the name we are called by, or as subcommands."""
-
-_INPUT_FLAGS = {b"--mbox": "mbox", b"--single": "single"}
 
 
 def main() -> None:
@@ -43,36 +41,27 @@ def run(argv: list[bytes]) -> int:
             return 0
         if len(argv) > 1 and argv[1] in PROGRAMS:
             return _safely(lambda: _program(argv[1], argv[1:]))
-        return _procmail(*_take_own_options(argv))
+        return _procmail(argv, ours=True)
     if name in PROGRAMS:
         return _safely(lambda: _program(name, argv))
-    return _procmail(argv, "single")
+    return _procmail(argv, ours=False)
 
 
-def _take_own_options(argv: list[bytes]) -> tuple[list[bytes], str, bool]:
-    """`--mbox`, `--single` and `--sync-each`, which stand among procmail's own options.
-
-    Returns the rest, what standard input is, and whether each mail is to be synced.
-    """
-    mode, sync_each = "auto", False
-    rest = argv[:1]
-    for at, word in enumerate(argv[1:], 1):
-        if word in _INPUT_FLAGS:
-            mode = _INPUT_FLAGS[word]
-        elif word == b"--sync-each":
-            sync_each = True
-        elif word.startswith(b"-"):
-            rest.append(word)
-        else:
-            return [*rest, *argv[at:]], mode, sync_each
-    return rest, mode, sync_each
-
-
-def _procmail(argv: list[bytes], mode: str, sync_each: bool = False) -> int:
-    from pyprocmail.commands import procmail
+def _procmail(argv: list[bytes], *, ours: bool) -> int:
+    """Run procmail; with `ours` our own options stand among its, and a mailbox may come in."""
+    from pyprocmail.commands import options, procmail
     from pyprocmail.host import Host
 
-    return _safely(lambda: procmail.main(argv, Host(), os.environb, mode=mode, sync_each=sync_each))
+    if not ours:
+        return _safely(lambda: procmail.main(argv, Host(), os.environb, options.Input()))
+    argv, given = options.take_input(argv)
+    return _refuse(given.wrong) or _safely(lambda: procmail.main(argv, Host(), os.environb, given))
+
+
+def _refuse(wrong: bytes) -> int:
+    if wrong:
+        os.write(2, b"pyprocmail: %b\n" % wrong)
+    return EX_USAGE if wrong else EX_OK
 
 
 def _program(name: bytes, argv: list[bytes]) -> int:
@@ -97,8 +86,12 @@ def _program(name: bytes, argv: list[bytes]) -> int:
         if argv[0] != name:
             return maildrop.main(argv, Host(), os.environb)
         # A launcher's name has a path.  `pyprocmail maildrop` is typed by somebody who wants to see what is wrong.
-        argv, mode, sync_each = _take_own_options(argv)
-        return maildrop.main(argv, Host(), os.environb, caret=True, mode=mode, sync_each=sync_each)
+        from pyprocmail.commands import options
+
+        argv, given = options.take_input(argv)
+        return _refuse(given.wrong) or maildrop.main(
+            argv, Host(), os.environb, caret=True, mode=given.mode, sync_each=given.sync_each
+        )
     from pyprocmail.commands import maildrop_tools
 
     return maildrop_tools.main(name, argv, Host(), os.environb)

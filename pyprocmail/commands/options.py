@@ -133,3 +133,45 @@ def _settle(options: Options) -> None:
     elif options.mail_filter and options.arguments:
         options.messages += [b"procmail: Conflicting options\n", USAGE]
         options.arguments = []
+
+
+AUTO, SINGLE, MBOX = "auto", "single", "mbox"
+
+
+class Input:
+    """What standard input is, and how a mailbox there is worked on: our own options.
+
+    `mode`: SINGLE mail, MBOX, or to be found out.  `sync_each` has every mail of a mailbox on disk before the next
+    is read.  `workers` processes look at its mails.  `wrong` says what is.
+    """
+
+    __slots__ = ("mode", "sync_each", "workers", "wrong")
+
+    def __init__(self, mode: str = SINGLE) -> None:
+        self.mode = mode
+        self.sync_each = False
+        self.workers = 1
+        self.wrong = b""
+
+
+def take_input(argv: list[bytes]) -> tuple[list[bytes], Input]:
+    """The options that stand among procmail's own, and what is left without them."""
+    given = Input(AUTO)
+    rest, left = argv[:1], argv[1:]
+    while left and left[0].startswith(b"-"):
+        word = left.pop(0)
+        if word == b"--mbox":
+            given.mode = MBOX
+        elif word == b"--single":
+            given.mode = SINGLE
+        elif word == b"--sync-each":
+            given.sync_each = True
+        elif word.startswith(b"-j"):
+            number = word[2:] or (left.pop(0) if left else b"")
+            if number.isdigit() and int(number):
+                given.workers = int(number)
+            else:
+                given.wrong = b"-j takes how many processes are to work, 1 or more, not '%b'" % number
+        else:
+            rest.append(word)
+    return rest + left, given

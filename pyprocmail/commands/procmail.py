@@ -37,21 +37,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyprocmail.commands.options import Options
+    from pyprocmail.commands.options import Input, Options
+    from pyprocmail.engine.ahead import Recalling
     from pyprocmail.engine.plan import Plans
+    from pyprocmail.program.instructions import Program
 
 _READ = 1 << 20
-_AUTO, SINGLE, MBOX = "auto", "single", "mbox"
 
 
-def main(
-    argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], *, mode: str = SINGLE, sync_each: bool = False
-) -> int:
-    """Run procmail with `argv`, whose first word is the name we were called by.
-
-    `mode` says what standard input is: SINGLE mail, MBOX, or to be found out.  `sync_each` has every
-    mail of a mailbox on disk before the next is read.
-    """
+def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], given: Input) -> int:
+    """Run procmail with `argv`, whose first word is the name we were called by."""
     name = argv[0].rpartition(b"/")[2]
     as_recipient = not name.startswith((b"procmail", b"pyprocmail"))
     options = command_line.parse(argv[1:], as_recipient=as_recipient)
@@ -59,7 +54,7 @@ def main(
         _complain(host, message)
     if options.action:
         return _answer(host, options.action)
-    return Run(host, argv[0], caller, options).run(mode, sync_each=sync_each)
+    return Run(host, argv[0], caller, options).run(given)
 
 
 def _answer(host: Host, action: str) -> int:
@@ -104,7 +99,8 @@ class Run:
         self.includes = False
         self.stdout = -1
 
-    def run(self, mode: str, *, sync_each: bool) -> int:
+    def run(self, given: Input) -> int:
+        """Deliver what is on standard input; the exit status."""
         options = self.options
         self._set_stdout_aside()
         if options.mail_filter and not any(b"=" not in operand for operand in options.operands):
@@ -113,13 +109,13 @@ class Run:
         if options.deliver:
             return self._deliver_to_recipients()
         user = self._filter_user()
-        if options.mail_filter and mode != SINGLE:
+        if options.mail_filter and given.mode != command_line.SINGLE:
             from pyprocmail.commands.descriptors import is_mailbox
 
-            if mode == MBOX or is_mailbox(self.host):
+            if given.mode == command_line.MBOX or is_mailbox(self.host):
                 from pyprocmail.commands.mailbox import filter_mailbox
 
-                return filter_mailbox(self, sync_each=sync_each)
+                return filter_mailbox(self, given)
         return self.deliver(user, _read_all(self.host))
 
     def _set_stdout_aside(self) -> None:
@@ -212,11 +208,16 @@ class Run:
 
     # -- one message -----------------------------------------------------------------------
 
-    def deliver(self, user: User, data: bytes, *, wait: bool = False) -> int:
-        """Run the mail through its rcfiles; `wait` for the programs that no recipe waits for."""
+    def deliver(self, user: User, data: bytes, *, wait: bool = False, answers: Recalling | None = None) -> int:
+        """Run the mail through its rcfiles; `wait` for the programs that no recipe waits for.
+
+        `answers` is what is known of the mail already.
+        """
         if self.host.geteuid() == 0 and user.uid != 0:
             self.host.take_groups(user)
-        session = self._session(user, data)
+        session = self.session(user, data, Log(self.host, stdout=self.stdout))
+        if answers is not None:
+            session.questions = answers
         try:
             status = self._process(session)
             if wait:
@@ -231,12 +232,12 @@ class Run:
         finally:
             session.log.close()
 
-    def _session(self, user: User, data: bytes) -> Session:
+    def session(self, user: User, data: bytes, log: Log) -> Session:
+        """One message about to go through its rcfiles."""
         host, options = self.host, self.options
         origin, use_content_length = self.origin, not options.berkeley
         message = start.read_message(host, data, origin, use_content_length=use_content_length, strict=self.strict)
         identity = Identity(user, self.name, content_length=use_content_length, strict=self.strict)
-        log = Log(host, stdout=self.stdout)
         session = Session(
             host,
             log,
@@ -275,7 +276,7 @@ class Run:
 
     def _process(self, session: Session) -> int:
         host, options = self.host, self.options
-        named = self._operands(session)
+        named = self.operands(session)
         if named is None:
             return EX_OK
         if not options.mail_filter:
@@ -290,7 +291,7 @@ class Run:
             privileged = host.geteuid() != session.identity.user.uid
             if privileged:
                 session.take_identity()
-            ending = self._run_rcfiles(session, named, privileged=privileged)
+            ending = self.run_rcfiles(session, named, privileged=privileged)
         if ending == "unreadable":
             self.unreadable = True
             # Nothing was read that says where the mail goes.
@@ -336,7 +337,7 @@ class Run:
             session.usable -= {b"DEFAULT", b"ORGMAIL"}
         return found
 
-    def _operands(self, session: Session) -> list[rcfiles.Rcfile] | None:
+    def operands(self, session: Session) -> list[rcfiles.Rcfile] | None:
         """Do the assignments of the command line; the rcfiles it names.
 
         None when HOST says that this mail is not for this machine.
@@ -371,6 +372,12 @@ class Run:
             return 0
         return session.set(name, value)
 
+    def program(self) -> Program | None:
+        """The program of the rcfile of -m, if it can be read."""
+        session = self.session(self.invoker, b"", Log(self.host, stdout=self.stdout))
+        named = [operand for operand in self.options.operands if b"=" not in operand]
+        return self.loader.load(session, named[0])
+
     # -- rcfiles ---------------------------------------------------------------------------
 
     def _run_global(self, session: Session) -> str:
@@ -388,7 +395,7 @@ class Run:
             session.set(b"PATH", path)
         return ending
 
-    def _run_rcfiles(self, session: Session, named: list[rcfiles.Rcfile], *, privileged: bool) -> str:
+    def run_rcfiles(self, session: Session, named: list[rcfiles.Rcfile], *, privileged: bool) -> str:
         """The first rcfile that can be read; a further one when HOST says that it is not for us.
 
         `privileged`: until now we were root, whose VERBOSE is not the recipient's.

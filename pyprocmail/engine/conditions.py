@@ -109,15 +109,16 @@ class _Test:
         area = self._area(condition)
         if weight is not None:
             # What counts for nothing is not even looked for: MATCH stays what it is.
-            matches = self._assigning_match(area, condition, regex.count(area)) if weight[0] else iter(())
+            counted = session.questions.count(regex, area) if weight[0] else iter(())
+            matches = self._assigning_match(area, condition, counted)
             return self._weighted(matches, weight, shown, negated)
         if regex.splits:
-            match = regex.match(area)
+            match = session.questions.match(regex, area)
             if match is not None:
                 self._set_match(area, condition, match)
             found = match is not None
         else:
-            found = regex.search(area)
+            found = session.questions.search(regex, area)
         return self._log(shown, found != negated, negated=negated)
 
     def _weighted(self, matches: Iterator[Match], weight: syntax.Weight, shown: bytes, negated: bool) -> bool:

@@ -95,7 +95,7 @@ class Plan:
         if hits is None:
             if stretch.set is None:
                 stretch.set = PatternSet(stretch.patterns, fold=fold, memory=self._memory)
-            places = stretch.set.matching(session.area(area).padded)
+            places = session.questions.places(stretch.set, session.area(area))
             hits = session.answers[id(stretch)] = [stretch.recipes[place] for place in places]
         index = bisect_left(hits, at)
         return hits[index] if index < len(hits) else stretch.end

@@ -7,7 +7,7 @@ from pyprocmail.delivery.locks import LockHeldError, dotlock
 from pyprocmail.engine import programs, variables
 from pyprocmail.engine.trace import Trace
 from pyprocmail.host import Interrupted
-from pyprocmail.matching.regex import Area
+from pyprocmail.matching.regex import DIRECT, Area
 from pyprocmail.message import content_length
 from pyprocmail.message.model import Message, end_of_header
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.deliverer import Deliverer
     from pyprocmail.delivery.locks import Lock
     from pyprocmail.delivery.results import Delivered
+    from pyprocmail.engine.ahead import Recalling, Recording
     from pyprocmail.engine.builtins import Toolbox
     from pyprocmail.engine.log import Log
     from pyprocmail.engine.plan import Plans
     from pyprocmail.host import Host, User
-    from pyprocmail.matching.regex import Patterns
+    from pyprocmail.matching.regex import Patterns, Questions
     from pyprocmail.program.instructions import Program
 
     Loader = Callable[[bytes], "Program | None"]
@@ -124,6 +125,7 @@ class Session:
         """Whether the header was searched after the last recipe that was executed, and the last backquotes."""
         self._areas: dict[bytes, Area] = {}
         self.answers: dict[int, list[int]] = {}
+        self.questions: Questions | Recording | Recalling = DIRECT
         self._message = message
 
     def note_pair(self, note: tuple[bytes, bytes]) -> None:
@@ -146,6 +148,7 @@ class Session:
         self._message = message
         self._areas = {}
         self.answers = {}
+        self.questions = DIRECT
 
     def replace_message(self, data: bytes, split: int | None = None) -> None:
         """The mail is `data` from now on: what a filter made of it; `split` when its header has not changed."""
@@ -168,7 +171,7 @@ class Session:
         self.header_joined = self.header_joined or name != b"B"
         area = self._areas.get(name)
         if area is None:
-            area = self._areas[name] = Area(self._area_text(name))
+            area = self._areas[name] = Area(self._area_text(name), name)
         return area
 
     def _area_text(self, name: bytes) -> bytes:

@@ -80,12 +80,16 @@ def _next(tokens: tuple[egrep.Token, ...], token: int, start: int) -> int:
 
 
 class PatternSet:
-    """A set of patterns, each known by its place in the sequence it was made from."""
+    """A set of patterns, each known by its place in the sequence it was made from.
 
-    __slots__ = ("_parts",)
+    `identity` is the same for the same patterns, in this process and its forks.
+    """
+
+    __slots__ = ("identity", "_parts")
 
     def __init__(self, patterns: Sequence[egrep.Pattern], *, fold: bool, memory: int = MEMORY) -> None:
         codes = [translate(pattern, fold=fold) for pattern in patterns]
+        self.identity = hash((fold, *codes))
         self._parts: list[tuple[int, int, re2core.Set | None]] = []
         todo = [(0, len(codes))]
         while todo:

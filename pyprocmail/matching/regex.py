@@ -13,18 +13,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyprocmail.matching.prefilter import PatternSet
+
 
 class Area:
     """A text to search: header, body, both, or the value of a variable.
 
     Keep it as long as the text is searched: it holds the one copy that all searches share, with
-    the virtual newlines that procmail sees before and behind a text.
+    the virtual newlines that procmail sees before and behind a text.  `name` is H, B or HB if it is of the mail.
     """
 
-    __slots__ = ("text", "_padded")
+    __slots__ = ("text", "name", "_padded")
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, name: bytes = b"") -> None:
         self.text = text
+        self.name = name
         self._padded: bytes | None = None
 
     @property
@@ -54,12 +57,13 @@ class Regex:
     """A pattern, without the backslash that a condition loses at its start.
 
     Nothing is read or compiled before the first question.  The empty pattern matches every area,
-    without touching MATCH.  `literally`: see Automaton.
+    without touching MATCH.  `literally`: see Automaton.  `key` is what makes it this pattern and no other.
     """
 
-    __slots__ = ("_text", "_fold", "_literally", "_expanded", "_pattern", "_linear", "_automaton")
+    __slots__ = ("key", "_text", "_fold", "_literally", "_expanded", "_pattern", "_linear", "_automaton")
 
     def __init__(self, text: bytes, fold: bool, *, literally: bool = True) -> None:
+        self.key = (text, fold, literally)
         self._text = text
         self._fold = fold
         self._literally = literally
@@ -139,6 +143,31 @@ class Regex:
         """Whether case is ignored: `^FROM_DAEMON` always does."""
         _ = self.expanded  # ^FROM_DAEMON decides
         return self._fold
+
+
+class Questions:
+    """What is asked of patterns, and nothing between: see engine/ahead for others that answer."""
+
+    __slots__ = ()
+
+    def search(self, regex: Regex, area: Area) -> bool:
+        """Whether the pattern matches."""
+        return regex.search(area)
+
+    def match(self, regex: Regex, area: Area) -> Match | None:
+        """The match that decides about MATCH."""
+        return regex.match(area)
+
+    def count(self, regex: Regex, area: Area) -> Iterator[Match]:
+        """The matches that a score counts."""
+        return regex.count(area)
+
+    def places(self, patterns: PatternSet, area: Area) -> list[int]:
+        """Which patterns of a set match."""
+        return patterns.matching(area.padded)
+
+
+DIRECT = Questions()
 
 
 class Patterns:
