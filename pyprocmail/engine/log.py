@@ -67,7 +67,7 @@ NOTES: dict[str, tuple[bytes, bool]] = {
     "forcing-lock": (b'Forcing lock on "%b"', ALWAYS),
     "forced-unlock-denied": (b'Forced unlock denied on "%b"', ALWAYS),
     "deadlock-attempted": (b'Deadlock attempted on "%b"', ALWAYS),
-    "truncating-lock-name": (b'Truncating "%b" and retrying lock', ALWAYS),
+    "truncating-lock-name": (b'Truncating "%b"\n and retrying lock', ALWAYS),
     "couldnt-determine-lockfile": (b'Couldn\'t determine implicit lockfile from "%b"', ALWAYS),
     # folders
     "opening": (b'Opening "%b"', VERBOSE),

@@ -451,8 +451,7 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
 
 def _trap(session: Session, planned: int) -> int:
     """Run TRAP and settle the exit status.  procmailrc(5), TRAP and EXITCODE."""
-    status = planned if session.exitcode in (None, session.TRAP_DECIDES) else session.exitcode
-    assert status is not None
+    status = planned if session.exitcode is None or session.exitcode < 0 else session.exitcode
     trap = session.environment.get(b"TRAP")
     if not trap:
         return status & 0xFF

@@ -73,8 +73,8 @@ class Session:
     shared by the sessions of a process.
     """
 
-    TRAP_DECIDES = -1
-    """The value of `exitcode` after `EXITCODE=` with nothing behind it."""
+    TRAP_DECIDES = -2
+    """The value of `exitcode` after `EXITCODE=` with nothing behind it, or what is no number."""
 
     def __init__(
         self,

@@ -108,8 +108,7 @@ def _exitcode(session: Session, value: bytes | None) -> int:
     elif value == b"":
         session.exitcode = session.TRAP_DECIDES
     else:
-        number = numbers.read(value, -1)
-        session.exitcode = number if number >= 0 else None
+        session.exitcode = numbers.read(value, session.TRAP_DECIDES)
     return GO_ON
 
 
