@@ -29,7 +29,8 @@ TABLE = {
     "diagnostics": {"source"},
     "grammars": {"exits"},
     "source": set[str](),
-    "host": set[str](),
+    "host": {"signals"},
+    "signals": set[str](),
     "batch": {"host"},
     "exits": set[str](),
 }

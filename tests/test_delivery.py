@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from pyprocmail.delivery import format, storage
 from pyprocmail.delivery.deliverer import Deliverer
 from pyprocmail.delivery.results import Delivered, Failed
-from pyprocmail.host import AlarmError, Host, Interrupted
+from pyprocmail.host import Host
 from pyprocmail.message import content_length, mailbox, postmark
 from pyprocmail.message.model import Message
+from pyprocmail.signals import AlarmError, Interrupted
 
 CASES = tomllib.loads(Path(__file__).with_name("cases").joinpath("delivery", "format.toml").read_text())
 MAIL = b"From a@b.c Thu Jan  1 00:00:00 2026\nFrom: a@b.c\nSubject: x\n\nbody\n"

@@ -6,8 +6,8 @@ import stat
 
 from pyprocmail.batch import MESSAGES, BatchHost
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL
-from pyprocmail.host import Interrupted
 from pyprocmail.message import mailbox
+from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

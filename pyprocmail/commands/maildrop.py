@@ -16,9 +16,10 @@ from pyprocmail.engine.maildrop_delivery import deliver
 from pyprocmail.engine.maildrop_log import Log
 from pyprocmail.engine.maildrop_session import SPOOL, FilterError, Finished, Patterns, Session, Settings, UnusableError
 from pyprocmail.exits import EX_NOUSER, EX_OK, EX_TEMPFAIL
-from pyprocmail.host import Host, Interrupted, User
+from pyprocmail.host import Host, User
 from pyprocmail.message.model import Message
 from pyprocmail.program.numerals import integer_at
+from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -29,9 +29,10 @@ from pyprocmail.exits import (
     EX_USAGE,
     LateImportError,
 )
-from pyprocmail.host import Host, Interrupted, User
+from pyprocmail.host import Host, User
 from pyprocmail.matching.regex import Patterns
 from pyprocmail.program.words import name_end, scan_list
+from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import stat
 from pyprocmail.delivery import storage
 from pyprocmail.delivery.names import folder_of
 from pyprocmail.delivery.results import Delivered, Failed
-from pyprocmail.host import AlarmError
+from pyprocmail.signals import AlarmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from pyprocmail.host import SIGTERM, AlarmError
+from pyprocmail.signals import SIGTERM, AlarmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Whatever happened, its locks go, and the mail stays with whom we have it from.
 from __future__ import annotations
 
 from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
-from pyprocmail.host import SIGHUP, SIGINT, SIGQUIT, SIGTERM
+from pyprocmail.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

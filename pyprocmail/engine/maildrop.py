@@ -12,8 +12,8 @@ from pyprocmail.engine.logfile import DEFAULT_KEEP
 from pyprocmail.engine.maildrop_expressions import evaluate, holds
 from pyprocmail.engine.maildrop_session import FilterError, Finished
 from pyprocmail.engine.numbers import leading_digits
-from pyprocmail.host import AlarmError
 from pyprocmail.program import filter_instructions as op
+from pyprocmail.signals import AlarmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

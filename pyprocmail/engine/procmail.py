@@ -122,20 +122,18 @@ class _Run:
             self.ending = ABANDONED
             return
         taken = len(name) + 1
+        value: bytes | None
         foreign: int | None = None
-        too_long = False
         try:
             if isinstance(word, bytes):
                 value = word
             else:
                 value, foreign = expand_marked(session, word, taken)
-            if taken + len(value) > session.linebuf:
-                too_long = True
         except LineTooLongError:
-            too_long = True
+            value = None
         for note in notes:
             session.note_pair(note)
-        if too_long:
+        if value is None or taken + len(value) > session.linebuf:
             session.exceeded_linebuf()
             return
         if foreign is None:

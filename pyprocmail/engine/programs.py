@@ -10,8 +10,8 @@ import select
 from pyprocmail.engine import builtins
 from pyprocmail.engine.expansion import LineTooLongError, expand_list
 from pyprocmail.exits import EX_UNAVAILABLE
-from pyprocmail.host import SIGKILL, SIGTERM
 from pyprocmail.program.words import scan_list
+from pyprocmail.signals import SIGKILL, SIGTERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError, dotlock
 from pyprocmail.engine import programs, variables
 from pyprocmail.engine.trace import Trace
-from pyprocmail.host import Interrupted
 from pyprocmail.matching.regex import DIRECT, Area
 from pyprocmail.message import content_length
 from pyprocmail.message.model import Message, end_of_header
+from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, PyprocmailError
-from pyprocmail.host import Interrupted
+from pyprocmail.signals import Interrupted
 from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@ import os
 
 from pyprocmail.delivery import dotlocks
 from pyprocmail.exits import EX_TEMPFAIL
-from pyprocmail.host import AlarmError
+from pyprocmail.signals import AlarmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

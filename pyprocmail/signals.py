@@ -1,0 +1,147 @@
+"""Signals: noted when they come, raised between steps or where the process waits.
+
+This module is on the start-up path: it does not import `signal`, which costs more than a delivery.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the core of `signal`, which has no stub of its own
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+SIGALRM = int(_signal.SIGALRM)
+SIGCHLD = int(_signal.SIGCHLD)
+SIGHUP = int(_signal.SIGHUP)
+SIGINT = int(_signal.SIGINT)
+SIGKILL = int(_signal.SIGKILL)
+SIGPIPE = int(_signal.SIGPIPE)
+SIGQUIT = int(_signal.SIGQUIT)
+SIGTERM = int(_signal.SIGTERM)
+SIGUSR1 = int(_signal.SIGUSR1)
+SIGUSR2 = int(_signal.SIGUSR2)
+
+CHILD_DEFAULTS = (SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2)
+"""What a program that we start gets back."""
+
+
+class Interrupted(BaseException):
+    """A signal arrived while the Host was waiting; `signum` says which.
+
+    Not an Exception: nothing but the edge of a session may swallow it.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class AlarmError(Exception):
+    """The time given to `Host.alarm` is used up."""
+
+
+class Signals:
+    """The part of a Host that hears signals.
+
+    A handler only notes the signal, and `check_signals`, called between steps, raises Interrupted: signals are never
+    handled in the middle of a write.  While the process waits (a lock, a child, a sleep) the handler raises at once.
+    """
+
+    def __init__(self) -> None:
+        self._pending = 0
+        self._waiting = False
+        self._alarmed = False
+        self._limited = False
+        self._toggle: Callable[[bool], None] | None = None
+        self._catches = False
+
+    def alarm(self, seconds: float) -> _Alarm:
+        """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 is no limit."""
+        return _Alarm(self, seconds)
+
+    def catch_signals(self, toggle_verbose: Callable[[bool], None]) -> None:
+        """Handle what procmail(1) handles; a signal that is ignored stays ignored.
+
+        SIGHUP, SIGINT, SIGQUIT and SIGTERM end the session through Interrupted.  SIGUSR1 and
+        SIGUSR2 switch VERBOSE off and on.  SIGALRM ends the current wait.
+        """
+        self._toggle = toggle_verbose
+        if self._catches:
+            return
+        self._catches = True
+        for signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM):
+            if _signal.getsignal(signum) != _signal.SIG_IGN:
+                _signal.signal(signum, self._on_end)
+        _signal.signal(SIGUSR1, self._on_verbose)
+        _signal.signal(SIGUSR2, self._on_verbose)
+        _signal.signal(SIGALRM, self._on_alarm)
+        _signal.signal(SIGPIPE, _signal.SIG_IGN)
+
+    def check_signals(self) -> None:
+        """Raise Interrupted for a signal that came while nothing waited."""
+        if self._pending:
+            raise Interrupted(self._pending)
+
+    def _on_end(self, signum: int, frame: FrameType | None) -> None:
+        self._pending = signum
+        if self._waiting:
+            raise Interrupted(signum)
+
+    def _on_verbose(self, signum: int, frame: FrameType | None) -> None:
+        if self._toggle is not None:
+            self._toggle(signum == SIGUSR2)
+
+    def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
+        self._alarmed = True
+        if self._waiting:
+            raise AlarmError
+
+    def _wait(self) -> _Waiting:
+        return _Waiting(self)
+
+
+class _Waiting:
+    """While this is open, a signal is raised where it arrives."""
+
+    __slots__ = ("_host",)
+
+    def __init__(self, host: Signals) -> None:
+        self._host = host
+
+    def __enter__(self) -> None:
+        host = self._host
+        host._waiting = True
+        if host._pending:
+            host._waiting = False
+            raise Interrupted(host._pending)
+        if host._alarmed and host._limited:
+            host._waiting = False
+            raise AlarmError
+        host._alarmed = False
+
+    def __exit__(self, *_: object) -> None:
+        self._host._waiting = False
+
+
+class _Alarm:
+    """See Signals.alarm."""
+
+    __slots__ = ("_host", "_seconds")
+
+    def __init__(self, host: Signals, seconds: float) -> None:
+        self._host = host
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._host._alarmed = False
+        self._host._limited = True
+        if self._seconds:
+            _signal.signal(SIGALRM, self._host._on_alarm)
+            _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        if self._seconds:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
+        self._host._alarmed = self._host._limited = False
