@@ -43,6 +43,9 @@ _STAMP = re.compile(rb"procmail: \[\d+\] " + _DAY + rb" [A-Z][a-z]{2} [ \d]\d \d
 _LOCKING = re.compile(rb'(?m)^(procmail: Locking "[^\n]*"\n)\1+')
 _LOCK_FILE = re.compile(rb"(?<![\w.-])_[\w-]+[.,+%][\w-]+\.[\w.-]+")
 _MAILDIR_NAME = re.compile(rb"\b1[789]\d{8}\.\d+_\d+(?:\.[^\s\"/]*)?")
+_UNMADE = re.compile(
+    rb'(procmail: Linking to "(?:[^"\n]*/)?)([^"\n/]*)("\nprocmail: Couldn\'t make link to "(?:[^"\n]*/)?)\2(?=")'
+)
 _UNIQUE_ABSTRACT = re.compile(rb"(?m)^(  Folder: .*@UNIQUE@.*?)\t+ *(\d+)$")
 _DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -262,6 +265,7 @@ def _normalised(folder: Path, pid: int, status: int | None, texts: list[bytes], 
         text = day.sub(b"@DATE@", text)
         if masking is not None:
             text = masking.sub(lambda match: made[match[0]], text)
+        text = _UNMADE.sub(rb"\1@UNIQUE@\3@UNIQUE@", text)
         text = _MAILDIR_NAME.sub(b"@UNIQUE@", text)
         text = _LOCK_FILE.sub(b"_@UNIQUE@", text)
         text = _LOCKING.sub(rb"\1", text)
