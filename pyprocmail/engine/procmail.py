@@ -270,14 +270,13 @@ class _Run:
         action = instruction[4]
         for note in instruction[7]:
             session.note_pair(note)
-        if action[0] != op.BLOCK:
-            return
-        if action[2]:
-            session.score = 0
-        self._pass_over_block(action, at, instruction[5])
+        if action[0] == op.BLOCK:
+            self._pass_over_block(action, at, instruction[5])
 
     def _pass_over_block(self, action: Instruction, at: int, end: int) -> None:
         session = self.session
+        if action[2]:
+            session.score = 0
         if not action[3]:
             block: tuple[Instruction, ...] = self.program[at:end]
             for inner in block:
