@@ -157,6 +157,16 @@ def test_a_lock_that_nobody_touches_is_taken_over(launchers: Path, tmp_path: Pat
     assert (tmp_path / "box").read_bytes().count(b"\n>From here\n") == 1
 
 
+def test_a_lock_is_kept_fresh(launchers: Path, tmp_path: Path) -> None:
+    """LOCKREFRESH: whoever waits for the lock of a block whose program takes long does not take it over."""
+    text = 'LOCKREFRESH=1\ndotlock "l" {\n system "./changed"\n}\nto "box"\n'
+    script = '#!/bin/sh\nwas=`stat -c %z l`\nuntil test "`stat -c %z l`" != "$was"; do sleep 0.1; done\n'
+    (tmp_path / "changed").write_text(script)
+    (tmp_path / "changed").chmod(0o755)
+    assert run(launchers, tmp_path, text) == Ran(0, "", "")
+    assert not (tmp_path / "l").exists()
+
+
 def test_many_writers_lose_nothing(launchers: Path, tmp_path: Path) -> None:
     """One mbox, eight at a time."""
     (tmp_path / "rc").write_text("LOCKSLEEP=1\n" + 'to "box"\n')
@@ -184,7 +194,9 @@ def test_quota_of_a_maildir(launchers: Path, tmp_path: Path) -> None:
     assert statuses[-1] == 75
     texts = [path.read_bytes() for path in (box / "new").iterdir()]
     assert texts.count(MAIL) == statuses.count(0)
-    assert sum(b"nearly full" in text for text in texts) == 1
+    (warning,) = (path for path in (box / "new").iterdir() if b"nearly full" in path.read_bytes())
+    assert re.match(rb"Date: .*\nMessage-Id: <\d+\.overquota@.*>\nSubject: nearly full\n\n", warning.read_bytes())
+    assert warning.stat().st_mode & 0o777 == 0o640
     assert (box / "maildirsize").read_text().splitlines()[0] == f"{3 * len(MAIL)}S,9C"
 
 

@@ -10,6 +10,7 @@ from pyprocmail.engine import maildrop_delivery as delivery
 from pyprocmail.engine import maildrop_patterns as patterns
 from pyprocmail.engine.logfile import DEFAULT_KEEP
 from pyprocmail.engine.maildrop_expressions import evaluate, holds
+from pyprocmail.engine.maildrop_refresh import Refreshing
 from pyprocmail.engine.maildrop_session import FilterError, Finished
 from pyprocmail.engine.numbers import leading_digits
 from pyprocmail.program import filter_instructions as op
@@ -208,7 +209,8 @@ def _dotlock(session: Session, statement: Statement) -> None:
     lock = delivery.take_dotlock(session, name)
     assert lock is not None
     try:
-        _run(session, statement[4])
+        with Refreshing(session.host, lock.path, session.seconds(b"LOCKREFRESH")):
+            _run(session, statement[4])
     except Finished as finished:
         # `exit` leaves the file behind with the reference: somebody else would wait for it.
         if finished.delivered or not session.settings.strict:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyprocmail.engine.maildrop_session import Session
 
 _MODE = 0o666
+_WARNING_UMASK = 0o026
 _SHELL_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%_-+=:,./")
 _UNOPENED = FilterError(b"Unable to open mailbox.").text
 _FAILED = b"Unable to deliver to mailbox."
@@ -137,11 +138,13 @@ def _warn(session: Session, folder: bytes, usage: object) -> None:
         return
     if not quota.warning_is_due(host, folder):
         return
-    now = host.time()
-    head = b"Date: %b\nMessage-Id: <%d.M%dP%d.overquota@%b>\n" % (
-        rfc_date(session), int(now), int(now * 1_000_000) % 1_000_000, host.getpid(), host.hostname(),
-    )  # fmt: skip
-    maildirplus.store(host, folder, [head, text], len(head) + len(text), flags=b"", keywords=b"")
+    head = b"Date: %b\nMessage-Id: <%d.overquota@%b>\n" % (rfc_date(session), int(host.time()), host.hostname())
+    # The group may read it, whatever UMASK says of mail.
+    umask = host.umask(_WARNING_UMASK)
+    try:
+        maildirplus.store(host, folder, [head, text], len(head) + len(text), flags=b"", keywords=b"")
+    finally:
+        host.umask(umask)
 
 
 def rfc_date(session: Session) -> bytes:

@@ -13,9 +13,7 @@ _BETWEEN = _SPACE | frozenset(b")\\")
 _ENDS_ATOM = _BETWEEN | _SPECIALS | frozenset(b'("')
 _END_MARKS = bytes(0x0A if byte in _ENDS_ATOM else 0x20 for byte in range(256))
 _ENDS_WORD = _SPACE | frozenset(b',<>()"@:;')
-_PLAIN = (
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 !#$%&'*+-/=?^_`{|}~" + bytes(range(128, 256))
-)
+_ASKS_FOR_QUOTES = b'()<>[]:;@\\,."'
 
 
 class Token:
@@ -252,6 +250,6 @@ def _unescaped(text: bytes) -> bytes:
 
 def display(name: bytes) -> bytes:
     """The name, in quotes when something in it asks for them."""
-    if not name.translate(None, _PLAIN):
+    if name == name.translate(None, _ASKS_FOR_QUOTES):
         return name
     return b'"%b"' % name.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
