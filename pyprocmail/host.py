@@ -287,7 +287,7 @@ class Host(Signals):
         refused: OSError | None = None
         if not argv[0]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
-        for path in (program,) if program else _candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
+        for path in (program,) if program else candidates(argv[0], environment.get(b"PATH", b"/bin:/usr/bin")):
             try:
                 return os.posix_spawn(
                     path, list(argv), environment, file_actions=actions, setsigmask=(), setsigdef=CHILD_DEFAULTS
@@ -386,7 +386,7 @@ class Host(Signals):
         os._exit(status)
 
 
-def _candidates(program: bytes, path: bytes) -> Iterator[bytes]:
+def candidates(program: bytes, path: bytes) -> Iterator[bytes]:
     """Where execvp(3) would look for `program`."""
     if b"/" in program:
         yield program

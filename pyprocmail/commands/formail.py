@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyprocmail.commands.descriptors import INTERRUPTED, Writer, reader
-from pyprocmail.host import Host
+from pyprocmail.commands.siblings import SiblingHost
 from pyprocmail.tools import formail
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[bytes]) -> int:
     """Run formail with `argv`, its own name first; the exit status."""
-    host = Host()
+    host = SiblingHost()
     try:
         return formail.run(host, argv, os.environb, reader(host, 0), Writer(host, 1), Writer(host, 2))
     except KeyboardInterrupt:

@@ -92,9 +92,9 @@ def _program(name: bytes, argv: list[bytes]) -> int:
         return _refuse(given.wrong) or maildrop.main(
             argv, Host(), os.environb, caret=True, mode=given.mode, sync_each=given.sync_each
         )
-    from pyprocmail.commands import maildrop_tools
+    from pyprocmail.commands import maildrop_tools, siblings
 
-    return maildrop_tools.main(name, argv, Host(), os.environb)
+    return maildrop_tools.main(name, argv, siblings.SiblingHost(), os.environb)
 
 
 def _safely(program: Callable[[], int]) -> int:
