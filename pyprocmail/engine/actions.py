@@ -100,7 +100,8 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
         environment[b"LASTFOLDER"] = result.folder
         session.stored = result
         return True
-    if forgiven:
+    if forgiven and environment.get(b"LASTFOLDER") == result.folder:
+        # What could not even be begun to write is not forgiven: a directory that is no maildir.
         return True
     session.temporary = session.temporary or result.temporary
     return False

@@ -285,6 +285,8 @@ class _Run:
                 elif inner[0] in (op.ASSIGN, op.RECIPE):
                     for note in inner[-1]:
                         session.note_pair(note)
+                    if inner[0] == op.ASSIGN and len(inner[2]) + _length(inner[3]) >= session.linebuf:
+                        session.exceeded_linebuf()
 
     def _block(self, at: int, flags: int, lock: actions.LockName, action: Instruction) -> None:
         session = self.session
@@ -444,6 +446,11 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
                 session.temporary = True
                 return False
     return _deliver(session, folder, error)
+
+
+def _length(word: Any) -> int:
+    """Of what is not expanded: 0 for a word with expansions."""
+    return len(word) if isinstance(word, bytes) else 0
 
 
 def _trap(session: Session, planned: int) -> int:

@@ -129,6 +129,8 @@ class _Lowering:
         word: Value = item.value.pieces if whole is None else whole.partition(b"\0")[0]
         skipping = _complaints(item.value)
         self.program.append((op.ASSIGN, item.span.start, item.name, word, _eol(item.value), skipping))
+        if isinstance(word, bytes) and len(item.name) + len(word) >= _LINEBUF:
+            self.open[-1].quiet = False
         self.open[-1].quiet &= not skipping
 
     def recipe(self, item: Recipe) -> None:
