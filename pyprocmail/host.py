@@ -82,6 +82,13 @@ class Host(Signals):
     isatty = staticmethod(os.isatty)
     set_blocking = staticmethod(os.set_blocking)
 
+    def read_waiting(self, fd: int, size: int) -> bytes:
+        """Read what may take a while to come; a signal ends it with Interrupted, SIGALRM does not."""
+        # What was read must not be lost to a handler that raises, so only the waiting can be interrupted.
+        while not self.poll({fd: select.POLLIN}, None):
+            pass
+        return os.read(fd, size)
+
     def lock_to_end(self, fd: int) -> None:
         """Take the kernel lock (fcntl) from the present offset of `fd` to infinity.
 

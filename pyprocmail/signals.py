@@ -56,6 +56,7 @@ class Signals:
         self._limited = False
         self._toggle: Callable[[bool], None] | None = None
         self._catches = False
+        self._settled = False
 
     def alarm(self, seconds: float) -> _Alarm:
         """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 is no limit."""
@@ -68,6 +69,7 @@ class Signals:
         SIGUSR2 switch VERBOSE off and on.  SIGALRM ends the current wait.
         """
         self._toggle = toggle_verbose
+        self._settled = False
         if self._catches:
             return
         self._catches = True
@@ -81,12 +83,16 @@ class Signals:
 
     def check_signals(self) -> None:
         """Raise Interrupted for a signal that came while nothing waited."""
-        if self._pending:
+        if self._pending and not self._settled:
             raise Interrupted(self._pending)
+
+    def settle(self) -> None:
+        """The fate of the mail is decided: until signals are caught anew, none of them ends the session."""
+        self._settled = True
 
     def _on_end(self, signum: int, frame: FrameType | None) -> None:
         self._pending = signum
-        if self._waiting:
+        if self._waiting and not self._settled:
             raise Interrupted(signum)
 
     def _on_verbose(self, signum: int, frame: FrameType | None) -> None:
@@ -113,7 +119,7 @@ class _Waiting:
     def __enter__(self) -> None:
         host = self._host
         host._waiting = True
-        if host._pending:
+        if host._pending and not host._settled:
             host._waiting = False
             raise Interrupted(host._pending)
         if host._alarmed and host._limited:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from differential import root
-from differential.root import USER, Account, Entry, Scene
+from differential.root import Account
+from differential.root_scenes import USER, Entry, Scene, generate
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can deliver for another user")
 
@@ -84,7 +85,7 @@ def test_many_scenes(recipient: Account, launchers: Path) -> None:
 
 
 def test_scenes_are_the_same_each_time() -> None:
-    assert root.generate(random.Random("root 1"), 1) == root.generate(random.Random("root 1"), 1)
+    assert generate(random.Random("root 1"), 1) == generate(random.Random("root 1"), 1)
 
 
 # -- giving up root --------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from pyprocmail.exits import (
 from pyprocmail.host import Host, User
 from pyprocmail.matching.regex import Patterns
 from pyprocmail.program.words import name_end, scan_list
-from pyprocmail.signals import Interrupted
+from pyprocmail.signals import SIGTERM, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,11 +99,23 @@ class Run:
         self.unreadable = False
         self.includes = False
         self.stdout = -1
+        self.verbose = False
 
     def run(self, given: Input) -> int:
         """Deliver what is on standard input; the exit status."""
-        options = self.options
         self._set_stdout_aside()
+        self.host.catch_signals(self._set_verbose)
+        try:
+            return self._run(given)
+        except Interrupted as interrupted:
+            return endings.before_session(self.host, interrupted.signum, strict=self.strict)
+
+    def _set_verbose(self, on: bool) -> None:
+        """What a signal says before there is a log."""
+        self.verbose = on
+
+    def _run(self, given: Input) -> int:
+        options = self.options
         if options.mail_filter and not any(b"=" not in operand for operand in options.operands):
             _complain(self.host, b"procmail: Missing rcfile\n")
             return EX_NOINPUT
@@ -155,7 +167,11 @@ class Run:
         pid = self.host.fork()
         if not pid:
             self.host.exit_now(self.deliver(user, data))
-        return self.host.wait(pid, None) or EX_OK
+        try:
+            return self.host.wait(pid, None) or EX_OK
+        except Interrupted:
+            self.host.kill(pid, SIGTERM)
+            raise
 
     def _unknown(self, name: bytes) -> int:
         _complain(self.host, b'procmail: Unknown user "%b"\n' % _as_looked_up(name))
@@ -236,6 +252,7 @@ class Run:
     def session(self, user: User, data: bytes, log: Log) -> Session:
         """One message about to go through its rcfiles."""
         host, options = self.host, self.options
+        log.verbose = self.verbose
         origin, use_content_length = self.origin, not options.berkeley
         message = start.read_message(host, data, origin, use_content_length=use_content_length, strict=self.strict)
         identity = Identity(user, self.name, content_length=use_content_length, strict=self.strict)
@@ -437,13 +454,19 @@ class Run:
         """MAILDIR before the first rcfile has a say."""
         if session.environment.get(b"MAILDIR"):
             return
+        if folder != b".":
+            # A home that is not there is complained of twice: once as the home, once as MAILDIR.
+            try:
+                self.host.chdir(folder)
+            except OSError:
+                session.note("couldnt-chdir", folder)
         session.set(b"MAILDIR", folder)
 
 
 def _read_all(host: Host) -> bytes:
     """Standard input.  BytesIO gives its buffer away uncopied, so a large mail is held once."""
     buffer = io.BytesIO()
-    while chunk := host.read(0, _READ):
+    while chunk := host.read_waiting(0, _READ):
         buffer.write(chunk)
     return buffer.getvalue()
 

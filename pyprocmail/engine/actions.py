@@ -245,9 +245,9 @@ def _send(session: Session, flags: int, command: Command, *, waited: bool, postm
     text = _fed(session, flags, postmark=postmark)
     # Nothing that is delivering may be lost because its program was not there.
     ours = not session.identity.strict and not flags & CARBON_COPY
+    session.size = text.size
     ended = programs.run(session, command, text.batches(), wait=waited, wait_if_missing=ours)
     succeeded = _succeeded(session, flags, command, ended, waited=waited)
-    session.size = text.size
     session.last_folder(command.line)
     if not succeeded:
         session.temporary = True
@@ -291,7 +291,7 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     if waited:
         session.fate.filter_failed = failed
     if failed:
-        _rescued(session, flags, waited=waited)
+        _rescued(session, flags, ended, waited=waited)
         if strict and not header and not message.body:
             # Where there was nothing to rescue, the reference keeps what the program said.
             session.replace_message(message.head + ended.output)
@@ -318,9 +318,9 @@ def is_told(flags: int) -> bool:
     return bool(flags & WAIT) and not flags & WAIT_QUIET
 
 
-def _rescued(session: Session, flags: int, *, waited: bool) -> None:
-    """What was there stays; W, and a lockfile without w, say so only when VERBOSE is on."""
-    if is_told(flags) or not waited or session.log.verbose:
+def _rescued(session: Session, flags: int, ended: Ended, *, waited: bool) -> None:
+    """What was there stays; W, and a lockfile without w, say so only when VERBOSE is on or time was up."""
+    if is_told(flags) or not waited or ended.timed_out or session.log.verbose:
         session.note("rescue-succeeded")
 
 
@@ -336,12 +336,13 @@ def _capture(session: Session, flags: int, command: Command, name: bytes, *, wai
     ended = _ask(session, command, _fed(session, flags), waited=waited)
     if not waited:
         ended.status = None
-    succeeded = _succeeded(session, flags, command, ended, waited=waited)
+    ended_in_time = not (waited and ended.timed_out)
+    succeeded = ended_in_time and _succeeded(session, flags, command, ended, waited=waited)
     if waited:
         session.fate.filter_failed = not succeeded
     if not succeeded:
         if name in session.environment:
-            _rescued(session, flags, waited=waited)
+            _rescued(session, flags, ended, waited=waited)
         return FAILED
     value = ended.output.partition(b"\0")[0]
     session.foreign.add(name)

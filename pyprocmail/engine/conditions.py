@@ -156,8 +156,8 @@ class _Test:
         session = self.session
         command = programs.prepare(session, text)
         chunks = self._input(condition)
-        ended = programs.run(session, command, chunks)
         session.size = sum(map(len, chunks))
+        ended = programs.run(session, command, chunks)
         status = ended.status
         assert status is not None
         if status:

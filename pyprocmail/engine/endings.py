@@ -11,6 +11,7 @@ from pyprocmail.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.engine.session import Session
+    from pyprocmail.host import Host
 
 
 def by_import(session: Session, name: str) -> int:
@@ -34,16 +35,29 @@ def by_signal(session: Session, signum: int) -> int:
         session.note("terminating-whilst-waiting", session.waiting_for)
     else:
         session.note("terminating-prematurely")
-    strict = session.identity.strict
-    status, folder = EX_TEMPFAIL, b"**Requeued**"
-    if strict and signum in (SIGHUP, SIGINT):
-        status, folder = EX_CANTCREAT, b"**Bounced**"
-    elif strict and signum == SIGQUIT:
-        status, folder = EX_OK, b"**Lost**"
-    assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
+    status, folder = _fate(signum, strict=session.identity.strict)
     session.notify_comsat(folder)
     session.log.write_abstract(session.message, folder, session.size, subject=False)
     return _left(session, status)
+
+
+def before_session(host: Host, signum: int, *, strict: bool) -> int:
+    """A signal came while the mail was read; there is no rcfile yet that would say where the log is."""
+    try:
+        host.write(2, b"procmail: Terminating prematurely\n")
+    except OSError:
+        pass
+    return _fate(signum, strict=strict)[0]
+
+
+def _fate(signum: int, *, strict: bool) -> tuple[int, bytes]:
+    """The exit status after a signal, and what the abstract calls it."""
+    assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
+    if strict and signum in (SIGHUP, SIGINT):
+        return EX_CANTCREAT, b"**Bounced**"
+    if strict and signum == SIGQUIT:
+        return EX_OK, b"**Lost**"
+    return EX_TEMPFAIL, b"**Requeued**"
 
 
 def _left(session: Session, status: int) -> int:

@@ -91,6 +91,9 @@ NOTES: dict[str, tuple[bytes, bool]] = {
 }
 
 
+_WHERE_READ = -1
+"""LOGABSTRACT before it is assigned: an abstract is written where somebody reads it, in a LOGFILE or with VERBOSE."""
+
 _SUBJECT_WIDTH = 78
 _FOLDER_WIDTH = 60
 _SIZE_COLUMN = 72
@@ -115,7 +118,7 @@ class Log:
         self.limits = Limits()
         self._second = 0
         self.verbose = False
-        self.abstract = 1
+        self.abstract = _WHERE_READ
         self.opened = False
 
     @property
@@ -157,7 +160,8 @@ class Log:
 
     def write_abstract(self, message: Message, folder: bytes, size: int, *, subject: bool = True) -> None:
         """The few lines that say where a mail went.  procmailrc(5), LOGABSTRACT."""
-        if self.abstract and (self.opened or self.verbose):
+        wanted = self.opened or self.verbose if self.abstract == _WHERE_READ else self.abstract
+        if wanted:
             self.write(abstract(message.head, folder, size, subject=subject))
 
     def _stamp(self) -> bytes:

@@ -17,6 +17,7 @@ from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_OK, EX_TEMPFAIL
 from pyprocmail.message.model import Message
 from pyprocmail.program import instructions as op
 from pyprocmail.program import start_line
+from pyprocmail.signals import SIGTERM, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ class _Run:
             return True
         session.fate.succeeded = True
         if waited:
-            status = session.host.wait(pid, None) or 0
+            status = self._wait_for_clone(pid)
             session.status = status
             if status:
                 session.note("program-failure" if actions.is_told(flags) else "non-zero-exitcode", status, _CLONE)
@@ -341,6 +342,22 @@ class _Run:
         else:
             session.unwaited.append(pid)
         return False
+
+    def _wait_for_clone(self, pid: int) -> int:
+        """The exit status of a clone, which TIMEOUT ends like any other program."""
+        session = self.session
+        host = session.host
+        try:
+            status = host.wait(pid, session.deadline())
+            if status is None:
+                session.note("timeout-terminating", _CLONE)
+                host.kill(pid, SIGTERM)
+                status = host.wait(pid, None)
+        except Interrupted:
+            # The mail is tried again: the clone would only have it twice.
+            host.kill(pid, SIGTERM)
+            raise
+        return status or 0
 
     def _act(self, flags: int, lock: actions.LockName, action: Instruction, notes: Any) -> None:
         session = self.session
@@ -384,6 +401,8 @@ def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
         delivered = True
         if ending == HOST_MISMATCH:
             session.folder = session.environment.get(b"LASTFOLDER", b"")
+    # Whoever is told now that the mail was not delivered would deliver it twice.
+    session.host.settle()
     status = EX_OK
     if not delivered:
         retry = requeue or (session.temporary and not session.identity.strict)

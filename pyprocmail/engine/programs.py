@@ -11,7 +11,7 @@ from pyprocmail.engine import builtins
 from pyprocmail.engine.expansion import LineTooLongError, expand_list
 from pyprocmail.exits import EX_UNAVAILABLE
 from pyprocmail.program.words import scan_list
-from pyprocmail.signals import SIGKILL, SIGTERM
+from pyprocmail.signals import SIGKILL, SIGTERM, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,12 +202,17 @@ def run(
             host.close(answer_in)
         return ended
     deadline = session.deadline()
-    talk.run(pid, answer_in, deadline)
-    if wait or (wait_if_missing and (ended.missing or command.by_shell)):
-        ended.status = _wait(session, command, pid, deadline, ended)
-        session.status = ended.status
-    else:
-        session.unwaited.append(pid)
+    try:
+        talk.run(pid, answer_in, deadline)
+        if wait or (wait_if_missing and (ended.missing or command.by_shell)):
+            ended.status = _wait(session, command, pid, deadline, ended)
+            session.status = ended.status
+        else:
+            session.unwaited.append(pid)
+    except Interrupted:
+        # What works for a session that ends is not left behind.
+        host.kill(pid, SIGTERM)
+        raise
     return ended
 
 
