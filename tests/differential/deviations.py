@@ -19,7 +19,9 @@ Reference = Callable[[Case], Outcome]
 
 _RESULT = re.compile(rb'procmail: (?:(?:Match|No match) on|Score: +-?\d+ +[-+]?\d+)(?: !)? "(.*?)"\n', re.DOTALL)
 _MATCHED = (b'procmail: Assigning "MATCH=', b'procmail: Matched "', b"procmail: Score: ")
-_EXPANDED_COUNT = re.compile(rb"(?m)(?:^|[ \t}])[ \t]*:[ \t'\"\\]*[$`]")
+_EXPANDED_COUNT = re.compile(rb"(?m)^[ \t{}]*:[ \t'\"\\]*[$`]")
+_CONDITION = (b"procmail: Match on", b"procmail: No match on", b"procmail: Score: ", b"procmail: Invalid regexp")
+_SENDMAIL = re.compile(rb'(?m)^procmail: Executing "[^"\n,]*/(?:sm|sendmail),')
 _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
 _QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`\\]")
 _QUOTE_IN_BACKQUOTES = re.compile(rb'"[^`"]*`[^`]*"')
@@ -36,6 +38,7 @@ _NOT_A_NUMBER = b"-9223372036854775808"
 _NO_PROGRAM = re.compile(rb"(?m)^(?:/bin/)?sh: .*(?:cannot open|not found|Permission denied)")
 _EMPTY_LINES = re.compile(rb"(?m)^(?:\r?\n)+")
 _SIZE = re.compile(rb"(?m)^(  Folder: .*?)[\t ]+\d+$")
+_MEMORY = (b"Rescue of unfiltered data failed", b"\t18446744073709551615\n")
 _BOUNCED, _REQUEUED = b"  Folder: **Bounced**", b"  Folder: **Requeued**"
 
 
@@ -78,11 +81,11 @@ def _has_crashed(got: Outcome) -> bool:
 
 
 def is_undefined(case: Case, want: Outcome) -> bool:
-    """Whether the log shows what the reference's memory held: a subject that the mail begins with."""
-    if any(b"Rescue of unfiltered data failed" in data for data in (want.stderr, *(d for _, d in want.tree.values()))):
+    """Whether the log shows what the reference's memory held: a subject that the mail begins with, a size below 0."""
+    shown = (want.stderr, *(data for _, data in want.tree.values()))
+    if any(mark in data for mark in _MEMORY for data in shown):
         return True
     given = (case.rcfile, case.mail, *(file.data for file in case.files.values()))
-    shown = (want.stderr, *(data for _, data in want.tree.values()))
     return all(text.isascii() for text in given) and not all(text.isascii() for text in shown)
 
 
@@ -174,9 +177,14 @@ def _quote_in_backquotes(case: Case, want: Outcome, got: Outcome) -> bool:
     return complained and bool(_QUOTE_IN_BACKQUOTES.search(case.rcfile))
 
 
-def _start_line_count(case: Case, _want: Outcome, _got: Outcome) -> bool:
-    """How many conditions without `*` follow a `:` is decided before what stands behind it is expanded."""
-    return any(_EXPANDED_COUNT.search(text) for text in (case.rcfile, *(file.data for file in case.files.values())))
+def _start_line_count(case: Case, want: Outcome, got: Outcome) -> bool:
+    """How many conditions without `*` follow a `:` is decided before what stands behind it is expanded.
+
+    So the logs differ first where a line is a condition for one and an action or no recipe's for the other.
+    """
+    texts = (case.rcfile, *(file.data for file in case.files.values()))
+    conditions = [rest.startswith(_CONDITION) for rest in _first_difference(want, got)]
+    return any(conditions) and any(_EXPANDED_COUNT.search(text) for text in texts)
 
 
 def _without_returns(case: Case) -> Case | None:
@@ -319,10 +327,13 @@ def _filter_empty(_case: Case, want: Outcome, got: Outcome) -> bool:
 
 
 def _filter_forward(case: Case, want: Outcome, got: Outcome) -> bool:
-    """The body is still there behind a filter `!` of the header: what is written or logged is longer."""
-    if not any(_FILTER_FORWARD.search(text) for text in (case.rcfile, *(file.data for file in case.files.values()))):
-        return False
-    return sum(len(data) for _, data in want.tree.values()) != sum(len(data) for _, data in got.tree.values())
+    """The body is still there behind a filter `!` of the header, so that more is written."""
+    wanted, _ = _first_difference(want, got)
+    log = b"".join(_logs(want))
+    executed = _SENDMAIL.search(log[: len(log) - len(wanted)])
+    texts = (case.rcfile, *(file.data for file in case.files.values()))
+    less = [sum(len(data) for _, data in outcome.tree.values()) for outcome in (want, got)]
+    return bool(executed) and any(_FILTER_FORWARD.search(text) for text in texts) and less[0] < less[1]
 
 
 def _ignore_folders(case: Case, want: Outcome, got: Outcome) -> bool:

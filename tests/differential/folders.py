@@ -85,9 +85,19 @@ def generate(rng: random.Random) -> Case:
     dirs["locked"] = 0o555
     links = {"link": "box", "linkd": "d", "linkmd": "md", "dangling": "nowhere/x"}
     text, argv = mail(rng), _argv(rng)
-    if not text.strip(b"\n") and any(argument.startswith(b"-f") for argument in argv):
-        text = b""  # the reference finds the newlines that it has dropped in its memory
+    if any(argument.startswith((b"-f", b"-r")) for argument in argv):
+        text = _with_sender(text)
     return Case("\n".join(lines).encode("latin-1") + b"\n", text, argv, files, dirs, links)
+
+
+def _with_sender(text: bytes) -> bytes:
+    """A mail for which -f leads the reference nowhere in its memory.
+
+    It finds newlines that it has dropped, and takes a mail without an empty line to be longer than it is.
+    """
+    if not text.strip(b"\n"):
+        return b""
+    return text if b"\n\n" in text.lstrip(b"\n") else text + b"\n\n"
 
 
 def mail(rng: random.Random) -> bytes:

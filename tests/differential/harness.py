@@ -42,7 +42,7 @@ _DAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _STAMP = re.compile(rb"procmail: \[\d+\] " + _DAY + rb" [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\n")
 _LOCKING = re.compile(rb'(?m)^(procmail: Locking "[^\n]*"\n)\1+')
 _LOCK_FILE = re.compile(rb"(?<![\w.-])_[\w-]+[.,+%][\w-]+\.[\w.-]+")
-_MAILDIR_NAME = re.compile(rb"\b1[789]\d{8}\.\d+_\d+(?:\.[^\s\"/]*)?")
+_MAILDIR_NAME = re.compile(rb"\b1[789]\d{8}\.\d+_\d*(?:\.[^\s\"/]*)?")
 _UNMADE = re.compile(
     rb'(procmail: Linking to "(?:[^"\n]*/)?)([^"\n/]*)("\nprocmail: Couldn\'t make link to "(?:[^"\n]*/)?)\2(?=")'
 )
