@@ -1,5 +1,7 @@
 """maildrop and the programs that come with it, as processes: what the recorded cases cannot show."""
 
+import email
+import email.policy
 import os
 import pwd
 import re
@@ -14,6 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from test_startup import FORBIDDEN
+
+from pyprocmail.delivery import gdbm
 
 MAIL = (
     b"From: Joe <joe@example.com>\nTo: me@example.org\nSubject: invoice 17\nMessage-Id: <1@example.com>\n\n"
@@ -254,6 +258,48 @@ def test_mailbot_answers_once(launchers: Path, tmp_path: Path) -> None:
     first = program(launchers, tmp_path, "mailbot", *arguments)
     assert "To: Joe <joe@example.com>" in first.stdout.splitlines()
     assert program(launchers, tmp_path, "mailbot", *arguments) == Ran(0, "", "")
+    # Another week, for maildrop's own programs too: the database is theirs.
+    senders = gdbm.Database(bytes(tmp_path / "seen.gdbm"), gdbm.WRITE, 0)
+    assert len(senders.get(b"joe@example.com") or b"") == 8
+    senders[b"joe@example.com"] = bytes(8)
+    senders.close()
+    assert program(launchers, tmp_path, "mailbot", *arguments).stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("-T", "replydsn", "-M", "me@example.org"), ["text/plain", "message/delivery-status", "text/rfc822-headers"]),
+        (("-T", "feedback", "-R", "abuse"), ["text/plain", "message/feedback-report", "text/rfc822-headers"]),
+        (("-T", "replyfeedback", "-a"), ["text/plain", "message/feedback-report", "message/rfc822"]),
+    ],
+)
+def test_mailbot_reports(launchers: Path, tmp_path: Path, arguments: tuple[str, ...], parts: list[str]) -> None:
+    """Delivery and feedback reports, as a mail program reads them."""
+    (tmp_path / "text").write_text("Thank you.\n")
+    ran = program(launchers, tmp_path, "mailbot", *arguments, "-t", "text", "--feedback-incidents", "3", "-n")
+    report = email.message_from_string(ran.stdout, policy=email.policy.default)
+    assert report.get_content_type() == "multipart/report"
+    assert report.get_param("report-type") == parts[1].partition("/")[2]
+    assert [part.get_content_type() for part in report.iter_parts()] == parts
+    said = ran.stdout.splitlines()
+    if "-M" in arguments:
+        assert "Final-Recipient: rfc822; me@example.org" in said
+        assert "To: Joe <joe@example.com>" in said
+    else:
+        assert {"Feedback-Type: " + ("abuse" if "-R" in arguments else "other"), "Incidents: 3"} <= {*said}
+        assert "Subject: invoice 17" in said
+
+
+def test_gdbm_functions(launchers: Path, tmp_path: Path) -> None:
+    """Stored, found again, and what is not there has its default; a file that is none is -1."""
+    text = (
+        'echo gdbmopen("db","N")\necho gdbmstore("a","1")\necho gdbmstore("x.org","2")\ngdbmclose\n'
+        'echo gdbmopen("db")\nA=gdbmfetch("a")\nB=gdbmfetch("u@m.x.org","D")\necho "$A$B"\n'
+        'echo gdbmfetch("b","","none")\n'
+        'echo gdbmstore("a","3")\ngdbmclose\necho gdbmopen("rc")\nexit\n'
+    )
+    assert run(launchers, tmp_path, text) == Ran(0, "0\n0\n0\n0\n12\nnone\n-1\n-1\n", "")
 
 
 def test_reformime_extracts_without_leaving_the_folder(launchers: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import stat
 import sys
 
 from pyprocmail import __version__
+from pyprocmail.commands.environment import given
 from pyprocmail.commands.maildrop_files import FILTER, GLOBAL, FilterFiles
 from pyprocmail.commands.maildrop_options import USAGE, Options, parse
 from pyprocmail.engine.maildrop_delivery import deliver
@@ -108,7 +109,7 @@ class _Run:
         self.log = log
         self.name = name
         self.options = options
-        self.caller = dict(caller)
+        self.caller = given(caller)
         # A user's environment does not decide what a program that root started for him does.
         self.strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes" and not (options.user and host.geteuid() == 0)
         self.delivery = options.delivery

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyprocmail.commands.descriptors import Writer
+from pyprocmail.commands.environment import given
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ _READ = 1 << 20
 
 def main(name: bytes, argv: Sequence[bytes], host: Host, environ: Mapping[bytes, bytes]) -> int:
     """Run the program `name` with `argv`, its own name first; the exit status."""
+    environ = given(environ)
     write, note = Writer(host, 1), Writer(host, 2)
     try:
         if name == b"lockmail":

@@ -1,4 +1,4 @@
-"""gdbm functions of filter files, on the standard library's dbm.gnu where there is one.  maildropgdbm(5)"""
+"""gdbm functions of filter files.  maildropgdbm(5)"""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from pyprocmail.engine.maildrop_functions import Argument
     from pyprocmail.engine.maildrop_session import Database, Session
 
-_FLAGS = {b"R": "r", b"W": "w", b"C": "c", b"N": "n"}
 _FAILED = b"-1"
 _MODE = 0o666
 
@@ -20,7 +19,7 @@ def call(session: Session, name: bytes, arguments: Sequence[Argument]) -> bytes:
     """The value of gdbmopen, gdbmclose, gdbmfetch or gdbmstore.
 
     Raises:
-        FilterError: this Python has no gdbm, or the mode is not allowed.
+        FilterError: there is no gdbm here, or the mode is not allowed.
     """
     if name == b"gdbmopen":
         values = [argument() for argument in arguments]
@@ -52,14 +51,14 @@ def _open(session: Session, path: bytes, mode: bytes) -> bytes:
         previous.close()
     if mode not in (b"C", b"N") and not _exists(session, path):
         return _FAILED
+    from pyprocmail.delivery import gdbm
+
+    modes = {b"W": gdbm.WRITE, b"C": gdbm.CREATE, b"N": gdbm.NEW}
     try:
-        from dbm import gnu
-    except ImportError as error:
-        raise FilterError(b"This Python has no dbm.gnu, which gdbmopen needs.") from error
-    try:
-        name = path.decode("utf-8", "surrogateescape")
-        session.database = gnu.open(name, _FLAGS.get(mode, "r"), _MODE)  # noqa: SIM115  until gdbmclose
-    except (OSError, ValueError):
+        session.database = gdbm.Database(path, modes.get(mode, gdbm.READ), _MODE)
+    except gdbm.NoLibraryError as error:
+        raise FilterError(b"This machine has no gdbm library, which gdbmopen needs.") from error
+    except OSError:
         return _FAILED
     return b"0"
 
@@ -77,7 +76,7 @@ def _store(database: Database | None, key: bytes, value: bytes) -> bytes:
         return _FAILED
     try:
         database[key] = value
-    except (OSError, ValueError, TypeError):
+    except OSError:
         return _FAILED
     return b"0"
 

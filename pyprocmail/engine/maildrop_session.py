@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Loader = Callable[[bytes], "Program"]
 
     class Database(Protocol):
-        """What dbm.gnu gives."""
+        """An open gdbm database."""
 
         def get(self, key: bytes) -> bytes | None:
             """The value of the key."""

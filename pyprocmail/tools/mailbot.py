@@ -1,15 +1,18 @@
 """mailbot: answer a mail, with the guards that keep robots from answering each other.  mailbot(1)
 
-The formats reply, replyall, forward and forwardatt; delivery and feedback reports are not made.
+All formats but replydraft, whose draft only a mail program of the same family writes.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 
+from pyprocmail.delivery import gdbm
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL
 from pyprocmail.message import address, mime
+from pyprocmail.tools import mailbot_reports as reports
 from pyprocmail.tools.reformail import Mail, name_of, unfolded
 
 TYPE_CHECKING = False
@@ -20,13 +23,14 @@ if TYPE_CHECKING:
 
     Write = Callable[[bytes], None]
 
-_FORMATS = (b"reply", b"replyall", b"forward", b"forwardatt")
-_UNSUPPORTED = (b"replydsn", b"replyfeedback", b"replydraft", b"feedback")
+_REPLY, _DSN, _FEEDBACK, _REPLY_FEEDBACK = b"reply", b"replydsn", b"feedback", b"replyfeedback"
+_FORMATS = (_REPLY, b"replyall", b"forward", b"forwardatt", _DSN, _FEEDBACK, _REPLY_FEEDBACK)
 _WITH_VALUE = b"tcmrTFSdDsAMRl"
 _MARKER = b"--- Forwarded message ---"
 _SALUTATION = b"%F writes:"
 _DATE = b"%a, %d %b %Y %H:%M:%S %z"
 _DAY_S = 86400
+_TIME_BYTES = 8
 _WIDTH = 70
 _BULK = (b"junk", b"bulk", b"list")
 _USAGE = b"""\
@@ -82,15 +86,17 @@ class UsageError(Exception):
 class Options:
     """The command line."""
 
-    __slots__ = ("values", "headers", "kind", "quoting", "errors_to", "show", "program")
+    __slots__ = ("values", "headers", "feedback", "kind", "quoting", "errors_to", "show", "whole", "program")
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self.headers: list[bytes] = []
-        self.kind = b"reply"
+        self.feedback: list[tuple[bytes, bytes]] = []
+        self.kind = _REPLY
         self.quoting = True
         self.errors_to = False
         self.show = False
+        self.whole = False
         self.program: list[bytes] = []
 
 
@@ -105,14 +111,18 @@ def parse_options(words: Sequence[bytes]) -> Options:
     while rest and rest[0].startswith(b"-") and len(rest[0]) > 1:
         word = rest.pop(0)
         letter, value = word[1:2], word[2:]
-        if word.startswith(b"--feedback-"):
-            raise UsageError(b"mailbot: feedback reports are not made here\n")
         if word == b"--":
             break
+        if word.startswith(b"--feedback-"):
+            if not rest:
+                raise UsageError
+            options.feedback.append((word[len(b"--feedback-") :].lower(), rest.pop(0)))
+            continue
         if letter in (b"N", b"e", b"n", b"a", b"f"):
             options.quoting &= letter != b"N"
             options.errors_to |= letter == b"e"
             options.show |= letter == b"n"
+            options.whole |= letter == b"a"
             continue
         if letter not in (b"%c" % one for one in _WITH_VALUE):
             raise UsageError
@@ -125,11 +135,11 @@ def parse_options(words: Sequence[bytes]) -> Options:
         else:
             options.values[letter] = value
     options.program = rest
-    options.kind = options.values.get(b"T", b"reply")
-    if options.kind in _UNSUPPORTED or b"M" in options.values or b"l" in options.values:
-        raise UsageError(b"mailbot: delivery reports, feedback reports and drafts are not made here\n")
-    if options.kind not in _FORMATS:
-        options.kind = b"reply"
+    options.kind = options.values.get(b"T", _REPLY)
+    if options.kind == b"replydraft" or b"l" in options.values:
+        raise UsageError(b"mailbot: drafts are not made here\n")
+    if options.kind not in _FORMATS or (options.kind == _DSN and b"M" not in options.values):
+        options.kind = _REPLY
     if (b"t" in options.values) == (b"m" in options.values):
         raise UsageError
     return options
@@ -156,11 +166,21 @@ def run(
     except OSError as error:
         note(b"mailbot: %b\n" % (error.strerror or "cannot be read").encode())
         return 1
-    answer = _Answer(host, options, mail, data, text).build()
+    except gdbm.NoLibraryError:
+        note(b"mailbot: this machine has no gdbm library, which -d needs\n")
+        return EX_TEMPFAIL
+    answer = _Answer(host, options, mail, data, text, charset_of(environ)).build()
     if options.show:
         write(answer)
         return EX_OK
     return _send(host, options.program or [b"sendmail", b"-f", b""], environ, answer, note)
+
+
+def charset_of(environ: Mapping[bytes, bytes]) -> bytes:
+    """The character set that the locale names; US-ASCII without one."""
+    locale = next((value for name in (b"LC_ALL", b"LC_CTYPE", b"LANG") if (value := environ.get(name))), b"")
+    charset = locale.partition(b".")[2].partition(b"@")[0].upper()
+    return (b"UTF-8" if charset == b"UTF8" else charset) or b"US-ASCII"
 
 
 def _value(mail: Mail, name: bytes) -> bytes:
@@ -215,30 +235,28 @@ def _read_file(host: Host, path: bytes) -> bytes:
 def _is_due(host: Host, options: Options, recipient: bytes) -> bool:
     """-d: whether the address had no answer for -D days; now it has.
 
-    The file holds a time and an address a line.  It is not the reference's, which needs gdbm.
+    As with the reference: in NAME.gdbm the time of the last answer, a C time_t, under the lower-case address;
+    NAME.lock is locked meanwhile.
+
+    Raises:
+        OSError, NoLibraryError: the database cannot be used.
     """
     digits = options.values.get(b"D", b"1").strip()
     wait_s = (int(digits[:9]) if digits.isdigit() else 1) * _DAY_S
     now = int(host.time())
-    path = options.values[b"d"] + b".senders"
-    fd = host.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    name = options.values[b"d"]
+    fd = host.open(name + b".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         host.lock_to_end(fd)
-        pieces = []
-        while piece := host.read(fd, 1 << 16):
-            pieces.append(piece)
-        kept = []
-        for line in b"".join(pieces).splitlines():
-            when, _, who = line.partition(b" ")
-            if when.isdigit() and now - int(when) < wait_s:
-                if who.lower() == recipient.lower():
-                    return False
-                kept.append(line)
-        content = b"".join(line + b"\n" for line in [*kept, b"%d %b" % (now, recipient)])
-        host.lseek(fd, 0, os.SEEK_SET)
-        while content:
-            content = content[host.write(fd, content) :]
-        host.ftruncate(fd, host.lseek(fd, 0, os.SEEK_CUR))
+        senders = gdbm.Database(name + b".gdbm", gdbm.CREATE, 0o666)
+        try:
+            key = recipient.lower()
+            last = senders.get(key)
+            if last is not None and len(last) == _TIME_BYTES and now < int.from_bytes(last, sys.byteorder) + wait_s:
+                return False
+            senders[key] = now.to_bytes(_TIME_BYTES, sys.byteorder)
+        finally:
+            senders.close()
     finally:
         host.close(fd)
     return True
@@ -269,14 +287,15 @@ def _send(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], ans
 class _Answer:
     """The mail that goes out."""
 
-    __slots__ = ("host", "options", "mail", "data", "text")
+    __slots__ = ("host", "options", "mail", "data", "text", "charset")
 
-    def __init__(self, host: Host, options: Options, mail: Mail, data: bytes, text: bytes) -> None:
+    def __init__(self, host: Host, options: Options, mail: Mail, data: bytes, text: bytes, charset: bytes) -> None:
         self.host = host
         self.options = options
         self.mail = mail
         self.data = data
         self.text = text
+        self.charset = charset
 
     def build(self) -> bytes:
         """The whole mail."""
@@ -288,10 +307,13 @@ class _Answer:
         typed, text = self._content()
         if self.options.kind == b"forwardatt":
             return self._with_attachment(fields, typed, text)
-        head = b"".join(field + b"\n" for field in [*fields, *typed]) + b"\n"
         if forward:
-            return head + text + b"\n\n" + self._marker() + b"\n" + self._forwarded()
-        return head + (self._quoted() if self.options.quoting else b"") + text + b"\n\n"
+            return _lines(*fields, *typed, b"", text) + b"\n" + self._marker() + b"\n" + self._forwarded()
+        if self.options.quoting:
+            text = self._quoted() + text
+        if self.options.kind in (_DSN, _FEEDBACK, _REPLY_FEEDBACK):
+            return self._report(fields, _lines(*typed, b"", text) + b"\n")
+        return _lines(*fields, *typed, b"", text) + b"\n"
 
     def _content(self) -> tuple[list[bytes], bytes]:
         """The fields that describe the text, and the text."""
@@ -300,13 +322,15 @@ class _Answer:
             fields = [one for one in part.fields if name_of(one) != b"content-transfer-encoding:"]
             text = part.body
         else:
-            charset = self.options.values.get(b"c", b"US-ASCII")
+            charset = self.options.values.get(b"c", self.charset)
             fields = [b'Content-Type: text/plain; format=flowed; delsp=yes; charset="%b"' % charset]
             text = self.text
         return [*fields, b"Content-Transfer-Encoding: 8bit"], text
 
     def _recipients(self) -> list[bytes]:
         mail = self.mail
+        if self.options.kind == _FEEDBACK:
+            return []
         fields = [b"To: " + sender_field(mail, self.options)]
         if self.options.kind == b"replyall":
             others = [value for name in (b"to:", b"cc:") for value in mail.values(name) if value.strip()]
@@ -326,6 +350,8 @@ class _Answer:
         if given is not None:
             return given
         subject = _value(self.mail, b"subject:")
+        if self.options.kind in (_FEEDBACK, _REPLY_FEEDBACK):
+            return subject
         if forward:
             return core_subject(subject) + b" (fwd)"
         return b"Re: " + core_subject(subject) if subject else b""
@@ -340,34 +366,39 @@ class _Answer:
         return b"".join(field + b"\n" for field in fields) + b"\n" + self._original_text()
 
     def _with_attachment(self, fields: list[bytes], typed: list[bytes], text: bytes) -> bytes:
+        boundary = self._boundary(text)
+        original = b"Content-Type: message/rfc822\nContent-Description: Forwarded message\n\n" + self._original()
+        head = _lines(*fields, b'Content-Type: multipart/mixed; boundary="%b"' % boundary, b"")
+        parts = [_lines(*typed, b"", text) + b"\n" + self._marker() + b"\n", original]
+        return head + reports.multipart(boundary, parts)
+
+    def _report(self, fields: list[bytes], text: bytes) -> bytes:
+        """The text for people, the same for machines, and the mail that it is about."""
+        options, host = self.options, self.host
+        boundary = self._boundary(text)
+        if options.kind == _DSN:
+            kind = b"delivery-status"
+            machine = reports.delivery_status(host, options.values[b"M"])
+        else:
+            kind = b"feedback-report"
+            known = [pair for pair in options.feedback if pair[0] in reports.FEEDBACK]
+            machine = reports.feedback(host, options.values.get(b"R", b"other"), known)
+        typed = b'Content-Type: multipart/report; report-type=%b;\n    boundary="%b"' % (kind, boundary)
+        original = reports.original(self.mail, self._original(), whole=options.whole)
+        return _lines(*fields, typed, b"") + reports.multipart(boundary, [text, machine, original])
+
+    def _boundary(self, text: bytes) -> bytes:
+        """What occurs nowhere in the answer."""
         host = self.host
         number = 0
         while True:
             number += 1
             boundary = b"=_%b-%d-%d-%04d" % (host.hostname(), host.getpid(), int(host.time()), number)
             if boundary not in self.data and boundary not in text:
-                break
-        original = self.data.replace(b"\r\n", b"\n").lstrip(b"\n")
-        lines = [
-            *fields,
-            b'Content-Type: multipart/mixed; boundary="%b"' % boundary,
-            b"",
-            b"This is a MIME-formatted message.  If you see this text it means that your",
-            b"E-mail software does not support MIME-formatted messages.",
-            b"",
-            b"--" + boundary,
-            *typed,
-            b"",
-            text + b"\n\n" + self._marker() + b"\n",
-            b"--" + boundary,
-            b"Content-Type: message/rfc822",
-            b"Content-Description: Forwarded message",
-            b"",
-            original,
-            b"--" + boundary + b"--",
-            b"",
-        ]
-        return b"\n".join(lines)
+                return boundary
+
+    def _original(self) -> bytes:
+        return self.data.replace(b"\r\n", b"\n").lstrip(b"\n")
 
     def _original_text(self) -> bytes:
         """The first part that is plain text."""
@@ -427,6 +458,10 @@ class _Answer:
         parsed = parsedate_tz(_value(self.mail, b"date:").decode("latin-1"))
         seconds = self.host.time() if parsed is None else mktime_tz(parsed)
         return time.strftime(template.decode("latin-1"), time.localtime(seconds)).encode("latin-1", "replace")
+
+
+def _lines(*lines: bytes) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _is_plain(part: mime.Part) -> bool:
