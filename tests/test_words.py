@@ -9,7 +9,7 @@ import pytest
 
 from pyprocmail.program import conditions, start_line
 from pyprocmail.program.conditions import EXPAND, LARGER, PROGRAM, REGEX, SMALLER
-from pyprocmail.program.words import (
+from pyprocmail.program.pieces import (
     ALTERNATIVE,
     ARGUMENTS,
     BACKQUOTE,
@@ -19,14 +19,11 @@ from pyprocmail.program.words import (
     ESCAPED,
     VARIABLE,
     literal,
-    scan_list,
-    scan_quoted,
-    scan_size,
-    scan_value,
 )
+from pyprocmail.program.words import scan_list, scan_quoted, scan_size, scan_value
 
 if TYPE_CHECKING:
-    from pyprocmail.program.words import Pieces
+    from pyprocmail.program.pieces import Pieces
 
 _ = (BREAK,)
 

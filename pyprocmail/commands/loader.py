@@ -83,6 +83,13 @@ class Loader:
         return program
 
 
+def reread(source: bytes, passing: int | None) -> Program:
+    """What engine.Session.reread is: PYPROCMAIL_STRICT needs it where a value decides what a line of the rcfile is."""
+    from pyprocmail.procmailrc.lower import compile_rcfile
+
+    return compile_rcfile(source, strict=True, passing=passing)
+
+
 def _check(session: Session, rcfile: Rcfile | None, status: os.stat_result) -> None:
     if rcfile is not None and rcfiles.is_suspicious(session.host, session.identity.user, rcfile, status):
         raise rcfiles.SuspiciousError

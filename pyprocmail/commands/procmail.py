@@ -10,7 +10,7 @@ import io
 
 from pyprocmail import __version__
 from pyprocmail.commands import options as command_line
-from pyprocmail.commands.loader import Loader
+from pyprocmail.commands.loader import Loader, reread
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.delivery import system_mailbox
 from pyprocmail.delivery.deliverer import Deliverer
@@ -31,7 +31,8 @@ from pyprocmail.exits import (
 )
 from pyprocmail.host import Host, User
 from pyprocmail.matching.regex import Patterns
-from pyprocmail.program.words import name_end, scan_list
+from pyprocmail.program.pieces import name_end
+from pyprocmail.program.words import scan_list
 from pyprocmail.signals import SIGTERM, Interrupted
 
 TYPE_CHECKING = False
@@ -268,6 +269,7 @@ class Run:
         )
         session.deliverer = Deliverer(host, session, stdout=self.stdout)
         session.toolbox = self.toolbox
+        session.reread = reread
         session.take_identity = lambda: self._become(user)
         if not self.rcfile_given and not options.mail_filter:
             session.comsat = USUAL_COMSAT

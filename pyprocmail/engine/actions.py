@@ -9,6 +9,7 @@ from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_va
 from pyprocmail.message.model import Message
 from pyprocmail.message.postmark import envelope_end
 from pyprocmail.program import instructions as op
+from pyprocmail.program.pieces import literal
 from pyprocmail.program.start_line import (
     CARBON_COPY,
     FEED_BODY,
@@ -19,7 +20,7 @@ from pyprocmail.program.start_line import (
     WAIT,
     WAIT_QUIET,
 )
-from pyprocmail.program.words import literal, scan_value
+from pyprocmail.program.words import scan_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.format import Text
     from pyprocmail.engine.programs import Command, Ended
     from pyprocmail.engine.session import Session
-    from pyprocmail.program.words import Pieces
+    from pyprocmail.program.pieces import Pieces
 
     Notes = tuple[tuple[bytes, bytes], ...]
     LockName = bytes | tuple[bytes] | None
@@ -69,7 +70,7 @@ def perform(session: Session, flags: int, lock: LockName, action: tuple[Any, ...
         return _folder(session, flags, lock, action[2], notes)
     text = action[-1]
     if kind == op.FORWARD:
-        return _forward(session, flags, lock, text)
+        return _forward(session, flags, lock, text, action[1] + 1)
     if len(text) > session.linebuf - 1:
         session.exceeded_linebuf()
         return FAILED
@@ -112,12 +113,17 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
 
 def _folder(session: Session, flags: int, lock: LockName, pieces: Pieces, notes: Notes) -> Outcome:
     try:
-        names = expand_list(session, pieces).words or [b""]
+        words = expand_list(session, pieces)
     except LineTooLongError:
         for note in notes:
             session.note_pair(note)
         session.exceeded_linebuf()
         return FAILED
+    names = words.words or [b""]
+    if words.comment_end is not None:
+        session.comment_end = words.comment_end
+        if session.identity.strict:
+            notes = ()  # they are about quotes in the comment
     if flags & FILTER:
         # It is ignored, but h and b are ignored with it.
         flags &= ~(FEED_HEAD | FEED_BODY)
@@ -193,12 +199,14 @@ def _fed(session: Session, flags: int, *, postmark: bool = True) -> Text:
     return for_program(session.message, header=header, body=body, raw=bool(flags & RAW), postmark=postmark)
 
 
-def _forward(session: Session, flags: int, lock: LockName, text: bytes) -> Outcome:
-    sender = [session.setting(b"SENDMAIL"), *session.setting(b"SENDMAILFLAGS").split()]
+def _forward(session: Session, flags: int, lock: LockName, text: bytes, offset: int) -> Outcome:
+    """`! address`; `offset` is that of the `text` in the rcfile."""
     try:
-        command = programs.prepare(session, text, sender)
+        command = programs.prepare(session, text, session.sender())
     except LineTooLongError:
         return FAILED
+    if command.comment_end is not None:
+        session.comment_end = offset + command.comment_end
     _lock_command(session, lock, command)
     if flags & FILTER:
         _complain_of_copy(session, flags)

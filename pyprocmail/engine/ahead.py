@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyprocmail.matching.regex import Match
 from pyprocmail.program import conditions as syntax
 from pyprocmail.program import instructions as op
-from pyprocmail.program import start_line, words
+from pyprocmail.program import pieces, start_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,5 +145,5 @@ def _condition_starts(condition: syntax.Condition) -> bool:
 
 def _has_backquotes(word: Any) -> bool:
     return not isinstance(word, bytes) and any(
-        isinstance(piece, tuple) and piece[0] == words.BACKQUOTE for piece in word
+        isinstance(piece, tuple) and piece[0] == pieces.BACKQUOTE for piece in word
     )

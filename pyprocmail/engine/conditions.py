@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyprocmail.engine.session import Session
     from pyprocmail.matching.regex import Area, Match
     from pyprocmail.program.conditions import Condition
-    from pyprocmail.program.words import Scan
+    from pyprocmail.program.pieces import Scan
 
     Entry = tuple[int, int, Condition, bytes]
 
@@ -33,18 +33,30 @@ def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
         return True
     tally = Tally()
     ok = True
-    for offset, raw_length, condition, _ in entries:
+    for at, (offset, raw_length, condition, _) in enumerate(entries):
         session.trace.offset = offset
-        if raw_length > session.linebuf - 1 and condition[syntax.KIND] != syntax.PROGRAM:
+        if _is_too_long(session, raw_length, condition):
             session.exceeded_linebuf()
             ok = False
         else:
             ok = _Test(session, flags, tally).run(condition)
         if not ok:
+            pass_over(session, entries[at + 1 :])
             break
     session.score = tally.displayed()
     # What is not a number is not below 0 either.
     return ok and not (tally.weighted and tally.total <= 0)
+
+
+def pass_over(session: Session, entries: tuple[Entry, ...]) -> None:
+    """Conditions that are read and not tested: what is too long is complained of."""
+    for _, raw_length, condition, _ in entries:
+        if _is_too_long(session, raw_length, condition):
+            session.exceeded_linebuf()
+
+
+def _is_too_long(session: Session, raw_length: int, condition: Condition) -> bool:
+    return raw_length > session.linebuf - 1 and condition[syntax.KIND] != syntax.PROGRAM
 
 
 class _Test:

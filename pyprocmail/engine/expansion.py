@@ -5,12 +5,23 @@ The pieces come from program/words.  procmailrc(5), Environment variable assignm
 
 from __future__ import annotations
 
-from pyprocmail.program.words import ALTERNATIVE, ARGUMENTS, BACKQUOTE, BAD, BREAK, END, ESCAPED, HASH, PREFIX, VARIABLE
+from pyprocmail.program.pieces import (
+    ALTERNATIVE,
+    ARGUMENTS,
+    BACKQUOTE,
+    BAD,
+    BREAK,
+    END,
+    ESCAPED,
+    HASH,
+    PREFIX,
+    VARIABLE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.engine.session import Session
-    from pyprocmail.program.words import Pieces
+    from pyprocmail.program.pieces import Pieces
 
 _BLANKS = b" \t\n"
 _AS_BLANKS = bytes.maketrans(_BLANKS, b"   ")
@@ -32,14 +43,16 @@ class Words:
     """An expanded list of words.
 
     The command line that a log or LASTFOLDER shows (`words`) does not have the arguments that
-    `"$@"` puts into the words of a program in the place of the word `arguments_at`.
+    `"$@"` puts into the words of a program in the place of the word `arguments_at`.  `comment_end` is where a comment
+    ends that is one because what stands before it came to nothing; None without.
     """
 
-    __slots__ = ("words", "arguments_at")
+    __slots__ = ("words", "arguments_at", "comment_end")
 
-    def __init__(self, words: list[bytes], arguments_at: int | None) -> None:
+    def __init__(self, words: list[bytes], arguments_at: int | None, comment_end: int | None = None) -> None:
         self.words = words
         self.arguments_at = arguments_at
+        self.comment_end = comment_end
 
     def argv(self, arguments: list[bytes]) -> list[bytes]:
         """The words of the program, its arguments in their place."""
@@ -105,6 +118,7 @@ class _Expander:
 
     __slots__ = (
         "session", "split", "room", "too_long", "words", "current", "mark", "arguments_at", "foreign_at", "name",
+        "comment_end",
     )  # fmt: skip
 
     def __init__(self, session: Session, *, split: bool, taken: int) -> None:
@@ -116,6 +130,7 @@ class _Expander:
         self.mark: int | None = None
         self.arguments_at: int | None = None
         self.foreign_at: int | None = None
+        self.comment_end: int | None = None
         self.too_long = False
         self.name = b""
 
@@ -144,9 +159,10 @@ class _Expander:
                 if len(piece) > 1:
                     expected = len(self.words)
             elif kind == HASH:
-                if self.current is None and len(piece) == 1:
+                if self.current is None and not piece[1]:
+                    self.comment_end = int(piece[2])
                     break
-                self._put(b"#" if self.current is None or len(piece) == 1 else b"\\#")
+                self._put(b"#" if self.current is None or not piece[1] else b"\\#")
             elif kind == ARGUMENTS and self.split:
                 self._put(b"")
                 assert self.current is not None
@@ -179,7 +195,7 @@ class _Expander:
         if prefix:
             word = slice(prefixed, prefixed + 1)
             self.words[word] = [prefix + b"".join(self.words[word])]
-        return Words(self.words, self.arguments_at)
+        return Words(self.words, self.arguments_at, self.comment_end)
 
     def _value_of(self, name: bytes) -> bytes | None:
         if self.session.is_foreign(name):

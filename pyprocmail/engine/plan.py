@@ -109,14 +109,18 @@ def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, Any, in
     if instruction[0] != op.RECIPE or instruction[2][0] == op.DYNAMIC:
         return None
     (flags, lock, skipped), entries, action = instruction[2], instruction[3], instruction[4]
-    if skipped or flags & _CHAINED or instruction[7] or action[0] == op.MISSING:
+    if skipped or flags & _CHAINED or action[0] == op.MISSING:
         return None
     if action[0] == op.BLOCK and not action[3]:
         return None
+    longest = action[4] if action[0] == op.BLOCK else 0
+    for note in instruction[7]:
+        longest = max(longest, op.length(note))
+        if not longest:
+            return None
     if start_line.extraneous(flags, action[0], locked=lock is not None):
         return None
     fold = not flags & start_line.DISTINGUISH_CASE
-    longest = 0
     for _, length, condition, _ in entries:
         kind, negated, weight, area, _, text = condition
         longest = max(longest, length)

@@ -12,7 +12,7 @@ from pyprocmail.delivery.format import for_program
 from pyprocmail.delivery.locks import LockHeldError
 from pyprocmail.delivery.results import Failed
 from pyprocmail.engine import actions, conditions, programs, variables
-from pyprocmail.engine.expansion import LineTooLongError, expand_list, expand_marked
+from pyprocmail.engine.expansion import LineTooLongError, Words, expand_list, expand_marked
 from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_OK, EX_TEMPFAIL
 from pyprocmail.message.model import Message
 from pyprocmail.program import instructions as op
@@ -188,18 +188,37 @@ class _Run:
         session.fate.last = session.fate.previous = False
         return True
 
+    def _read_on(self, offset: int, beginning: bytes = b"", *, passing: bool = False) -> bool:
+        """Go on with what procmail reads from `offset` on, when that is not what was read before anything ran.
+
+        That is so with PYPROCMAIL_STRICT only; elsewhere what a line is does not depend on values.  `beginning` stands
+        before the rest of the file; `passing` as for Session.reread, of the next instruction.
+        """
+        end_of_file: Instruction = self.program[-1]
+        source, depth = end_of_file[4], len(self.blocks)
+        if not source or self.session.reread is None:
+            return False
+        text = b":0\n{\n" * depth + beginning + source[offset:]
+        self.program = self.session.reread(text, depth if passing else None)
+        self.plan = None
+        self.at = depth
+        return True
+
     # -- recipes ---------------------------------------------------------------------------
 
     def _recipe(self, instruction: Instruction) -> None:
-        _, _, start, entries, action, end, notes, _, _ = instruction
         session, fate = self.session, self.session.fate
-        at = self.at
+        start = instruction[2]
         if start[0] == op.DYNAMIC:
+            program = self.program
             line = self._start_line(start)
             if line is None:
                 self.ending = ABANDONED
                 return
             flags, lock, skipped = line.flags, line.lock, line.skipped
+            if self.program is not program:
+                instruction = self.program[self.at]
+                self.at += 1
         else:
             flags, lock, skipped = start
         if isinstance(lock, tuple) and len(lock[0]) >= session.linebuf:
@@ -211,18 +230,21 @@ class _Run:
         for name in start_line.conflicting(flags):
             session.note("conflicting", name)
             flags &= ~(start_line.ELSE | start_line.ALSO_SUCCEEDED)
+        _, _, _, entries, action, end, notes, unmatched, _, _ = instruction
+        at = self.at
         kind = action[0]
         matched = self._may_run(flags)
         if matched:
             matched = conditions.hold(session, entries, flags)
         else:
             session.score = 0
+            conditions.pass_over(session, entries)
         self.at = end
         if kind == op.MISSING:
-            for note in instruction[7]:
+            for note in unmatched:
                 session.note_pair(note)
             # The next recipe finds a recipe that did not match; at the end of a file, one that did.
-            matched = matched and (b"incomplete-recipe", b"") in instruction[7]
+            matched = matched and (b"incomplete-recipe", b"") in unmatched
         if not flags & (start_line.ALSO | start_line.ALSO_SUCCEEDED):
             fate.last = matched
         if not fate.previous or not flags & start_line.ELSE:
@@ -236,23 +258,32 @@ class _Run:
             return
         session.header_joined = False
         if kind == op.BLOCK:
-            self._block(at, flags, lock, action)
+            self._block(at, flags, lock, instruction)
         else:
             self._act(flags, lock, action, notes)
+            if session.comment_end >= 0:
+                self._read_on(session.comment_end)
 
     def _start_line(self, start: tuple[Any, ...]) -> start_line.StartLine | None:
         """A start line that is to be expanded; None if it is too long."""
         session = self.session
+        _, pieces, unterminated, count, end = start
+        words: Words | None = None
         try:
-            words: list[bytes] | None = expand_list(session, start[1]).words
+            words = expand_list(session, pieces)
         except LineTooLongError:
-            words = None
-        if start[2]:
+            pass
+        commented = words is not None and words.comment_end is not None
+        if unterminated and not (commented and session.identity.strict):
             session.note("unexpected-eol")
         if words is None:
             session.exceeded_linebuf()
             return None
-        return start_line.read(tuple(words))
+        line = start_line.read(tuple(words.words))
+        end_found = end if words.comment_end is None else words.comment_end
+        if (line.count, end_found) != (count, end):
+            self._read_on(end_found, b":%d " % line.count)
+        return line
 
     def _may_run(self, flags: int) -> bool:
         """Whether A, a, E and e let the conditions be looked at."""
@@ -272,13 +303,21 @@ class _Run:
         for note in instruction[7]:
             session.note_pair(note)
         if action[0] == op.BLOCK:
-            self._pass_over_block(action, at, instruction[5])
+            self._pass_over_block(instruction, at)
+        elif instruction[8]:
+            self._read_on(instruction[8])
 
-    def _pass_over_block(self, action: Instruction, at: int, end: int) -> None:
+    def _pass_over_block(self, instruction: Instruction, at: int) -> None:
         session = self.session
+        action, end, elsewhere = instruction[4], instruction[5], instruction[8]
         if action[2]:
             session.score = 0
-        if not action[3]:
+        if elsewhere and self._read_on(elsewhere, b":0\n{", passing=True):
+            at = self.at + 1
+            recipe: Instruction = self.program[self.at]
+            action = recipe[4]
+            self.at = end = recipe[5]
+        if not action[3] or action[4] > session.linebuf:
             block: tuple[Instruction, ...] = self.program[at:end]
             for inner in block:
                 if inner[0] == op.NOTE:
@@ -286,10 +325,8 @@ class _Run:
                 elif inner[0] in (op.ASSIGN, op.RECIPE):
                     for note in inner[-1]:
                         session.note_pair(note)
-                    if inner[0] == op.ASSIGN and len(inner[2]) + _length(inner[3]) >= session.linebuf:
-                        session.exceeded_linebuf()
 
-    def _block(self, at: int, flags: int, lock: actions.LockName, action: Instruction) -> None:
+    def _block(self, at: int, flags: int, lock: actions.LockName, instruction: Instruction) -> None:
         session = self.session
         end = self.at
         try:
@@ -301,7 +338,7 @@ class _Run:
         if flags & start_line.CARBON_COPY and not self._clone(flags, lock is not None):
             self.at = end
             session.release_local_lock()
-            self._pass_over_block(action, at, end)
+            self._pass_over_block(instruction, at)
             return
         session.release_local_lock()
         self.at = at
@@ -361,6 +398,7 @@ class _Run:
 
     def _act(self, flags: int, lock: actions.LockName, action: Instruction, notes: Any) -> None:
         session = self.session
+        session.comment_end = -1
         try:
             outcome = actions.perform(session, flags, lock, action, notes)
         except LockHeldError:
@@ -465,11 +503,6 @@ def _deliver_locked(session: Session, folder: bytes) -> bool:
                 session.temporary = True
                 return False
     return _deliver(session, folder, error)
-
-
-def _length(word: Any) -> int:
-    """Of what is not expanded: 0 for a word with expansions."""
-    return len(word) if isinstance(word, bytes) else 0
 
 
 def _trap(session: Session, planned: int) -> int:

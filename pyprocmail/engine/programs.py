@@ -66,10 +66,10 @@ class Command:
 
     `shown` is what "executing" shows, `name` what its failure is of, `line` what LASTFOLDER and the
     log of a condition show.  `or_script`: when it cannot be executed it is tried as a shell script.  `path`, if not
-    empty, is what to start in the place of argv[0].
+    empty, is what to start in the place of argv[0].  `comment_end` is that of its words.
     """
 
-    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path")
+    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path", "comment_end")
 
     def __init__(
         self,
@@ -89,6 +89,7 @@ class Command:
         self.by_shell = by_shell
         self.or_script = or_script
         self.path = path
+        self.comment_end: int | None = None
 
 
 class Ended:
@@ -133,7 +134,7 @@ def prepare(
         if before:
             raise
         return _by_shell(session, text)
-    if scan.unterminated:
+    if scan.unterminated and words.comment_end is None:
         session.note("unexpected-eol")
     if not before and words.words[:1] == [b"test"]:
         return _by_shell(session, text)
@@ -143,7 +144,9 @@ def prepare(
     if not words.words:
         for words_shown in (argv, executing, line):
             words_shown.append(b"")
-    return Command(argv, b",".join(executing), line[0], b" ".join(line))
+    command = Command(argv, b",".join(executing), line[0], b" ".join(line))
+    command.comment_end = words.comment_end
+    return command
 
 
 def _by_shell(session: Session, text: bytes) -> Command:

@@ -9,6 +9,7 @@ from pyprocmail.engine.trace import Trace
 from pyprocmail.matching.regex import DIRECT, Area
 from pyprocmail.message import content_length
 from pyprocmail.message.model import Message, end_of_header
+from pyprocmail.program import instructions as op
 from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
@@ -98,6 +99,10 @@ class Session:
         self.plans = plans
         self.deliverer: Deliverer
         self.toolbox: Toolbox | None = None
+        self.reread: Callable[[bytes, int | None], Program] | None = None
+        """Makes the program of a text; the first block in that many others is one that is passed over."""
+        self.comment_end = -1
+        """Where the words of the last action end, if in a comment that is one because of a value; negative if not."""
         self.arguments: list[bytes] = []
         self.numbers = dict(variables.SECONDS)
         self.linebuf = 2048
@@ -131,10 +136,18 @@ class Session:
     def note_pair(self, note: tuple[bytes, bytes]) -> None:
         """Log a note of the program."""
         kind, text = note
-        if kind in _WITHOUT_TEXT:
+        if kind in (op.LENGTH, op.FORWARD_LENGTH):
+            sender = self.sender() if kind == op.FORWARD_LENGTH else []
+            if int(text) + sum(len(word) + 1 for word in sender) > self.linebuf:
+                self.exceeded_linebuf()
+        elif kind in _WITHOUT_TEXT:
             self.note(kind.decode())
         else:
             self.note(kind.decode(), text)
+
+    def sender(self) -> list[bytes]:
+        """The program that forwards mail, and its options."""
+        return [self.setting(b"SENDMAIL"), *self.setting(b"SENDMAILFLAGS").split()]
 
     # -- the message -----------------------------------------------------------------------
 

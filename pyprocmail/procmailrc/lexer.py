@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from pyprocmail.diagnostics import Diagnostic, Severity
 from pyprocmail.program import start_line
-from pyprocmail.program.words import BAD, BLANKS, BREAK, PREFIX, Scan, name_end, scan_list, scan_value
+from pyprocmail.program.pieces import BACKQUOTE, BAD, BLANKS, BREAK, HASH, PREFIX, Scan, name_end
+from pyprocmail.program.words import scan_list, scan_value
 from pyprocmail.source import Span
 
 if TYPE_CHECKING:
-    from pyprocmail.program.words import Pieces
+    from collections.abc import Callable
+
+    from pyprocmail.program.pieces import Pieces
 
 _SPACE = BLANKS + b"\n"
 _FLAG_LETTERS = "one of H B D A a E e h b f c w W i r"
@@ -41,12 +44,13 @@ class Lexeme:
         self.scan = scan
 
 
-def lex(data: bytes, *, strict: bool = False) -> tuple[list[Lexeme], list[Diagnostic]]:
+def lex(data: bytes, *, strict: bool = False, passing: int | None = None) -> tuple[list[Lexeme], list[Diagnostic]]:
     """The lexemes of an rcfile, and the diagnostics.
 
-    A carriage return before a newline is no part of the text, except with `strict`.
+    A carriage return before a newline is no part of the text, except with `strict`.  The first block in `passing`
+    others is read as one that is passed over.
     """
-    lexer = _Lexer(data, strict=strict)
+    lexer = _Lexer(data, strict=strict, passing=passing)
     lexer.run()
     return lexer.lexemes, sorted(lexer.diagnostics, key=lambda diagnostic: diagnostic.span.start)
 
@@ -54,14 +58,16 @@ def lex(data: bytes, *, strict: bool = False) -> tuple[list[Lexeme], list[Diagno
 def logical(text: bytes) -> bytes:
     """A condition or command of the file as procmail keeps it, before continuations are joined.
 
-    Where a line is nothing but a backslash, the backslash goes and the newline stays.  A NUL ends the text.
+    Where a line is nothing but a backslash, the backslash goes and the newline stays.  A NUL ends its line.
     """
+    if b"\0" in text:
+        text = b"\n".join(line.partition(b"\0")[0] for line in text.split(b"\n"))
     if text.endswith(b"\\"):
         text += b"\n"  # only the end of the file leaves such a line
     if b"\\\n" in text:
         *lines, last = text.split(b"\\\n")
         text = b"".join(line + b"\\\n" if line else b"\n" for line in lines) + last
-    return text.partition(b"\0")[0]
+    return text
 
 
 class _Lexer:
@@ -70,7 +76,7 @@ class _Lexer:
     `returns` holds the offsets of the newlines before which a carriage return was taken out.
     """
 
-    def __init__(self, data: bytes, *, strict: bool) -> None:
+    def __init__(self, data: bytes, *, strict: bool, passing: int | None) -> None:
         self.data = data
         self.text = data
         self.returns: list[int] = []
@@ -78,6 +84,7 @@ class _Lexer:
         self.diagnostics: list[Diagnostic] = []
         self.blocks: list[Span] = []
         self.pos = 0
+        self.passing = passing
         if b"\r\n" in data and not strict:
             self.take_out_returns()
 
@@ -152,10 +159,11 @@ class _Lexer:
         return len(self.text) if end < 0 else end
 
     def logical_end(self, pos: int) -> int:
-        """The end of the line at `pos` and of those that a backslash joins to it."""
+        """The end of the line at `pos` and of those that a backslash joins to it; a NUL hides the rest of its line."""
         end = self.line_end(pos)
-        while self.text[end - 1 : end] == b"\\" and pos < end < len(self.text):
-            end = self.line_end(end + 1)
+        while end < len(self.text) and self.text[pos:end].partition(b"\0")[0].endswith(b"\\"):
+            pos = end + 1
+            end = self.line_end(pos)
         return end
 
     def skip(self, pos: int, bytes_: bytes) -> int:
@@ -194,6 +202,8 @@ class _Lexer:
     def closing_brace(self) -> None:
         if self.blocks:
             self.blocks.pop()
+            if len(self.blocks) == self.passing:
+                self.passing = None
             self.emit("CLOSE", self.pos + 1)
             return
         lexeme = self.emit("STRAY_BRACE", self.pos + 1)
@@ -209,16 +219,29 @@ class _Lexer:
         equals = self.skip(end, BLANKS)
         if self.text[equals : equals + 1] == b"=":
             self.emit("EQUALS", self.skip(equals + 1, BLANKS))
-            self.emit_word("VALUE", scan_value(self.text, self.pos))
+            self.emit_word("VALUE", self.scan(scan_value, self.pos))
+
+    def is_passing(self) -> bool:
+        """Whether this is passed over."""
+        return self.passing is not None and len(self.blocks) > self.passing
+
+    def scan(self, how: Callable[..., Scan], pos: int) -> Scan:
+        """What stands at `pos`, read by scan_value or scan_list."""
+        if self.is_passing():
+            return how(self.text, pos, passing=True)
+        scan = how(self.text, pos)
+        if any(isinstance(piece, tuple) and piece[0] in (BACKQUOTE, HASH) for piece in scan.pieces):
+            scan.passed = how(self.text, pos, passing=True)
+        return scan
 
     # Recipes
 
     def recipe(self) -> None:
-        scan = scan_list(self.text, self.pos + 1)
+        scan = self.scan(scan_list, self.pos + 1)
         start = self.pos
         self.emit_word("START", scan)
         self.check_start(start, scan)
-        if self.conditions(start_line.static_count(scan.pieces)):
+        if self.conditions(start_line.static_count(scan.pieces, passing=self.is_passing())):
             self.action()
 
     def check_start(self, start: int, scan: Scan) -> None:
@@ -294,7 +317,7 @@ class _Lexer:
             self.blocks.append(self.span(self.pos, self.pos + 1))
             self.emit("OPEN", self.pos + 1)
         elif byte == b"!":
-            self.emit_word("FORWARD", scan_list(self.text, self.pos + 1))
+            self.emit_word("FORWARD", self.scan(scan_list, self.pos + 1))
         elif byte == b"|":
             self.emit("PIPE", self.logical_end(self.pos))
         elif end > self.pos and self.is_capture(end):
@@ -315,10 +338,12 @@ class _Lexer:
         if end > self.pos and self.text[equals : equals + 1] == b"=":
             prefix = (prefix[0], (BREAK,), b"=") if equals > end else (self.text[self.pos : end + 1],)
             end = equals + 1
-        scan = scan_list(self.text, end)
+        scan = self.scan(scan_list, end)
         if end > self.pos:
-            pieces = _join(prefix, scan.pieces, blank=self.text[end : end + 1] in (b" ", b"\t"))
-            scan = Scan(pieces, scan.end, unterminated=scan.unterminated)
+            blank = self.text[end : end + 1] in (b" ", b"\t")
+            for read in (scan, scan.passed):
+                if read is not None:
+                    read.pieces = _join(prefix, read.pieces, blank=blank)
         return scan
 
     def is_capture(self, end: int) -> bool:

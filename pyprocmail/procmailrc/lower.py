@@ -29,13 +29,12 @@ from pyprocmail.procmailrc.nodes import (
 from pyprocmail.procmailrc.parse import parse
 from pyprocmail.program import instructions as op
 from pyprocmail.program import start_line
-from pyprocmail.program.words import BAD, literal
+from pyprocmail.program.pieces import BAD, HASH, literal
 
 if TYPE_CHECKING:
     from pyprocmail.program.instructions import Instruction, Program, Value
+    from pyprocmail.program.pieces import Pieces
     from pyprocmail.program.start_line import StartLine
-
-_EOL: tuple[bytes, bytes] = (b"unexpected-eol", b"")
 
 _LINEBUF = 128
 """What is shorter fits into the smallest LINEBUF."""
@@ -43,38 +42,55 @@ _LINEBUF = 128
 Notes = tuple[tuple[bytes, bytes], ...]
 
 
-def compile_rcfile(data: bytes, *, strict: bool = False) -> Program:
-    """The program of the rcfile `data`; never raises.  `strict` as for parse()."""
-    tree, _ = parse(data, strict=strict)
-    return lower(tree, strict=strict)
+def compile_rcfile(data: bytes, *, strict: bool = False, passing: int | None = None) -> Program:
+    """The program of the rcfile `data`; never raises.  `strict` and `passing` as for parse()."""
+    tree, _ = parse(data, strict=strict, passing=passing)
+    return lower(tree, data if strict else None)
 
 
-def lower(tree: Rcfile, *, strict: bool = False) -> Program:
+def lower(tree: Rcfile, source: bytes | None = None) -> Program:
     """The program of `tree`.
 
-    With `strict`, blanks before the `=` of a capture cost its name the last byte, as in procmail 3.22.
+    With `source`, the text of the file, it is as in procmail 3.22: blanks before the `=` of a capture cost its name the
+    last byte, and the program can be read on from anywhere in it.
     """
-    lowering = _Lowering(strict=strict)
+    lowering = _Lowering(source)
     lowering.run(tree)
     return tuple(lowering.program)
 
 
 @dataclass(slots=True)
 class _Open:
-    """A block whose instructions are being written: where its recipe stands, and what is in it."""
+    """A block whose instructions are being written: where its recipe stands, and what is in it.
+
+    `ends_elsewhere`: when it is passed over, something in it ends elsewhere than it does when it is executed.
+    """
 
     items: Iterator[Item]
     block: Block | None
     at: int
     recipes: bool = False
     quiet: bool = True
+    longest: int = 0
+    ends_elsewhere: bool = False
+
+    def noted(self, notes: Notes) -> None:
+        """Something in it says this when it is passed over."""
+        for note in notes:
+            length = op.length(note)
+            self.longest = max(self.longest, length)
+            self.quiet &= bool(length)
 
 
 class _Lowering:
-    """The program so far, and the blocks that are open, the file itself the outermost."""
+    """The program so far, and the blocks that are open, the file itself the outermost.
 
-    def __init__(self, *, strict: bool) -> None:
-        self.strict = strict
+    `depends`: where something ends depends on values.
+    """
+
+    def __init__(self, source: bytes | None) -> None:
+        self.source = source
+        self.depends = False
         self.program: list[Instruction] = []
         self.open: list[_Open] = []
 
@@ -93,12 +109,22 @@ class _Lowering:
                 self.program.append((op.CLOSE, done.block.span.end - 1))
             else:
                 unclosed.append(done.at)
-            self.patch(done.at, len(self.program), (op.BLOCK, done.block.span.start, done.recipes, done.quiet))
-            self.open[-1].quiet &= done.quiet
-        self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed), _ends_with_action(tree)))
+            self.close(done, done.block.span.start)
+        source = self.source if self.depends else None
+        self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed), _ends_with_action(tree), source or b""))
         for at in unclosed:
             # Behind END_OF_FILE: whoever skips a block that is not closed is not told.
             self.patch(at, len(self.program))
+
+    def close(self, done: _Open, offset: int) -> None:
+        around = self.open[-1]
+        around.quiet &= done.quiet
+        around.longest = max(around.longest, done.longest)
+        around.ends_elsewhere |= done.ends_elsewhere
+        self.patch(done.at, len(self.program), (op.BLOCK, offset, done.recipes, done.quiet, done.longest))
+        if done.ends_elsewhere:
+            recipe = self.program[done.at]
+            self.program[done.at] = (*recipe[:8], offset + 1, *recipe[9:])
 
     def item(self, item: Item) -> None:
         offset = item.span.start
@@ -127,27 +153,65 @@ class _Lowering:
     def assignment(self, item: Assignment) -> None:
         whole = literal(item.value.pieces)
         word: Value = item.value.pieces if whole is None else whole.partition(b"\0")[0]
-        skipping = _complaints(item.value)
-        self.program.append((op.ASSIGN, item.span.start, item.name, word, _eol(item.value), skipping))
-        if isinstance(word, bytes) and len(item.name) + len(word) >= _LINEBUF:
-            self.open[-1].quiet = False
-        self.open[-1].quiet &= not skipping
+        complaints, _, length = self.passed(item.value)
+        skipping = complaints + _length(len(item.name) + 1 + length)
+        self.program.append((op.ASSIGN, item.span.start, item.name, word, _eol(item.value.unterminated), skipping))
+        self.open[-1].noted(skipping)
 
     def recipe(self, item: Recipe) -> None:
         around = self.open[-1]
         start, read = _start(item.start)
         conditions = tuple(_condition(part) for part in item.conditions if isinstance(part, Condition))
-        notes, unmatched = _action_notes(item.action)
+        notes, unmatched, elsewhere = self.action_notes(item.action)
         action = _action(item.action)
-        if self.strict and isinstance(item.action, Capture) and not item.action.equals.startswith(b"="):
+        if self.source is not None and isinstance(item.action, Capture) and not item.action.equals.startswith(b"="):
             action = (*action[:2], item.action.name[:-1], *action[3:])
-        skipping = _skipping(item, read, action[0], unmatched)
+        if start[0] == op.DYNAMIC:
+            self.depends = True
+            around.ends_elsewhere |= read.count != start[3]
+        skipping = self.passed(item.start)[0] + _skipping(read, conditions, action[0], unmatched)
         around.recipes = True
-        around.quiet &= not skipping
+        around.noted(skipping)
         at = len(self.program)
-        self.program.append((op.RECIPE, item.span.start, start, conditions, action, at + 1, notes, unmatched, skipping))
+        self.program.append(
+            (op.RECIPE, item.span.start, start, conditions, action, at + 1, notes, unmatched, elsewhere, skipping)
+        )
         if isinstance(item.action, Block):
             self.open.append(_Open(iter(item.action.items), item.action, at))
+
+    def passed(self, word: Word) -> tuple[Notes, int, int]:
+        """What is said of a word that is passed over.
+
+        And where reading goes on then, 0 if where it does anyway; and how long it is without what is to be expanded.
+        """
+        passed = word.passed
+        if passed is None or (passed.end != word.span.end and self.source is None):
+            return _complaints(word.pieces, word.unterminated), 0, _static_length(word.pieces)
+        elsewhere = passed.end if passed.end != word.span.end else 0
+        self.open[-1].ends_elsewhere |= bool(elsewhere)
+        self.depends |= bool(elsewhere)
+        return _complaints(passed.pieces, passed.unterminated), elsewhere, _static_length(passed.pieces)
+
+    def action_notes(self, node: Action) -> tuple[Notes, Notes, int]:
+        """The notes of an action that is executed, those of one that is not, and where the latter ends, as above."""
+        match node:
+            case Folder():
+                self.depends |= _has_hash(node.words.pieces)
+                complaints, elsewhere, length = self.passed(node.words)
+                return _eol(node.words.unterminated), complaints + _length(length), elsewhere
+            case Forward():
+                self.depends |= _has_hash(node.words.pieces)
+                complaints, elsewhere, length = self.passed(node.words)
+                return (), complaints + _length(length, op.FORWARD_LENGTH), elsewhere
+            case Missing():
+                return (), ((b"incomplete-recipe" if node.at_end else b"missing-action", b""),), 0
+            case Pipe() | Capture():
+                pipe = node.pipe if isinstance(node, Capture) else node
+                return (), _length(len(pipe.text) + 1), 0
+            case Block():
+                return (), (), 0
+            case _:
+                assert_never(node)
 
     def patch(self, at: int, end: int, action: Value = None) -> None:
         recipe = self.program[at]
@@ -172,19 +236,25 @@ def _ends_with_action(tree: Rcfile) -> bool:
     return False
 
 
-def _start(word: Word) -> tuple[Value, StartLine]:
+def _start(word: Word) -> tuple[tuple[Value, ...], StartLine]:
     """The start line, and as what it is read where it is skipped over."""
     words = start_line.split_words(word.pieces)
     if words is not None and not word.unterminated and len(word.raw) < _LINEBUF:
         read = start_line.read(words)
         return (read.flags, read.lock, read.skipped), read
-    read = start_line.read(start_line.static_words(word.pieces))
-    return (op.DYNAMIC, word.pieces, word.unterminated), read
+    passed = word.pieces if word.passed is None else word.passed.pieces
+    read = start_line.read(start_line.static_words(passed))
+    count = start_line.static_count(word.pieces)
+    return (op.DYNAMIC, word.pieces, word.unterminated, count, word.span.end), read
 
 
-def _skipping(item: Recipe, read: StartLine, kind: Value, unmatched: Notes) -> Notes:
+def _skipping(read: StartLine, conditions: tuple[Value, ...], kind: Value, unmatched: Notes) -> Notes:
     """What is logged of a recipe in a block that is not executed."""
-    notes = list(_complaints(item.start))
+    notes: list[tuple[bytes, bytes]] = []
+    for condition in conditions:
+        assert isinstance(condition, tuple)
+        assert isinstance(condition[1], int)
+        notes += _length(condition[1] + 1)
     if read.skipped:
         notes.append((b"skipped", read.skipped))
     notes += [(b"conflicting", name) for name in start_line.conflicting(read.flags)]
@@ -210,39 +280,34 @@ def _action(node: Action) -> Instruction:
         case Capture():
             return (op.CAPTURE, offset, node.name, node.pipe.text)
         case Block():
-            return (op.BLOCK, offset, False, True)
+            return (op.BLOCK, offset, False, True, 0)
         case Missing():
             return (op.MISSING, offset)
         case _:
             assert_never(node)
 
 
-def _action_notes(node: Action) -> tuple[Notes, Notes]:
-    """The notes of an action that is executed, and of one that is not."""
-    match node:
-        case Folder():
-            return _eol(node.words), _complaints(node.words)
-        case Forward():
-            return (), _complaints(node.words)
-        case Missing():
-            return (), ((b"incomplete-recipe" if node.at_end else b"missing-action", b""),)
-        case Pipe() | Capture() | Block():
-            return (), ()
-        case _:
-            assert_never(node)
+def _complaints(pieces: Pieces, unterminated: bool) -> Notes:
+    notes = [
+        (b"bad-substitution", piece[1])
+        for piece in pieces
+        if isinstance(piece, tuple) and piece[0] == BAD and isinstance(piece[1], bytes)
+    ]
+    return (*notes, *_eol(unterminated))
 
 
-def _complaints(word: Word) -> Notes:
-    return _bad(word) + _eol(word)
+def _length(length: int, kind: bytes = op.LENGTH) -> Notes:
+    """The note on how long something is; none if any LINEBUF has room for it."""
+    return ((kind, b"%d" % length),) if length > (_LINEBUF if kind == op.LENGTH else _LINEBUF // 2) else ()
 
 
-def _eol(word: Word) -> Notes:
-    return (_EOL,) if word.unterminated else ()
+def _static_length(pieces: Pieces) -> int:
+    return len(b" ".join(start_line.static_words(pieces)))
 
 
-def _bad(word: Word) -> Notes:
-    notes: list[tuple[bytes, bytes]] = []
-    for piece in word.pieces:
-        if isinstance(piece, tuple) and piece[0] == BAD and isinstance(piece[1], bytes):
-            notes.append((b"bad-substitution", piece[1]))
-    return tuple(notes)
+def _eol(unterminated: bool) -> Notes:
+    return ((b"unexpected-eol", b""),) if unterminated else ()
+
+
+def _has_hash(pieces: Pieces) -> bool:
+    return any(isinstance(piece, tuple) and piece[0] == HASH for piece in pieces)

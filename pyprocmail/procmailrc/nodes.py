@@ -15,7 +15,7 @@ from pyprocmail.source import Span
 
 if TYPE_CHECKING:
     from pyprocmail.program import conditions
-    from pyprocmail.program.words import Pieces
+    from pyprocmail.program.pieces import Pieces, Scan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +55,15 @@ class StrayBrace:
 class Word:
     """A word or a list of words, and the pieces it expands to (program.words).
 
-    `unterminated`: the file ended inside its quotes.
+    `unterminated`: the file ended inside its quotes.  `passed`: how it is read where it is passed over, if that may be
+    another way.
     """
 
     raw: bytes
     pieces: Pieces
     unterminated: bool
     span: Span
+    passed: Scan | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

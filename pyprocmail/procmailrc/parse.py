@@ -39,12 +39,12 @@ from pyprocmail.program import conditions
 from pyprocmail.source import Span
 
 
-def parse(data: bytes, *, strict: bool = False) -> tuple[Rcfile, list[Diagnostic]]:
+def parse(data: bytes, *, strict: bool = False, passing: int | None = None) -> tuple[Rcfile, list[Diagnostic]]:
     """The tree of the rcfile `data`, and what is wrong with it; never raises.
 
-    With `strict`, a carriage return before a newline is text, as it is to procmail.
+    With `strict`, a carriage return before a newline is text, as it is to procmail.  `passing` as for lex().
     """
-    lexemes, diagnostics = lex(data, strict=strict)
+    lexemes, diagnostics = lex(data, strict=strict, passing=passing)
     # Lark hands on what it is given to the lexer; its signature speaks of text only.
     tree = cast("Rcfile", _parser().parse(cast("str", lexemes)))
     return tree, diagnostics
@@ -140,7 +140,8 @@ def _word(lexeme: Lexeme, skip: int = 0) -> Word:
     """The words of `lexeme` behind its first `skip` bytes."""
     assert lexeme.scan is not None, lexeme.type
     span = Span(lexeme.span.start + skip, lexeme.span.end)
-    return Word(lexeme.raw[skip:], lexeme.scan.pieces, lexeme.scan.unterminated, span)
+    scan = lexeme.scan
+    return Word(lexeme.raw[skip:], scan.pieces, scan.unterminated, span, scan.passed)
 
 
 def _from_to(first: _Part, last: _Part) -> Span:

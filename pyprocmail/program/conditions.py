@@ -6,7 +6,7 @@ condition has become.  procmailrc(5), Conditions; procmailsc(5).
 
 from __future__ import annotations
 
-from pyprocmail.program.words import BLANKS, name_end
+from pyprocmail.program.pieces import BLANKS, name_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,29 +10,35 @@ and tuples stand in it.  Every instruction begins with its kind and the byte off
         `NAME` alone.
     (NOTE, offset, kind, text)
         A line for the log; logged when it is reached, and in a block that is skipped as well.
-    (RECIPE, offset, start, conditions, action, end, notes, unmatched, skipping)
-        start: (flags, lock, skipped), or (DYNAMIC, pieces, unterminated) when it is to be
+    (RECIPE, offset, start, conditions, action, end, notes, unmatched, elsewhere, skipping)
+        start: (flags, lock, skipped), or (DYNAMIC, pieces, unterminated, count, end) when it is to be
             expanded to words, unexpected-eol logged if unterminated, and the words given to
             start_line.read(); DYNAMIC is negative, flags are not.  lock and skipped as in
-            start_line.StartLine: skipped, if not empty, is logged before the conditions.
+            start_line.StartLine: skipped, if not empty, is logged before the conditions.  count is how many lines
+            were taken for conditions without a `*`, end the offset behind the line.
         conditions: (offset, raw_length, condition, text) each, condition as conditions.read()
             makes it; raw_length is what counts against LINEBUF, text what stands behind the `*`.
         end: index of the first instruction behind the action: for a block that of the instruction
             behind its CLOSE.
         notes: logged when the action has been expanded.
         unmatched: logged when the recipe is read but its action not executed.
+        elsewhere: the offset from which procmail reads on when it does not execute the action, 0 if it is the
+            end of the action; for a block the offset in which something ends elsewhere when it is not executed.
         What start_line.conflicting() and extraneous() say of the flags is in `skipping` only:
         the engine, which knows the flags of a DYNAMIC start, logs the former before the conditions
         and the latter after them, before `notes` or `unmatched`.
     (CLOSE, offset)
         `}` of a block.
-    (END_OF_FILE, offset, open, holds)
+    (END_OF_FILE, offset, open, holds, source)
         The last instruction, and how many blocks are still open: "missing-closing-brace" is
         logged once when it is reached with open > 0.  The `end` of such a block is behind this
         instruction, so that who skips the block does not come here: procmail logs nothing then.
         holds: nothing stands behind the last action, whose lockfile is then still held.
+        source: the text of the file, to be read on from elsewhere; empty when there is no need for it.
 
-Notes are pairs (kind, text), the kind one of engine.log as bytes.  What procmail skips it still
+Notes are pairs (kind, text), the kind one of engine.log as bytes; or LENGTH, and a number: "exceeded-linebuf" is
+logged if that is more than LINEBUF.  To a FORWARD_LENGTH those of SENDMAIL and SENDMAILFLAGS are added.
+What procmail skips it still
 parses, and complains of: `skipping` are the notes of an instruction that stands in a block which
 is not executed (only its own, not those of the instructions in its block).  Words keep their BAD
 pieces: in a word that is expanded they are logged by whoever expands it, in the order of its
@@ -43,9 +49,10 @@ pieces, and are not in `notes`; they are in `unmatched` and `skipping`.
     (FORWARD, offset, text)         all behind the `!`: to be read with words.scan_list(text, 0)
     (PIPE, offset, text)            all behind the `|`, with its backslash-newlines
     (CAPTURE, offset, name, text)   `NAME=| text`
-    (BLOCK, offset, recipes, quiet) recipes: whether there is a recipe in the block: skipping it
-                                    then sets `$=` to 0.  quiet: whether skipping it logs nothing,
-                                    so that it is one jump to `end`
+    (BLOCK, offset, recipes, quiet, longest)
+                                    recipes: whether there is a recipe in the block: skipping it
+                                    then sets `$=` to 0.  quiet: whether skipping it logs nothing
+                                    if LINEBUF is at least `longest`, so that it is one jump to `end`
     (MISSING, offset)               there is none.  The conditions are evaluated and logged; then
                                     the recipe counts as one whose conditions do not hold, and
                                     `unmatched` says what is missing
@@ -67,8 +74,22 @@ ASSIGN, UNSET, NOTE, RECIPE, CLOSE, END_OF_FILE = 1, 2, 3, 4, 5, 6
 FOLDER, FORWARD, PIPE, CAPTURE, BLOCK, MISSING = 1, 2, 3, 4, 5, 6
 """The kinds of action."""
 
+LENGTH, FORWARD_LENGTH = b"length", b"forward-length"
+"""The notes that say how long something is."""
+
+_SENDER = 1024
+"""More than SENDMAIL and SENDMAILFLAGS come to."""
+
 DYNAMIC = -1
 """The first member of a start line that holds expansions."""
 
-FORMAT = 3
+FORMAT = 4
 """The number of this format: to be raised with every change, as programs are cached on disk."""
+
+
+def length(note: tuple[bytes, bytes]) -> int:
+    """The LINEBUF with which the note says nothing; 0 if it always says something."""
+    kind, text = note
+    if kind == LENGTH:
+        return int(text)
+    return int(text) + _SENDER if kind == FORWARD_LENGTH else 0

@@ -7,11 +7,11 @@ in them, the engine when something is.  procmailrc(5), Recipe format.
 from __future__ import annotations
 
 from pyprocmail.program import instructions
-from pyprocmail.program.words import ARGUMENTS, BAD, BREAK, ESCAPED, HASH
+from pyprocmail.program.pieces import ARGUMENTS, BAD, BREAK, ESCAPED, HASH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyprocmail.program.words import Pieces
+    from pyprocmail.program.pieces import Pieces
 
 HEAD = 1 << 0
 """`H`: the conditions search the header."""
@@ -149,14 +149,14 @@ def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
     return tuple(words)
 
 
-def static_count(pieces: Pieces) -> int:
+def static_count(pieces: Pieces, *, passing: bool = False) -> int:
     """The count of a start line as far as it is written out.
 
     The lines of a recipe are told apart before anything is expanded: `:$FLAGS` is taken for the
-    modern form, whose conditions all have a `*`.
+    modern form, whose conditions all have a `*`, unless it is passed over (`passing`).
     """
     first = next((piece for piece in pieces if isinstance(piece, bytes) or piece[0] not in (BAD, HASH)), b"")
-    if not isinstance(first, bytes):
+    if not isinstance(first, bytes) and not passing:
         return 0
     return read(static_words(pieces)).count
 
@@ -176,9 +176,9 @@ def static_words(pieces: Pieces) -> tuple[bytes, ...]:
             kept.append(b"")
         elif piece[0] == HASH:
             begins = not kept or kept[-1] == (BREAK,)
-            if begins and len(piece) == 1:
+            if begins and not piece[1]:
                 break
-            kept.append(b"#" if begins or len(piece) == 1 else b"\\#")
+            kept.append(b"#" if begins or not piece[1] else b"\\#")
         elif piece[0] == ESCAPED:
             kept.append(b"()")  # what is escaped begins so, even when there is nothing to escape
     return split_words(tuple(kept)) or ()

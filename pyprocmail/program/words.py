@@ -1,6 +1,5 @@
-"""Words: where they end in an rcfile, and the flat pieces they expand to.
+"""Words: where they end in an rcfile, and the flat pieces (program/pieces) that they expand to.
 
-A piece is literal text (bytes) or a tuple whose first member is one of the constants below.
 Nothing is expanded here: the rcfile's lexer uses the scanner to find the end of a word, `lower`
 to store its pieces, and the engine to read text that is itself the result of an expansion.
 The scanner keeps its own stack, so nesting of any depth costs no recursion.
@@ -10,75 +9,45 @@ procmailrc(5), Environment variable assignments; sh(1) for what the quotes mean.
 
 from __future__ import annotations
 
+from pyprocmail.program.pieces import (
+    ALTERNATIVE,
+    ARGUMENTS,
+    BACKQUOTE,
+    BAD,
+    BLANKS,
+    BREAK,
+    DIGITS,
+    END,
+    ESCAPED,
+    HASH,
+    LETTERS,
+    NAME_REST,
+    SHELLMETAS,
+    VARIABLE,
+    Scan,
+    name_end,
+)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Piece: TypeAlias = bytes | tuple[int | bytes | bool, ...]
-    Pieces: TypeAlias = tuple[Piece, ...]
-
-VARIABLE = 1
-"""(VARIABLE, name, quoted): $NAME ${NAME} $0-$9 $$ $? $# $= $_ $-; the name of `${_}` is b"{_}"."""
-ESCAPED = 2
-"""(ESCAPED, name): $\\NAME, the value with the magic characters of a regular expression escaped."""
-ARGUMENTS = 3
-"""(ARGUMENTS,): "$@"."""
-BACKQUOTE = 4
-"""(BACKQUOTE, command, quoted): the backslashes that backquotes remove are gone from the command."""
-ALTERNATIVE = 5
-"""(ALTERNATIVE, name, operator, quoted) ... (END,): ${NAME:-word}; operator is one of :- - :+ +
-(ALTERNATIVE, name, operator, quoted, False): one that is not closed.  What follows stands for itself; but if the
-word is not wanted, only its literal text does."""
-END = 6
-"""(END,): of the innermost alternative that is closed."""
-BAD = 7
-"""(BAD, name): logged as a bad substitution when the word is read; expands to nothing."""
-BREAK = 8
-"""(BREAK,): ends the word, if there is one; two of them, or one inside an alternative, are normal.
-(BREAK, True): there will be one more word, an empty one if nothing else comes."""
-HASH = 9
-"""(HASH,): a `#` behind an expansion: it begins a comment if no word has begun by then, else it is text.
-(HASH, True): such a `\\#`, which is a `#` if no word has begun, else both bytes."""
-PREFIX = 10
-"""(PREFIX, text): text before the word that follows, whose expansion does not know of it."""
-
-BLANKS = b" \t"
-SHELLMETAS = b"&|<>~;?*["
-"""The default of the variable of that name."""
+    from pyprocmail.program.pieces import Piece
 
 _VALUE, _LIST, _TEXT = 0, 1, 2
 
-_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_DIGITS = b"0123456789"
-NAME_START = _LETTERS + b"_"
-NAME_REST = NAME_START + _DIGITS
-_SPECIAL_NAMES = b"$?#=_-" + _DIGITS
+_SPECIAL_NAMES = b"$?#=_-" + DIGITS
 _MAGIC = b"$`\"'\\"
+_MAYBE_NOTHING = (BAD, ALTERNATIVE, END)
 _STOPS = (
     frozenset(_MAGIC + b" \t\n#}"),  # outside quotes
     frozenset(b'$`"\\}'),  # inside double quotes
 )
 
 
-class Scan:
-    """What was read: its pieces, and the offset behind it.
-
-    `unterminated` is true when the text ended inside quotes, which is logged ("unexpected-eol")
-    while what was read is used all the same.
-    """
-
-    __slots__ = ("pieces", "end", "unterminated")
-
-    def __init__(self, pieces: Pieces, end: int, *, unterminated: bool = False) -> None:
-        self.pieces = pieces
-        self.end = end
-        self.unterminated = unterminated
-
-
-def scan_value(text: bytes, pos: int) -> Scan:
+def scan_value(text: bytes, pos: int, *, passing: bool = False) -> Scan:
     """One word from `pos`, with the blanks before it, as the right side of an assignment.
 
-    Stops before the blank or newline that ends the word.  A comment is left unread.
+    Stops before the blank or newline that ends the word.  A comment is left unread.  `passing`: as it is read where it
+    is not executed.
     """
     stop = text.find(b"\n", pos)
     line = text[pos:] if stop < 0 else text[pos:stop]
@@ -89,11 +58,11 @@ def scan_value(text: bytes, pos: int) -> Scan:
             return Scan((), pos)
         word = word.replace(b"\t", b" ").partition(b" ")[0]
         return Scan((word,) if word else (), pos + len(word))
-    return _Scanner(text, pos, _VALUE).run()
+    return _Scanner(text, pos, _VALUE, passing=passing).run()
 
 
-def scan_list(text: bytes, pos: int) -> Scan:
-    """The words from `pos` to the end of the line or to a comment, which is left unread."""
+def scan_list(text: bytes, pos: int, *, passing: bool = False) -> Scan:
+    """The words from `pos` to the end of the line or to a comment, which is left unread; `passing` as for a value."""
     stop = text.find(b"\n", pos)
     if stop < 0:
         stop = len(text)
@@ -104,7 +73,7 @@ def scan_list(text: bytes, pos: int) -> Scan:
             if word:
                 pieces += (word, (BREAK,))
         return Scan(tuple(pieces[:-1]), stop)
-    return _Scanner(text, pos, _LIST).run()
+    return _Scanner(text, pos, _LIST, passing=passing).run()
 
 
 def scan_quoted(text: bytes) -> Scan:
@@ -127,25 +96,6 @@ def scan_size(text: bytes) -> Scan:
     return _Scanner(text, 0, _TEXT).run()
 
 
-def literal(pieces: Pieces) -> bytes | None:
-    """The text of a single word in which nothing is left to expand, else None."""
-    if not pieces:
-        return b""
-    if len(pieces) == 1 and isinstance(pieces[0], bytes):
-        return pieces[0]
-    return None
-
-
-def name_end(text: bytes, pos: int) -> int:
-    """The offset behind the variable name at `pos`; `pos` itself when none begins there."""
-    end = pos
-    if end < len(text) and text[end] in NAME_START:
-        end += 1
-        while end < len(text) and text[end] in NAME_REST:
-            end += 1
-    return end
-
-
 def _is_plain(text: bytes) -> bool:
     return len(text.translate(None, _MAGIC)) == len(text)
 
@@ -156,13 +106,17 @@ class _Scanner:
     `opened` holds for each open alternative the index of its piece, whether it was opened inside
     double quotes, and `empty` before it; there the quotes of its word are literal, elsewhere they quote, and `}`
     closes only outside them.
+
+    What is passed over (`passing`) is not expanded: variables and backquotes come to nothing there, so that a `#`
+    behind them begins a comment, and a `"` that ends backquotes ends the quotes around them too.
     """
 
     __slots__ = (
         "text", "pos", "context", "pieces", "buffer", "exists", "started", "empty", "quoted", "opened", "mark", "eol",
+        "passing",
     )  # fmt: skip
 
-    def __init__(self, text: bytes, pos: int, context: int, quoted: bool = False) -> None:
+    def __init__(self, text: bytes, pos: int, context: int, *, quoted: bool = False, passing: bool = False) -> None:
         self.text = text
         self.pos = pos
         self.context = context
@@ -177,6 +131,7 @@ class _Scanner:
         self.eol = False
         # Whether the word so far may turn out to be nothing.
         self.empty = True
+        self.passing = passing
 
     def run(self) -> Scan:
         text, size = self.text, len(self.text)
@@ -207,7 +162,7 @@ class _Scanner:
         """Whether nothing stands in the double quotes so far."""
         if self.mark < 0 or self.buffer:
             return False
-        return all(isinstance(piece, tuple) and piece[0] == BAD for piece in self.pieces[self.mark :])
+        return all(isinstance(piece, tuple) and piece[0] in _MAYBE_NOTHING for piece in self.pieces[self.mark :])
 
     def put(self, literal_text: bytes) -> None:
         self.buffer += literal_text
@@ -241,9 +196,12 @@ class _Scanner:
         elif byte == 0x23:
             if not self.started:
                 return False
+            begins = self.may_begin() and self.context == _LIST
+            if begins and self.passing:
+                return False
             self.pos += 1
-            if self.may_begin() and self.context == _LIST:
-                self.emit((HASH,))
+            if begins:
+                self.emit((HASH, False, _line_end(self.text, self.pos)))
             else:
                 self.put(b"#")
             self.empty = False
@@ -253,10 +211,10 @@ class _Scanner:
 
     def may_begin(self) -> bool:
         """Whether a word may begin here: what stands before came to nothing, or ended in a blank."""
-        if self.empty or self.buffer or self.exists or not self.pieces:
+        if self.empty or self.buffer or self.exists or not self.pieces or self.passing:
             return self.empty
         last = self.pieces[-1]
-        return isinstance(last, tuple) and last[0] in (VARIABLE, BACKQUOTE, END)
+        return isinstance(last, tuple) and last[0] in (VARIABLE, BACKQUOTE, ALTERNATIVE, END)
 
     def blank(self, byte: int) -> bool:
         if byte == 0x0A or (self.started and self.context == _VALUE):
@@ -274,7 +232,9 @@ class _Scanner:
         self.pos += 1
         if self.opened and self.opened[-1][1] == self.quoted:
             self.emit((END,))
-            _, _, self.empty = self.opened.pop()
+            _, _, empty = self.opened.pop()
+            if not self.passing:
+                self.empty = empty
             self.started = True
         else:
             self.put(b"}")
@@ -343,14 +303,17 @@ class _Scanner:
         self.pos = pos
         self.emit((BACKQUOTE, bytes(command).partition(b"\0")[0], self.quoted))
         self.started = True
-        if closer == 0x22 and not self.opened and not _is_plain_command(command):
+        if self.passing and closer == 0x22:
+            self.quoted = False
+            self.opened = [(at, False, empty) for at, _, empty in self.opened]
+        elif closer == 0x22 and not self.opened and not _is_plain_command(command):
             # A `"` ends the backquotes; when the shell runs the command it ends the quotes too.
             self.quoted = False
 
     def dollar(self) -> None:
         text, pos = self.text, self.pos + 1
         byte = text[pos] if pos < len(text) else 0x20
-        if byte in _LETTERS:
+        if byte in LETTERS:
             end = name_end(text, pos)
             self.pos = end + text.startswith(b"\0", end)  # a NUL that ends a name is lost
             self.variable(text[pos:end])
@@ -373,7 +336,7 @@ class _Scanner:
                 end += 1
             self.pos = end + text.startswith(b"\0", end)
             name = text[pos + 1 : end]
-            if name[0] in _DIGITS:
+            if name[0] in DIGITS:
                 name = name[:1]
             self.emit((ESCAPED, b"{_}" if name == b"_" else name))
             self.empty = False
@@ -400,7 +363,7 @@ class _Scanner:
         name = text[pos:end]
         operator = text[end : end + 2] if text[end : end + 1] == b":" else text[end : end + 1]
         self.pos = min(end + max(len(operator), 1), len(text))
-        if len(name) > 1 and name[0] in _DIGITS:
+        if len(name) > 1 and name[0] in DIGITS:
             self.emit((BAD, name))
         elif operator == b"}" and name:
             self.variable(b"{_}" if name == b"_" else name)
@@ -413,6 +376,11 @@ class _Scanner:
             self.opened.append((len(self.pieces) - 1, self.quoted, self.empty))
         else:
             self.emit((BAD, name))
+
+
+def _line_end(text: bytes, pos: int) -> int:
+    end = text.find(b"\n", pos)
+    return len(text) if end < 0 else end
 
 
 def _is_plain_command(command: bytearray) -> bool:

@@ -78,7 +78,9 @@ def generate(rng: random.Random) -> Case:
     """An rcfile of a few statements made of soup, and arguments for it."""
     statements = [rng.choice(_KINDS)(rng) for _ in range(rng.randint(1, 6))]
     # The number of a process is not always a word of its own, by which it could be told and masked.
-    rcfile = HEAD + re.sub(r"\$\$+", "$", "".join(statements)).encode("latin-1")
+    text = re.sub(r"\$(?:\\?\$)+", "$", "".join(statements))
+    # A command of no words gets the arguments of a `"$@"` that stands in the reference's memory where its words would.
+    rcfile = HEAD + re.sub(r"\$@([^`]*)`(?=\s*(?:`|\Z))", r"$@\1`true", text).encode("latin-1")
     if rng.random() < 0.15:
         rcfile = rcfile.rstrip(b"\n")
     if rng.random() < 0.03:
