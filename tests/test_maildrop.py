@@ -315,6 +315,38 @@ def test_reformime_extracts_without_leaving_the_folder(launchers: Path, tmp_path
     assert program(launchers, tmp_path, "reformime", "-s", "1.2", "-e", mail=mail).stdout == "hello"
 
 
+def test_reformime_gives_sections_to_programs(launchers: Path, tmp_path: Path) -> None:
+    """-X, with what the section is; a status ends it."""
+    mail = (
+        b"Mime-Version: 1.0\nContent-Type: multipart/mixed; boundary=z\n\n--z\n\ntext\n--z\nContent-Type: image/gif\n"
+        b"Content-Disposition: attachment; filename*=utf-8''%C3%A9.gif\nContent-Transfer-Encoding: base64\n\naGVsbG8=\n"
+        b"--z--\n"
+    )
+    script = 'echo "$CONTENT_TYPE $FILENAME"; cat; exit 3'
+    ran = program(launchers, tmp_path, "reformime", "-s", "1.2,1.1", "-X", "sh", "-c", script, mail=mail)
+    assert ran == Ran(23, "image/gif \u00e9.gif\nhello", "")
+    info = program(launchers, tmp_path, "reformime", "-i", "-s", "1.2", mail=mail).stdout.splitlines()
+    assert info[:2] == ["section: 1.2", "content-type: image/gif"]
+    assert {"content-disposition: attachment", "content-disposition-filename: \u00e9.gif"} <= {*info}
+    missing = program(launchers, tmp_path, "reformime", "-s", "1.1,1.9", "-e", mail=mail)
+    assert missing == Ran(1, "text", "reformime: MIME section 1.9 not found.\n")
+
+
+def test_reformime_reads_delivery_reports(launchers: Path, tmp_path: Path) -> None:
+    """-d and -D, of what mailbot makes too."""
+    mail = (
+        b"Mime-Version: 1.0\nContent-Type: multipart/report; boundary=z\n\n--z\n\ntext\n--z\n"
+        b"Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; joe@x\n"
+        b"Original-Recipient: RFC822;postmaster@x\nAction: Failed\n\nFinal-Recipient: x400; j\nAction: failed\n--z--\n"
+    )
+    assert program(launchers, tmp_path, "reformime", "-d", mail=mail) == Ran(0, "failed joe@x\n", "")
+    assert program(launchers, tmp_path, "reformime", "-D", mail=mail) == Ran(0, "failed postmaster@x\n", "")
+    assert program(launchers, tmp_path, "reformime", "-d").status == 1
+    (tmp_path / "text").write_text("Thank you.\n")
+    report = program(launchers, tmp_path, "mailbot", "-T", "replydsn", "-M", "me@x", "-t", "text", "-n").stdout.encode()
+    assert program(launchers, tmp_path, "reformime", "-d", mail=report) == Ran(0, "delivered me@x\n", "")
+
+
 # -- side by side --------------------------------------------------------------------------
 
 

@@ -155,7 +155,7 @@ def test_numbers(text: bytes, number: bytes) -> None:
     assert written(number_at(text)) == number
 
 
-@pytest.mark.parametrize("text", [b"", b" ", b"0", b" 0 ", b".0", b"0.00"])
+@pytest.mark.parametrize("text", [b"", b" ", b"0", b" 0 ", b".0", b"0.00", b"0.5 ", b". "])
 def test_false(text: bytes) -> None:
     """What counts as false."""
     assert not is_true(text)
@@ -178,6 +178,56 @@ def test_lines_of_a_mime_message() -> None:
     assert body == ["\u00e9 soft line".encode(), b"endnext"]
     # Only in the text of both, the line that goes on meets the next part's header first.
     assert whole[-2:] == [b"endContent-Type: image/gif", b"next"]
+
+
+def test_parts_have_the_character_set_of_their_multipart() -> None:
+    """Unless they name one; a message in a message begins anew."""
+    data = (
+        b"Mime-Version: 1.0\nContent-Type: multipart/mixed; boundary=z; charset=iso-8859-1\n\n--z\n\n\xe9\n\n--z\n"
+        b"Content-Type: text/plain; charset=koi8-r\n\n\xe9\n\n--z\n"
+        b"Content-Type: message/rfc822\n\nS: x\n\n\xe9!\n--z--\n"
+    )
+    assert list(mime.View(data).lines(mime.BODY)) == ["\u00e9".encode(), "\u0418".encode(), b"!"]
+
+
+# What the reference makes of them.
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b'"" A " P" <a@b>', b'"\\" A \\" P" <a@b>'),
+        (b'"a\\b" <a@b>', b"ab <a@b>"),
+        (b'a"b"c <a@b>', b'"a\\"b\\"c" <a@b>'),
+        (b"x(c) <a@b>", b'"x (c)" <a@b>'),
+        (b"y z(c) J.  :y <a@b>", b'"y z(c) J.  :y" <a@b>'),
+        (b'a@b (c"d)', b'"c\\"d" <a@b>'),
+        (b'News@x, "Update@y"@n.com: <i@n>', b'News@x, "Update@y\\"@n.com:" <i@n>'),
+        (b"a (b) c: d", b"b <a>, c: d"),
+        (b'"a" "b": c;', b"a b: c;"),
+        (b"a [b]: c@d", b"a[b]:c@d"),
+        (b"x < y", b"x <y>"),
+        (b"<a@b>, x <", b"a@bx"),
+        (b"x, (cc), y", b"x, cc y"),
+        (b"x (a <b@c>", b'x, "(a <b@c>"'),
+        (b"a@b > c@d", b"a@b, c@d"),
+        (b"<x <y@z>", b"x y@z"),
+        (b"<>, a@b", b", a@b"),
+        (b"=?utf-8?Q?=22b=22?= <c@d>", b'"\\"b\\"" <c@d>'),
+    ],
+)
+def test_addresses_as_they_are_searched(text: bytes, shown: bytes) -> None:
+    """However broken."""
+    assert mime.addresses(text) == shown
+
+
+def test_base64_that_is_none() -> None:
+    """Each group of four by itself; `=` stands for a number unless it leaves out a byte."""
+    for text, meant in (
+        (b"YQ==\nYWI=\nYWJj\n", b"aababc"),
+        (b"aG==bG8K\nbG8K", b"hlo\nlo\n"),
+        (b"a=GV", b"n\x31\x95"),
+        (b"YW*Jj YQ", b"abc"),
+    ):
+        assert mime.from_base64(text) == meant
 
 
 @given(st.binary(max_size=300))

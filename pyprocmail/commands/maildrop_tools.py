@@ -33,7 +33,7 @@ def main(name: bytes, argv: Sequence[bytes], host: Host, environ: Mapping[bytes,
             return mailbot.run(host, argv, environ, read_all(host), write, note)
         from pyprocmail.tools import reformime
 
-        return reformime.run(host, argv, read_all(host), write, note)
+        return reformime.run(host, argv, environ, read_all(host), write, note)
     except BrokenPipeError:
         return 1
 

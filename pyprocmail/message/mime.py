@@ -33,10 +33,11 @@ class Part:
     `fields` are (name, value) as they stand, without newlines at the end, folds included; a line that is no field has
     None for a value.  The header begins at `begin`; `start` and `end` are where the body lies in the data.
     `message`: it is a whole message.
-    `number` is that of MIME's section numbers, `typed` whether Content-Type counts.
+    `number` is that of MIME's section numbers, `typed` whether Content-Type counts, `charset` the character set,
+    which a part of a multipart may have from that.
     """
 
-    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed", "_header")
+    __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed", "charset", "_header")
 
     def __init__(self, fields: list[tuple[bytes, bytes | None]], begin: int, start: int, end: int) -> None:
         self.fields = fields
@@ -47,6 +48,7 @@ class Part:
         self.message = False
         self.number: tuple[int, ...] = (1,)
         self.typed = True
+        self.charset = "utf-8"
         self._header: bytes | None = None
 
     @property
@@ -113,7 +115,7 @@ class View:
             for child in part.children:
                 yield from self._pieces(child, area)
         elif area & BODY and is_text(part):
-            yield decoded(body(self._data, part), charset(part))
+            yield decoded(body(self._data, part), part.charset)
 
 
 def parse(data: bytes) -> Part:
@@ -166,6 +168,7 @@ def _divide(data: bytes, part: Part, mime: bool, default: bytes, depth: int) -> 
     part.typed = mime
     if not mime or depth > _DEEPEST:
         return
+    part.charset = parameter(part.value(b"content-type"), b"charset").decode("latin-1").lower() or part.charset
     kind = content_type(part) or default
     if kind == b"message/rfc822":
         child = _entity(data, part.start, part.end)
@@ -179,6 +182,7 @@ def _divide(data: bytes, part: Part, mime: bool, default: bytes, depth: int) -> 
         for start, end in _sections(data, part, boundary):
             child = _entity(data, start, end)
             child.number = (*part.number, len(part.children) + 1)
+            child.charset = part.charset
             _divide(data, child, True, inner, depth + 1)
             if child.children and child.children[0].message:
                 _extend(data, child)
@@ -233,12 +237,6 @@ def is_text(part: Part) -> bool:
     """Whether the body is for people to read."""
     kind = content_type(part) if part.typed else b""
     return not kind or kind.startswith((b"text/", b"message/"))
-
-
-def charset(part: Part) -> str:
-    """The character set that the header names."""
-    value = part.value(b"content-type") if part.typed else b""
-    return parameter(value, b"charset").decode("latin-1") or "utf-8"
 
 
 def parameter(value: bytes, name: bytes) -> bytes:

@@ -103,8 +103,7 @@ def is_true(text: bytes) -> bool:
         at = 1
     if text[at : at + 1] == b".":
         at += 2 if at else 1
-        end = _skip(text, at, b"0")
-        if end == at:
+        if at >= len(text):
             return True
-        at = end
+        at = _skip(text, at, b"0")
     return bool(text[at:].strip(_SPACE))

@@ -408,7 +408,7 @@ class _Answer:
             part = next((one for one in part.children if one.children or _is_plain(one)), None)
         if part is None or not _is_plain(part):
             return b""
-        return mime.decoded(mime.body(data, part), mime.charset(part))
+        return mime.decoded(mime.body(data, part), part.charset)
 
     def _quoted(self) -> bytes:
         """The salutation, and the original with `>` in front."""

@@ -1,6 +1,7 @@
 """reformime: what a MIME message consists of.  reformime(1)
 
-Listing sections, taking them out, decoding them and header text; rewriting and making messages is not done here.
+Listing sections, taking them out, decoding them and header text, reading delivery reports; messages are neither
+rewritten nor made here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pyprocmail.message import mime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pyprocmail.host import Host
 
@@ -21,62 +22,178 @@ if TYPE_CHECKING:
 _USAGE = b"""\
 Usage: reformime [options]
     -i             - list the sections of the message on standard input
-    -s section     - only this section
+    -s section     - only this section, or these, with commas between them
     -e             - with -s, write the section without its transfer encoding
     -x[prefix]     - write each section with a file name to prefix + name
+    -X prog args   - give each section to a program
+    -d             - the addresses in a delivery report, each with what became of it
+    -D             - the same with the original addresses
     -u             - the lines that maildrop searches
+    -c charset     - before -h or -H: the character set to write
     -h text        - decode the text of a header
     -H text        - decode a list of addresses
     -V             - the version
 """
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@")
+_LISTED = (b"content-id", b"content-description", b"content-language", b"content-md5")
+_FAILED = 20
+_ACTIONS = (b"V", b"h", b"H", b"u", b"d", b"D")
+_WITH_VALUE = (b"s", b"h", b"H", b"c", b"X")
+_LETTERS = (*_ACTIONS, *_WITH_VALUE, b"i", b"e", b"x")
+_HEX = b"0123456789ABCDEFabcdef"
 
 
-def run(host: Host, argv: Sequence[bytes], data: bytes, write: Write, note: Write) -> int:
-    """Run reformime with `argv` on the message `data`; the exit status."""
-    rest = list(argv[1:])
-    info = extract = False
-    section, prefix = b"", None
+class Options:
+    """What the command line asks for: one of the letters `action`, or a list of sections."""
+
+    __slots__ = ("action", "text", "charset", "sections", "info", "extract", "prefix", "program")
+
+    def __init__(self) -> None:
+        self.action = b""
+        self.text = b""
+        self.charset = b"utf-8"
+        self.sections: list[bytes] = []
+        self.info = False
+        self.extract = False
+        self.prefix: bytes | None = None
+        self.program: list[bytes] = []
+
+
+def parse_options(words: Sequence[bytes]) -> Options | None:
+    """Read the command line; None when it is none."""
+    options = Options()
+    rest = list(words)
     while rest:
         word = rest.pop(0)
         letter, value = word[1:2], word[2:]
-        if not word.startswith(b"-") or letter not in (b"i", b"s", b"e", b"x", b"u", b"h", b"H", b"V"):
-            note(_USAGE)
-            return 1
-        if letter in (b"s", b"h", b"H") and not value:
+        if not word.startswith(b"-") or letter not in _LETTERS:
+            return None
+        if letter in _WITH_VALUE and not value:
             if not rest:
-                note(_USAGE)
-                return 1
+                return None
             value = rest.pop(0)
-        if letter == b"V":
-            write(b"pyprocmail %b, a drop-in for reformime 2.9.3\n" % __version__.encode())
-            return 0
-        if letter in (b"h", b"H"):
-            write((mime.words(value) if letter == b"h" else mime.addresses(value)) + b"\n")
-            return 0
-        if letter == b"u":
-            write(mime.View(data).text(mime.HEADER | mime.BODY))
-            return 0
-        info |= letter == b"i"
-        extract |= letter == b"e"
+        if letter in _ACTIONS:
+            options.action, options.text = letter, value
+            return options
+        options.info |= letter == b"i"
+        options.extract |= letter == b"e"
         if letter == b"s":
-            section = value
+            options.sections = value.split(b",")
+        elif letter == b"c":
+            options.charset = value
         elif letter == b"x":
-            prefix = value
-    chosen = section if extract or info or prefix is not None else b""
-    parts = [part for part in sections(mime.parse(data)) if chosen in (b"", _number(part))]
-    if not parts:
-        note(b"reformime: Cannot find section %b.\n" % section)
+            options.prefix = value
+        elif letter == b"X":
+            options.program, rest = [value, *rest], []
+    return options
+
+
+def run(
+    host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write
+) -> int:
+    """Run reformime with `argv` on the message `data`; the exit status."""
+    options = parse_options(argv[1:])
+    if options is None:
+        note(_USAGE)
         return 1
-    for part in parts:
-        if prefix is not None:
-            _write_file(host, data, part, prefix)
-        elif extract:
+    action, text = options.action, options.text
+    if action == b"V":
+        write(b"pyprocmail %b, a drop-in for reformime 2.9.3\n" % __version__.encode())
+    elif action in (b"h", b"H"):
+        write(_in_charset(mime.words(text) if action == b"h" else mime.addresses(text), options.charset) + b"\n")
+    elif action == b"u":
+        write(mime.View(data).text(mime.HEADER | mime.BODY))
+    elif action:
+        return _report(data, write, original=action == b"D")
+    else:
+        return _list(host, options, environ, data, write, note)
+    return 0
+
+
+def _in_charset(text: bytes, charset: bytes) -> bytes:
+    try:
+        return text.decode().encode(charset.decode("latin-1"), "replace")
+    except LookupError:
+        return text
+
+
+def _list(host: Host, options: Options, environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write) -> int:
+    """-i, -e, -x, -X, or the numbers alone."""
+    found = list(sections(mime.parse(data)))
+    chosen = options.sections
+    if not (options.extract or options.info or options.program or options.prefix is not None):
+        chosen = []
+    missing: list[bytes] = []
+    if chosen:
+        by_number = {_number(part): part for part in found}
+        missing = [number for number in chosen if number not in by_number]
+        found = [by_number[number] for number in chosen if number in by_number]
+    for part in found:
+        if options.prefix is not None:
+            _write_file(host, data, part, options.prefix)
+        elif options.program:
+            status = _give(host, options.program, environ, data, part, note)
+            if status:
+                return _FAILED + status
+        elif options.extract:
             write(mime.body(data, part))
-        elif info:
-            write(_described(data, part))
+        elif options.info:
+            write(_described(data, part) + (b"" if chosen else b"\n"))
         else:
             write(_number(part) + b"\n")
+    if missing:
+        note(b"reformime: MIME section %b not found.\n" % missing[0])
+        return 1
+    return 0
+
+
+def _give(
+    host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, part: mime.Part, note: Write
+) -> int:
+    """-X: the section for a program; its status."""
+    name = file_name(part).replace(b"\0", b"")
+    variables = {**environ, b"CONTENT_TYPE": mime.content_type(part) or b"text/plain", b"FILENAME": name}
+    stdin, feed = host.pipe()
+    try:
+        pid = host.spawn(program, variables, stdin=stdin, stdout=1, stderr=2)
+    except OSError as error:
+        note(b"reformime: %b: %b\n" % (program[0], (error.strerror or "cannot be started").encode()))
+        host.close(feed)
+        return 1
+    finally:
+        host.close(stdin)
+    try:
+        rest = memoryview(mime.body(data, part))
+        while rest:
+            rest = rest[host.write(feed, rest) :]
+    except BrokenPipeError:
+        pass  # its status says what it thinks of the section
+    finally:
+        host.close(feed)
+    status = host.wait(pid, None)
+    return 1 if status is None or status < 0 else status
+
+
+def _report(data: bytes, write: Write, *, original: bool) -> int:
+    """-d and -D: what became of each address, says the delivery report; 1 when it is none.  RFC 3464."""
+    parts = sections(mime.parse(data))
+    part = next((one for one in parts if mime.content_type(one) == b"message/delivery-status"), None)
+    if part is None:
+        return 1
+    text = mime.body(data, part).replace(b"\r\n", b"\n")
+    # The first block is about the message.
+    for block in text.lstrip(b"\n").split(b"\n\n")[1:]:
+        fields = {}
+        for field in block.strip(b"\n").replace(b"\n ", b" ").replace(b"\n\t", b" ").split(b"\n"):
+            name, _, value = field.partition(b":")
+            fields[name.lower()] = value.strip()
+        recipient = fields.get(b"final-recipient", b"")
+        if original:
+            recipient = fields.get(b"original-recipient", recipient)
+        kind, _, address = recipient.partition(b";")
+        action = fields.get(b"action", b"").lower()
+        if kind.strip().lower() == b"rfc822" and action:
+            write(b"%b %b\n" % (action, address.strip()))
     return 0
 
 
@@ -92,30 +209,44 @@ def _number(part: mime.Part) -> bytes:
 
 
 def _described(data: bytes, part: mime.Part) -> bytes:
-    kind = mime.content_type(part) or b"text/plain"
-    name = file_name(part)
-    lines = [
-        b"section: " + _number(part),
-        b"content-type: " + kind,
+    kind = part.value(b"content-type")
+    disposition, *_ = part.value(b"content-disposition").partition(b";")
+    pairs = [
+        (b"section", _number(part)),
+        (b"content-type", mime.content_type(part) or b"text/plain"),
+        (b"content-name", mime.parameter(kind, b"name")),
+        (b"content-transfer-encoding", part.value(b"content-transfer-encoding").lower() or b"8bit"),
+        (b"charset", part.charset.encode("latin-1").replace(b"utf-8", b"UTF-8")),
+        (b"content-disposition", disposition.strip().lower()),
+        (b"content-disposition-filename", _named(part.value(b"content-disposition"), b"filename")),
+        *((name, mime.words(part.value(name))) for name in _LISTED),
+        (b"starting-pos", b"%d" % part.begin),
+        (b"starting-pos-body", b"%d" % part.start),
+        (b"ending-pos", b"%d" % part.end),
+        (b"line-count", b"%d" % data.count(b"\n", part.begin, part.end)),
+        (b"body-line-count", b"%d" % data.count(b"\n", part.start, part.end)),
     ]
-    if name:
-        lines.append(b"content-name: " + name)
-    lines += [
-        b"content-transfer-encoding: " + (part.value(b"content-transfer-encoding").lower() or b"8bit"),
-        b"charset: " + (mime.parameter(part.value(b"content-type"), b"charset") or b"UTF-8"),
-        b"starting-pos: %d" % part.begin,
-        b"starting-pos-body: %d" % part.start,
-        b"ending-pos: %d" % part.end,
-        b"line-count: %d" % data.count(b"\n", part.begin, part.end),
-        b"body-line-count: %d" % data.count(b"\n", part.start, part.end),
-    ]
-    return b"\n".join(lines) + b"\n\n"
+    return b"".join(b"%b: %b\n" % pair for pair in pairs if pair[1])
+
+
+def _named(value: bytes, name: bytes) -> bytes:
+    """A parameter that may be written as RFC 2231 wants it, in UTF-8."""
+    plain = mime.parameter(value, name)
+    charset, mark, rest = mime.parameter(value, name + b"*").partition(b"'")
+    if plain or not mark:
+        return plain
+    pieces = rest.partition(b"'")[2].split(b"%")
+    raw = [pieces[0]]
+    for piece in pieces[1:]:
+        hexadecimal = len(piece) > 1 and piece[0] in _HEX and piece[1] in _HEX
+        raw.append(bytes((int(piece[:2], 16),)) + piece[2:] if hexadecimal else b"%" + piece)
+    return mime.decoded(b"".join(raw), charset.decode("latin-1"))
 
 
 def file_name(part: mime.Part) -> bytes:
     """The name that the mail gives to a section; empty without."""
     disposition, kind = part.value(b"content-disposition"), part.value(b"content-type")
-    return mime.parameter(disposition, b"filename") or mime.parameter(kind, b"name")
+    return _named(disposition, b"filename") or _named(kind, b"name")
 
 
 def _write_file(host: Host, data: bytes, part: mime.Part, prefix: bytes) -> None:
