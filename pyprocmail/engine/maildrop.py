@@ -10,7 +10,6 @@ from pyprocmail.engine import maildrop_delivery as delivery
 from pyprocmail.engine import maildrop_patterns as patterns
 from pyprocmail.engine.logfile import DEFAULT_KEEP
 from pyprocmail.engine.maildrop_expressions import evaluate, holds
-from pyprocmail.engine.maildrop_refresh import Refreshing
 from pyprocmail.engine.maildrop_session import FilterError, Finished
 from pyprocmail.engine.numbers import leading_digits
 from pyprocmail.program import filter_instructions as op
@@ -204,6 +203,8 @@ def _trap(session: Session, statement: Statement) -> None:
 
 
 def _dotlock(session: Session, statement: Statement) -> None:
+    from pyprocmail.engine.maildrop_refresh import Refreshing
+
     name = evaluate(session, statement[3])
     _trace(session, statement[2], b"Creating dotlock %b" % name)
     lock = delivery.take_dotlock(session, name)
