@@ -147,7 +147,8 @@ class Session:
 
     def sender(self) -> list[bytes]:
         """The program that forwards mail, and its options."""
-        return [self.setting(b"SENDMAIL"), *self.setting(b"SENDMAILFLAGS").split()]
+        flags = self.setting(b"SENDMAILFLAGS").replace(b"\t", b" ").replace(b"\n", b" ")
+        return [self.setting(b"SENDMAIL"), *filter(None, flags.split(b" "))]
 
     # -- the message -----------------------------------------------------------------------
 

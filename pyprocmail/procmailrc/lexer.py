@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pyprocmail.program.pieces import Pieces
 
 _SPACE = BLANKS + b"\n"
+_BEHIND_THE_END = 1000
+"""How many conditions that a `:N` asks for may be missing at the end of the file; each is an empty one."""
 _FLAG_LETTERS = "one of H B D A a E e h b f c w W i r"
 
 
@@ -265,7 +267,7 @@ class _Lexer:
         makes a `:` the start of the next recipe; without one it is a folder's name.
         """
         self.rest_of_line()
-        for _ in range(min(count, len(self.text) - self.pos + 1)):
+        for _ in range(min(count, len(self.text) - self.pos + _BEHIND_THE_END)):
             self.blanks()
             self.condition()
             self.rest_of_line()
