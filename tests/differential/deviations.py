@@ -19,7 +19,7 @@ Reference = Callable[[Case], Outcome]
 
 _RESULT = re.compile(rb'procmail: (?:(?:Match|No match) on|Score: +-?\d+ +[-+]?\d+)(?: !)? "(.*?)"\n', re.DOTALL)
 _MATCHED = (b'procmail: Assigning "MATCH=', b'procmail: Matched "', b"procmail: Score: ")
-_EXPANDED_COUNT = re.compile(rb"(?m)^[ \t{}]*:[ \t'\"\\]*[$`]")
+_EXPANDED_COUNT = re.compile(rb"(?m)^[ \t{}]*:[ \t'\"\\0-9]*[$`]")
 _CONDITION = (b"procmail: Match on", b"procmail: No match on", b"procmail: Score: ", b"procmail: Invalid regexp")
 _SENDMAIL = re.compile(rb'(?m)^procmail: Executing "[^"\n,]*/(?:sm|sendmail),')
 _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
