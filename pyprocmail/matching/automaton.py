@@ -73,8 +73,9 @@ class Automaton:
     r"""One pattern, ready to find matches.
 
     Unless read `literally`, a `\/` goes on with what is written behind it, as in the reference: in
-    `a\/|b` with the `b`, in `(a\/)*b` without another round.  `strays`: there is such a one.  Nor do successive
-    searches begin afresh then: what one leaves behind, the next does not reach (see `successive`).
+    `a\/|b` with the `b`, in `(a\/)*b` without another round; and `x(a*|b?)c?d` does not match "xaad" (see
+    `_way_through`).  `strays`: there is such a thing.  Nor do successive searches begin afresh then: what one leaves
+    behind, the next does not reach (see `successive`).
     """
 
     __slots__ = (
@@ -102,7 +103,9 @@ class Automaton:
         # for the group as an atom its quantifier, the fork of that, and what follows.
         after = 0
         later: int | None = None
-        outer: list[tuple[int, int | None, int, int, int]] = []
+        # Last the first node of the alternative, and whether nothing can match behind it, in the group.
+        outer: list[tuple[int, int | None, int, int, int, int, bool]] = []
+        first, again = 1, False
         here = 0
         # What is written next, where the reference goes on behind a `\/`, is not always what is meant.
         behind = 0
@@ -110,7 +113,10 @@ class Automaton:
         # Whether nothing is written between here and the end of the alternative.
         empty = True
         for token in reversed(pattern.tokens):
+            if not literally and token in (egrep.OR, egrep.OPEN):
+                here, again = self._way_through(here, first, after, again)
             if token == egrep.OR:
+                first = len(self._kinds)
                 later = behind = self._alternative(here, later, empty)
                 here, empty = after, True
                 continue
@@ -120,7 +126,7 @@ class Automaton:
             if token == egrep.OPEN:
                 here = self._alternative(here, later, empty)
                 empty = False
-                after, later, kind, fork, follow = outer.pop()
+                after, later, kind, fork, follow, first, again = outer.pop()
                 here = behind = self._quantify(kind, fork, here, follow)
                 continue
             kind, quantifier = quantifier, 0
@@ -131,8 +137,9 @@ class Automaton:
             if kind == egrep.PLUS:
                 behind = fork
             if token == egrep.CLOSE:
-                outer.append((after, later, kind, fork, follow))
+                outer.append((after, later, kind, fork, follow, first, again))
                 after, later, empty = here, None, True
+                first, again = len(self._kinds), kind == egrep.OPTIONAL
                 continue
             empty = False
             if token == egrep.SPLIT:
@@ -157,6 +164,37 @@ class Automaton:
         if later is None:
             return entry
         return self._node(_FORK, later, entry) if empty else self._node(_FORK, entry, later)
+
+    def _way_through(self, entry: int, first: int, after: int, again: bool) -> tuple[int, bool]:
+        """The entry of an alternative, and whether nothing can match the group from here on.
+
+        Of several ways through a group that take no byte, to a fork behind it, the reference goes the last only
+        (`again`: there is one behind this alternative).  And who has taken a byte does not come back to the forks of
+        the others, but goes on behind the group: so `x(a*|b?)c?d` matches "xad" and not "xaad".
+        """
+        if self._kinds[after] != _FORK:
+            return entry, again
+        forks: set[int] = set()
+        todo = [entry]
+        while todo:
+            node = todo.pop()
+            if node != after and node not in forks and self._kinds[node] == _FORK:
+                forks.add(node)
+                todo += (self._next[node], self._other[node])
+        ways = [entry, *(branch[node] for node in forks for branch in (self._next, self._other))]
+        if after not in ways:
+            return entry, again
+        if again:
+            self.strays = True
+            nowhere = self._node(_CONSUME, 0, 0, bytes(_OVER + 1))
+            for node in range(first, nowhere):
+                for branch in (self._next, self._other):
+                    if node in forks and branch[node] == after:
+                        branch[node] = nowhere
+                    elif node not in forks and branch[node] in forks:
+                        branch[node] = after
+            entry = nowhere if entry == after else entry
+        return entry, True
 
     def _quantify(self, kind: int, fork: int, atom: int, follow: int) -> int:
         """Complete the fork of a quantified atom; the entry of the whole."""

@@ -126,12 +126,16 @@ class Regex:
         """An offset in the padded area before which no match starts, or NOWHERE."""
         if not self._text:
             return 0
-        if not self._literally and self.splits and self._exact().strays:
+        if not self._literally and self._may_stray and self._exact().strays:
             # What RE2 answers is about another pattern.
             return NOWHERE if self._exact().find(area.padded) is None else 0
         if self._linear is None:
             self._linear = Linear(self.pattern, fold=self.folds)
         return self._linear.begins(area.padded)
+
+    @property
+    def _may_stray(self) -> bool:
+        return self.splits or egrep.OPEN in self.pattern.tokens
 
     def _exact(self) -> Automaton:
         if self._automaton is None:
