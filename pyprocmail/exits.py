@@ -30,3 +30,25 @@ class LateImportError(PyprocmailError):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+class NotCompiledError(PyprocmailError):
+    """There is no program for the rcfile `path` now; it may have one later."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+def traced(error: BaseException) -> str:
+    """The places that an exception comes from, as Python shows them, and the exception.
+
+    The module for it imports more than a delivery does, and a process that was root imports nothing any more.
+    """
+    lines = ["Traceback (most recent call last):"]
+    place = error.__traceback__
+    while place is not None:
+        code = place.tb_frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {place.tb_lineno}, in {code.co_name}')
+        place = place.tb_next
+    return "\n".join([*lines, f"{type(error).__name__}: {error}", ""])

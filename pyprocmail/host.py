@@ -262,6 +262,14 @@ class Host(Signals):
         """A pipe whose ends no child inherits by accident."""
         return os.pipe2(os.O_CLOEXEC)
 
+    def memory_file(self, data: bytes = b"") -> int:
+        """A descriptor of a file in memory that begins with `data`, to be read from there."""
+        fd = os.memfd_create("pyprocmail", os.MFD_CLOEXEC)
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
     def null_output(self) -> int:
         """A descriptor that swallows what is written to it."""
         return os.open(b"/dev/null", os.O_WRONLY | os.O_CLOEXEC)

@@ -124,10 +124,11 @@ def run_script(script: str, recipient: Account, scene: Scene) -> root.Outcome:
 def test_a_late_import_keeps_the_mail_with_the_caller(recipient: Account) -> None:
     script = (
         "from pyprocmail.commands import main, privileges\n"
-        "privileges.load = lambda parser: None\n"
+        "privileges.load = lambda: None\n"
         "main.main()\n"
     )  # fmt: skip
-    done = run_script(script, recipient, Scene(("-d", USER), MAIL, rcfile=rcfile(":0\nbox\n", recipient.uid)))
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile("PATH=/none\n:0 fhw\n| formail -I X:\n:0\nbox\n", recipient.uid))
+    done = run_script(script, recipient, scene)
     assert done.status == 75
     assert b'procmail: No longer root, refusing to import "' in done.log
     assert done.tree[str(recipient.home / "box")][1] == b"seed\n\n"
@@ -137,7 +138,7 @@ def test_every_import_that_waits_is_made_before() -> None:
     """What the modules of a delivery import inside functions is loaded by `privileges.load`."""
     script = (
         "import sys\nfrom pyprocmail.commands import main, privileges, procmail\n"
-        "privileges.load(parser=True)\nprint(*sys.modules)\n"
+        "privileges.load()\nprint(*sys.modules)\n"
     )  # fmt: skip
     run = subprocess.run([sys.executable, "-I", "-c", script], text=True, capture_output=True, check=True)
     loaded = set(run.stdout.split())
@@ -161,12 +162,43 @@ def imports_inside(path: Path) -> Iterator[str]:
                     yield from (f"{node.module}.{name.name}" for name in node.names if node.module)
 
 
+def test_root_never_loads_the_parser(recipient: Account) -> None:
+    script = (
+        "import os, sys\nfrom pyprocmail.commands import main\n"
+        "try:\n    main.main()\nexcept SystemExit as end:\n    os._exit(42 if 'lark' in sys.modules else end.code)\n"
+    )
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile(":0\nbox\n", recipient.uid))
+    assert run_script(script, recipient, scene).status == 0
+
+
+@pytest.mark.parametrize("answer", [
+    "pass",
+    "raise SystemExit(1)",
+    "os.kill(os.getpid(), 9)",
+    "os.write(1, b'0123456789')",
+    "os.write(1, cache.pack((b'an instruction', compile('', '', 'exec'))))",
+    "os.write(1, cache.pack(())[:-1])",
+    "os.truncate(1, cache.LIMIT_BYTES + 1)",
+    "os.truncate(1, 10)",
+])  # fmt: skip
+def test_what_compiles_is_not_believed_everything(recipient: Account, answer: str) -> None:
+    """It runs as the recipient, who may make it answer anything, or nothing."""
+    compiler = recipient.home.parent / "compiler"
+    compiler.write_text(f"#!{sys.executable} -I\nimport os\nfrom pyprocmail.program import cache\n{answer}\n")
+    compiler.chmod(0o755)
+    script = f"import sys\nsys.executable = '{compiler}'\nfrom pyprocmail.commands import main\nmain.main()\n"
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile(":0\nbox\n", recipient.uid))
+    done = run_script(script, recipient, scene)
+    assert (done.status, b"procmail: Couldn't compile \"" in done.log) == (75, True), done.log
+    assert done.tree[str(recipient.home / "box")][1] == b"seed\n\n"
+
+
 @pytest.mark.parametrize("statement", ["import wave", "import encodings.idna", "b'x'.decode('cp037')"])
 def test_nothing_can_be_imported_by_whoever_was_root(recipient: Account, statement: str) -> None:
     script = (
         "from pyprocmail.commands import privileges\nfrom pyprocmail.exits import LateImportError\n"
         "from pyprocmail.host import Host\n"
-        f"host = Host()\nprivileges.drop(host, host.user_by_name(b'{USER}'), parser=False)\n"
+        f"host = Host()\nprivileges.drop(host, host.user_by_name(b'{USER}'))\n"
         f"try:\n    {statement}\nexcept LateImportError:\n    raise SystemExit(42)\n"
     )
     assert run_script(script, recipient, Scene((), b"")).status == 42

@@ -5,33 +5,45 @@ from __future__ import annotations
 import stat
 
 from pyprocmail.engine import rcfiles
+from pyprocmail.exits import NotCompiledError
 from pyprocmail.program.cache import Cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from typing import Protocol
 
     from pyprocmail.engine.rcfiles import Rcfile
     from pyprocmail.engine.session import Session
     from pyprocmail.program.instructions import Program
+
+    class Compiler(Protocol):
+        """What makes programs."""
+
+        def __call__(self, session: Session, data: bytes, /, *, strict: bool, passing: int | None) -> Program | None:
+            """The program of `data`; `strict` and `passing` as for compile_rcfile()."""
 
 
 class Loader:
     """The programs of a process.
 
     A file is known by what its status says, so that one that has changed is read again.
+
+    `compile` makes the program of what is in a file; None when that cannot be done now.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "compile")
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, ...], Program] = {}
+        self.compile: Compiler = _compile_here
 
     def load(self, session: Session, path: bytes, rcfile: Rcfile | None = None) -> Program | None:
         """The program of the file `path`, which is `rcfile` unless an rcfile names it; None when it cannot be read.
 
         Raises:
             SuspiciousError: the rules for `rcfile` say that it is not to be trusted.
+            NotCompiledError: it could not be compiled, through no fault of its text.
         """
         if path == b"/dev/null":
             return ()
@@ -49,6 +61,17 @@ class Loader:
             return self._compiled(session, path, fd, status, directory_is_empty=rcfile is not None)
         finally:
             host.close(fd)
+
+    def reread(self, session: Session, source: bytes, passing: int | None) -> Program:
+        """What engine.Session.reread is: PYPROCMAIL_STRICT needs it where a value decides what a line of the rcfile is.
+
+        Raises:
+            NotCompiledError: as for `load`.
+        """
+        program = self.compile(session, source, strict=True, passing=passing)
+        if program is None:
+            raise NotCompiledError(session.rcfile)
+        return program
 
     def _remembered(self, session: Session, path: bytes, rcfile: Rcfile | None) -> Program | None:
         if not self._known:
@@ -73,9 +96,9 @@ class Loader:
             data = rcfiles.read(host, fd, directory_is_empty=directory_is_empty)
             if data is None:
                 return None
-            from pyprocmail.procmailrc.lower import compile_rcfile
-
-            program = compile_rcfile(data, strict=strict)
+            program = self.compile(session, data, strict=strict, passing=None)
+            if program is None:
+                raise NotCompiledError(path)
             if regular:
                 cache.store(path, status, program, strict=strict)
         if regular:
@@ -83,11 +106,10 @@ class Loader:
         return program
 
 
-def reread(source: bytes, passing: int | None) -> Program:
-    """What engine.Session.reread is: PYPROCMAIL_STRICT needs it where a value decides what a line of the rcfile is."""
+def _compile_here(_session: Session, data: bytes, *, strict: bool, passing: int | None) -> Program:
     from pyprocmail.procmailrc.lower import compile_rcfile
 
-    return compile_rcfile(source, strict=True, passing=passing)
+    return compile_rcfile(data, strict=strict, passing=passing)
 
 
 def _check(session: Session, rcfile: Rcfile | None, status: os.stat_result) -> None:

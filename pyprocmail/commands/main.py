@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pyprocmail.exits import EX_OK, EX_OSERR, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.exits import EX_OK, EX_OSERR, EX_TEMPFAIL, EX_USAGE, traced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,10 +101,11 @@ def _safely(program: Callable[[], int]) -> int:
     """The status of a program; EX_TEMPFAIL when we are at fault: the mail is safer with the caller."""
     try:
         return program()
-    except Exception:  # noqa: BLE001  the edge of a session
-        import traceback
-
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001  the edge of a session
+        try:
+            os.write(2, traced(error).encode(errors="backslashreplace"))
+        except OSError:
+            pass
         return EX_TEMPFAIL
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import sys
 
+from pyprocmail.commands.compiler import compile_apart
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.engine import comsat  # noqa: F401  imports what talking to a server takes
 from pyprocmail.exits import LateImportError
 from pyprocmail.matching import re2core
+
+__all__ = ["compile_apart", "drop", "load"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,33 +24,22 @@ if TYPE_CHECKING:
 
     from pyprocmail.host import Host, User
 
-# Each kind of statement once, and one that is wrong: Lark makes some things when they are first needed.
-_SAMPLE = b"A=b\nC\n:0 c: lock\n* ! a\n{\n:0\n| d\n:0\n! e\n:0\nF=| g\n:0\nh\n}\n}\n="
 
-
-def drop(host: Host, user: User, *, parser: bool) -> None:
-    """Become `user`, with no way back.  Without `parser` no further rcfile can be compiled.
+def drop(host: Host, user: User) -> None:
+    """Become `user`, with no way back.  What is to be compiled from then on, another process compiles.
 
     Raises:
         OSError: the identity could not be taken.
     """
-    load(parser=parser)
+    load()
     host.become(user)
     sys.meta_path.insert(0, _Refusal())
 
 
-def load(*, parser: bool) -> None:
+def load() -> None:
     """Import what a delivery imports when it needs it, and let that import what it needs in turn."""
     re2core.compile(b"a", fold=False)
     Toolbox().load()
-    # The way out of main for an exception that nobody expected.
-    import traceback
-
-    traceback.format_exception(LateImportError(""))
-    if parser:
-        from pyprocmail.procmailrc.lower import compile_rcfile
-
-        compile_rcfile(_SAMPLE, strict=False)
 
 
 class _Refusal:

@@ -10,7 +10,7 @@ import io
 
 from pyprocmail import __version__
 from pyprocmail.commands import options as command_line
-from pyprocmail.commands.loader import Loader, reread
+from pyprocmail.commands.loader import Loader
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.delivery import system_mailbox
 from pyprocmail.delivery.deliverer import Deliverer
@@ -28,6 +28,7 @@ from pyprocmail.exits import (
     EX_TEMPFAIL,
     EX_USAGE,
     LateImportError,
+    NotCompiledError,
 )
 from pyprocmail.host import Host, User
 from pyprocmail.matching.regex import Patterns
@@ -98,7 +99,6 @@ class Run:
         self.toolbox = Toolbox() if caller.get(builtins.SWITCH) != b"no" else None
         self.plans: Plans | None = None
         self.unreadable = False
-        self.includes = False
         self.stdout = -1
         self.verbose = False
 
@@ -203,23 +203,8 @@ class Run:
         if self.host.geteuid() == 0 and user.uid != 0:
             from pyprocmail.commands import privileges
 
-            privileges.drop(self.host, user, parser=self._needs_parser(user))
-
-    def _needs_parser(self, user: User) -> bool:
-        """Whether an rcfile may have to be compiled.
-
-        Root looks whether the user has one, which it neither opens nor finds in a cache: what can be known of it,
-        the user alone may find out.
-        """
-        if self.includes or not self.options.deliver:
-            return True
-        try:
-            self.host.lstat(rcfiles.default_rcfile(user).path)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            pass
-        return True
+            privileges.drop(self.host, user)
+            self.loader.compile = privileges.compile_apart
 
     def _find(self, recipient: bytes) -> User | None:
         return self.host.user_by_name(recipient) or self.host.user_by_name(_as_looked_up(recipient))
@@ -245,8 +230,10 @@ class Run:
             return endings.by_signal(session, interrupted.signum)
         except LateImportError as refused:
             return endings.by_import(session, refused.name)
-        except Exception:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
-            return endings.by_fault(session)
+        except NotCompiledError as failed:
+            return endings.by_compiler(session, failed.path)
+        except Exception as fault:  # noqa: BLE001  the edge of a session: whatever is wrong with us, the MTA keeps the mail
+            return endings.by_fault(session, fault)
         finally:
             session.log.close()
 
@@ -269,7 +256,7 @@ class Run:
         )
         session.deliverer = Deliverer(host, session, stdout=self.stdout)
         session.toolbox = self.toolbox
-        session.reread = reread
+        session.reread = lambda source, passing: self.loader.reread(session, source, passing)
         session.take_identity = lambda: self._become(user)
         if not self.rcfile_given and not options.mail_filter:
             session.comsat = USUAL_COMSAT
@@ -405,7 +392,6 @@ class Run:
         program = self.loader.load(session, rcfiles.GLOBAL)
         if program is None:
             return procmail.FELL_OFF
-        self.includes = rcfiles.includes(program)
         path = session.environment[b"PATH"]
         session.environment[b"PATH"] = b"/usr/local/bin:/usr/bin:/bin"
         session.environment.pop(b"MAILDIR", None)

@@ -5,7 +5,7 @@ Whatever happened, its locks go, and the mail stays with whom we have it from.
 
 from __future__ import annotations
 
-from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
+from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, traced
 from pyprocmail.signals import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
 TYPE_CHECKING = False
@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 
 def by_import(session: Session, name: str) -> int:
     """What we are lacks a part, and as the recipient it is too late to get it."""
-    session.note("late-import", name.encode())
+    return _requeued(session, "late-import", name.encode())
+
+
+def by_compiler(session: Session, path: bytes) -> int:
+    """What an rcfile says is not known now."""
+    return _requeued(session, "couldnt-compile", path)
+
+
+def _requeued(session: Session, kind: str, text: bytes) -> int:
+    session.note(kind, text)
     session.log.write_abstract(session.message, b"**Requeued**", 0)
     return _left(session, EX_TEMPFAIL)
 
 
-def by_fault(session: Session) -> int:
+def by_fault(session: Session, error: Exception) -> int:
     """Clean up after an exception that nobody expected, and log where it came from."""
-    import traceback
-
-    session.log.write(traceback.format_exc().encode(errors="surrogateescape"))
+    session.log.write(traced(error).encode(errors="backslashreplace"))
     return _left(session, EX_TEMPFAIL)
 
 

@@ -87,6 +87,7 @@ NOTES: dict[str, tuple[bytes, bool]] = {
     "renaming-bogus": (b'Renaming bogus mailbox "%b" info "%b"', ALWAYS),
     "enforcing-permissions": (b'Enforcing stricter permissions on "%b"', ALWAYS),
     "autoforwarding": (b"Autoforwarding mailbox found", ALWAYS),
+    "couldnt-compile": (b'Couldn\'t compile "%b"', ALWAYS),
     "late-import": (b'No longer root, refusing to import "%b"', ALWAYS),
 }
 

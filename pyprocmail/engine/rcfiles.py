@@ -1,4 +1,4 @@
-"""Finding rcfiles, deciding whether to trust them, and getting their programs.
+"""Finding rcfiles, deciding whether to trust them, and reading them.
 
 procmail(1), DESCRIPTION and NOTES; procmailrc(5), INCLUDERC.
 """
@@ -9,18 +9,15 @@ import os
 import stat
 
 from pyprocmail.exits import PyprocmailError
-from pyprocmail.program import instructions as op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.host import Host, User
-    from pyprocmail.program.instructions import Instruction, Program, Value
 
 GLOBAL = b"/etc/procmailrc"
 GLOBAL_FOLDER = b"/etc/procmailrcs/"
 PERSONAL = b".procmailrc"
 _READ = 1 << 16
-_INCLUDING = (b"INCLUDERC", b"SWITCHRC")
 
 
 class SuspiciousError(PyprocmailError):
@@ -117,17 +114,3 @@ def read(host: Host, fd: int, *, directory_is_empty: bool = False) -> bytes | No
         return b"".join(chunks)
     except OSError:
         return None
-
-
-def includes(program: Program) -> bool:
-    """Whether the program may read further rcfiles."""
-    return any(_assigned(instruction) in _INCLUDING for instruction in program)
-
-
-def _assigned(instruction: Instruction) -> Value:
-    """The variable that a statement or a recipe assigns."""
-    if instruction[0] == op.RECIPE:
-        action = instruction[4]
-        assert isinstance(action, tuple)
-        return action[2] if action[0] == op.CAPTURE else None
-    return instruction[2] if instruction[0] == op.ASSIGN else None

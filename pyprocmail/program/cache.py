@@ -19,11 +19,14 @@ from pyprocmail.program.instructions import FORMAT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.host import Host, User
-    from pyprocmail.program.instructions import Program
+    from pyprocmail.program.instructions import Program, Value
 
 _MAGIC = b"pyprocmail program\n"
 _SETTLED_S = 2.0
-_LIMIT = 64 << 20
+LIMIT_BYTES = 64 << 20
+"""What a program may come to."""
+
+_PLAIN = (int, float, bytes, bool, type(None))
 ROOT_FOLDER = b"/var/cache/pyprocmail"
 
 
@@ -63,9 +66,9 @@ class Cache:
             entry = os.fstat(fd)
             if not stat.S_ISREG(entry.st_mode) or entry.st_uid != self._uid or entry.st_mode & 0o077:
                 return None
-            if entry.st_size > _LIMIT:
+            if entry.st_size > LIMIT_BYTES:
                 return None
-            return _decode(os.read(fd, entry.st_size))
+            return unpack(os.read(fd, entry.st_size))
         except OSError:
             return None
         finally:
@@ -91,13 +94,13 @@ class Cache:
         name = self._name(path, status, strict, language)
         temporary = b"%s.%d.tmp" % (name, os.getpid())
         try:
-            body = marshal.dumps(program)
+            data = pack(program)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except (OSError, ValueError):
             return
         try:
             with open(fd, "wb") as file:
-                file.write(_header(body) + body)
+                file.write(data)
             os.rename(temporary, name)
         except OSError:
             try:
@@ -149,14 +152,38 @@ class Cache:
         return status is not None and status.st_uid == self._uid and not status.st_mode & 0o077
 
 
-def _decode(data: bytes) -> Program | None:
-    """The program in a cache file; None unless header and checksum fit."""
+def pack(program: Program) -> bytes:
+    """The program as a cache file has it.
+
+    Raises:
+        ValueError: there is something in it that no program has.
+    """
+    body = marshal.dumps(program)
+    return _header(body) + body
+
+
+def unpack(data: bytes, *, plain: bool = False) -> Program | None:
+    """The program in `data`; None unless header and checksum fit.
+
+    `plain`: it was not this process that looked what is in it, which may be nothing but the types of a program.
+    """
     end = data.find(b"\n", len(_MAGIC)) + 1
     body = data[end:]
     if not end or data[:end] != _header(body):
         return None
     try:
-        program = marshal.loads(body)  # noqa: S302  a file of our own, checked above
+        program = marshal.loads(body)  # noqa: S302  nothing of it is executed
     except (EOFError, ValueError, TypeError):
         return None
-    return program if isinstance(program, tuple) else None
+    return program if isinstance(program, tuple) and (not plain or _is_plain(program)) else None
+
+
+def _is_plain(program: Program) -> bool:
+    left: list[Value] = [program]
+    while left:
+        value = left.pop()
+        if type(value) is tuple:
+            left += value
+        elif type(value) not in _PLAIN:
+            return False
+    return True
