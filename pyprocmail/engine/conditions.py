@@ -113,9 +113,11 @@ class _Test:
                 self.tally.add(scoring.limit(*weight))
             return self._score(before, shown, negated)
         fold = not self.flags & start_line.DISTINGUISH_CASE
-        regex = session.patterns.get(text, fold=fold, literally=not session.identity.strict)
         # A backslash that protects the beginning of the line is shown, though not matched.
-        shown = b"\\" + regex.expanded if shown != text else regex.expanded
+        protected = shown != text
+        literally = not session.identity.strict
+        regex = session.patterns.get(text, fold=fold, literally=literally, protected=protected)
+        shown = b"\\" + regex.expanded if protected else regex.expanded
         if not regex.valid:
             session.note("invalid-regexp", regex.expanded)
         area = self._area(condition)
@@ -154,7 +156,7 @@ class _Test:
         if match.none:
             return
         session = self.session
-        if condition[3] != b"MATCH":
+        if condition[3] != b"MATCH" or b"MATCH" not in session.environment:
             session.note("assigning", b"MATCH=")
         text = area.text[match.start : match.end].partition(b"\0")[0]
         session.environment[b"MATCH"] = text

@@ -122,11 +122,11 @@ def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, Any, in
         return None
     fold = not flags & start_line.DISTINGUISH_CASE
     for _, length, condition, _ in entries:
-        kind, negated, weight, area, _, text = condition
+        kind, negated, weight, area, shown, text = condition
         longest = max(longest, length)
         if kind != syntax.REGEX or weight is not None or not text or (area and area not in _MAIL_AREAS):
             return None
-        regex = patterns.get(text, fold=fold)
+        regex = patterns.get(text, fold=fold, protected=shown != text)
         if not regex.valid:
             return None
         pattern = None if negated else essence(regex.pattern)

@@ -57,16 +57,18 @@ class Regex:
     """A pattern, without the backslash that a condition loses at its start.
 
     Nothing is read or compiled before the first question.  The empty pattern matches every area,
-    without touching MATCH.  `literally`: see Automaton.  `key` is what makes it this pattern and no other.
+    without touching MATCH.  `literally`: see Automaton.  `protected`: the condition had that backslash,
+    which says that a macro behind it is none.  `key` is what makes it this pattern and no other.
     """
 
-    __slots__ = ("key", "_text", "_fold", "_literally", "_expanded", "_pattern", "_linear", "_automaton")
+    __slots__ = ("key", "_text", "_fold", "_literally", "_protected", "_expanded", "_pattern", "_linear", "_automaton")
 
-    def __init__(self, text: bytes, fold: bool, *, literally: bool = True) -> None:
-        self.key = (text, fold, literally)
+    def __init__(self, text: bytes, fold: bool, *, literally: bool = True, protected: bool = False) -> None:
+        self.key = (text, fold, literally, protected)
         self._text = text
         self._fold = fold
         self._literally = literally
+        self._protected = protected
         self._expanded: bytes | None = None
         self._pattern: egrep.Pattern | None = None
         self._linear: Linear | None = None
@@ -76,7 +78,9 @@ class Regex:
     def expanded(self) -> bytes:
         """The text with its macros replaced, as the log shows it."""
         if self._expanded is None:
-            self._expanded, folds = macros.expand(self._text)
+            backslash = b"\\" if self._protected else b""
+            expanded, folds = macros.expand(backslash + self._text)
+            self._expanded = expanded[len(backslash) :]
             self._fold = self._fold or folds
         return self._expanded
 
@@ -185,16 +189,16 @@ class Patterns:
     LIMIT = 4096
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bool, bool], Regex] = {}
+        self._known: dict[tuple[bytes, bool, bool, bool], Regex] = {}
 
-    def get(self, text: bytes, *, fold: bool, literally: bool = True) -> Regex:
+    def get(self, text: bytes, *, fold: bool, literally: bool = True, protected: bool = False) -> Regex:
         """The pattern `text`."""
-        key = (text, fold, literally)
+        key = (text, fold, literally, protected)
         regex = self._known.get(key)
         if regex is None:
             if len(self._known) >= self.LIMIT:
                 self._known.clear()
-            regex = self._known[key] = Regex(text, fold, literally=literally)
+            regex = self._known[key] = Regex(text, fold, literally=literally, protected=protected)
         return regex
 
 
