@@ -128,33 +128,37 @@ def parse(data: bytes) -> Part:
 
 def _entity(data: bytes, start: int, end: int) -> Part:
     """The entity between two offsets, its body starting behind `end` when its header never ends."""
-    fields: list[tuple[bytes, bytes | None]] = []
-    lines: list[bytes] = []
-    at = start
-    while at < end:
-        newline = data.find(b"\n", at, end)
-        stop = end if newline < 0 else newline + 1
-        line = data[at:stop].removesuffix(b"\n").removesuffix(b"\r")
-        at = stop
-        if not line:
-            break
-        if line[:1] in (b" ", b"\t") and lines:
-            lines.append(line)
+    head, body_start = _head(data, start, end)
+    if b"\r" in head:
+        head = head.replace(b"\r\n", b"\n").removesuffix(b"\r")
+    texts: list[bytes] = []
+    for line in head.split(b"\n") if head else ():
+        if line[:1] in (b" ", b"\t") and texts:
+            texts[-1] += b"\n" + line
         else:
-            _add_field(fields, lines)
-            lines = [line]
-    else:
-        at = end + 1
-    _add_field(fields, lines)
-    return Part(fields, start, at, end)
+            texts.append(line)
+    fields: list[tuple[bytes, bytes | None]] = []
+    for text in texts:
+        name, colon, value = text.partition(b":")
+        fields.append((name, value if colon else None))
+    return Part(fields, start, body_start, end)
 
 
-def _add_field(fields: list[tuple[bytes, bytes | None]], lines: list[bytes]) -> None:
-    if not lines:
-        return
-    text = b"\n".join(lines)
-    name, colon, value = text.partition(b":")
-    fields.append((name, value) if colon else (text, None))
+def _head(data: bytes, start: int, end: int) -> tuple[bytes, int]:
+    """The header without the newline of its last line, and where the body begins."""
+    for empty in (b"\n", b"\r\n"):
+        if data.startswith(empty, start, end):
+            return b"", start + len(empty)
+    stop, width = data.find(b"\n\n", start, end), 2
+    carriage = data.find(b"\n\r\n", start, end if stop < 0 else stop + 1)
+    if carriage >= 0:
+        stop, width = carriage, 3
+    if stop >= 0:
+        return data[start:stop], stop + width
+    head = data[start:end]
+    if head == b"\r" or head.endswith(b"\n\r"):
+        return head[:-2], end
+    return head.removesuffix(b"\n"), end + 1
 
 
 def _is_mime(part: Part) -> bool:
