@@ -59,9 +59,12 @@ def line_end(data: bytes) -> int:
 
 
 def envelope_end(data: bytes) -> int:
-    """The offset of what follows the From_ line and the `>From ` lines right after it; 0 without From_ line."""
+    """The offset of what follows the From_ line and the `>From ` lines right after it; 0 without From_ line.
+
+    As in procmail any line there that begins with a `>` is one of them.
+    """
     end = line_end(data)
-    while end and data.startswith(b">From ", end):
+    while end and data.startswith(b">", end):
         end = data.find(b"\n", end) + 1 or len(data)
     return end
 
