@@ -42,7 +42,7 @@ def end_of_header(data: bytes, *, strict: bool = False) -> int:
     """The offset of the body in `data`.
 
     A line that holds only a CR is empty as well, and a NUL is a byte like others; `strict` is what
-    procmail does: mail with CRLF lines, or with a NUL in its header, is all header.
+    procmail does: mail with CRLF lines, or with a NUL behind the first byte of its header, is all header.
     """
     start = 0
     while data.startswith(b"\n", start):
@@ -50,6 +50,6 @@ def end_of_header(data: bytes, *, strict: bool = False) -> int:
     end = data.find(b"\n\n", start)
     end = len(data) if end < 0 else end + 2
     if strict:
-        return len(data) if b"\0" in data[start:end] else end
+        return len(data) if b"\0" in data[start + 1 : end] else end
     carriage = data.find(b"\n\r\n", start, end)
     return end if carriage < 0 else carriage + 3

@@ -277,10 +277,11 @@ def _without_temporary(text: bytes) -> bytes:
 
 
 def _umask_owner(case: Case, want: Outcome, got: Outcome) -> bool:
-    """A file whose UMASK keeps its owner from it is written all the same."""
+    """A file or directory whose UMASK keeps its owner from it is written or made a link in all the same."""
     wanted, found = _first_difference(want, got)
-    refused = wanted.startswith(b"procmail: Couldn't create or rename temp file")
-    return refused and found.startswith(b"procmail: Acquiring kernel-lock\n") and bool(_UMASK.search(case.rcfile))
+    refused = wanted.startswith((b"procmail: Couldn't create or rename temp file", b"procmail: Couldn't read "))
+    went_on = found.startswith((b"procmail: Acquiring kernel-lock\n", b"procmail: Couldn't make link to "))
+    return refused and went_on and bool(_UMASK.search(case.rcfile))
 
 
 def is_chance(want: Outcome, got: Outcome) -> bool:

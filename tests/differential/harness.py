@@ -46,6 +46,7 @@ _MAILDIR_NAME = re.compile(rb"\b1[789]\d{8}\.\d+_\d*(?:\.[^\s\"/]*)?")
 _UNMADE = re.compile(
     rb'(procmail: Linking to "(?:[^"\n]*/)?)([^"\n/]*)("\nprocmail: Couldn\'t make link to "(?:[^"\n]*/)?)\2(?=")'
 )
+_CUT_ABSTRACT = re.compile(rb"(?m)^(  Folder: .*@UNIQUE@.* [^ \t\n]*/)[^/ \t\n]+[\t ]+(\d+)$")
 _UNIQUE_ABSTRACT = re.compile(rb"(?m)^(  Folder: .*@UNIQUE@.*?)\t+ *(\d+)$")
 _DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -269,6 +270,7 @@ def _normalised(folder: Path, pid: int, status: int | None, texts: list[bytes], 
         text = _MAILDIR_NAME.sub(b"@UNIQUE@", text)
         text = _LOCK_FILE.sub(b"_@UNIQUE@", text)
         text = _LOCKING.sub(rb"\1", text)
+        text = _CUT_ABSTRACT.sub(rb"\1@UNIQUE@ \2", text)
         text = _UNIQUE_ABSTRACT.sub(rb"\1 \2", text)
         if pid > 999:
             text = re.sub(rb"(?<!\d)%d(?!\d)" % pid, b"@PID@", text)
