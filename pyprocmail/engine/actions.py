@@ -217,7 +217,7 @@ def _forward(session: Session, flags: int, lock: LockName, text: bytes, offset: 
 def _pipe(session: Session, flags: int, lock: LockName, text: bytes, variable: bytes | None) -> Outcome:
     """`| program`, or with the name of a variable `NAME=| program`."""
     command = programs.prepare(session, text)
-    if command.argv == [b""]:
+    if not command.line:
         take_local_lock(session, lock, b"")
         return _to_stdout(session, flags)
     _lock_command(session, lock, command)
@@ -300,9 +300,10 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         session.fate.filter_failed = failed
     if failed:
         _rescued(session, flags, ended, waited=waited)
-        if strict and not header and not message.body:
+        if strict and not (header and message.head) and not (body and message.body):
             # Where there was nothing to rescue, the reference keeps what the program said.
-            session.replace_message(message.head + ended.output)
+            kept = message.head, message.body
+            session.replace_message((b"" if header else kept[0]) + ended.output + (b"" if body else kept[1]))
         return FAILED
     before = message.head
     if header:

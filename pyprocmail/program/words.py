@@ -213,8 +213,7 @@ class _Scanner:
         """Whether a word may begin here: what stands before came to nothing, or ended in a blank."""
         if self.empty or self.buffer or self.exists or not self.pieces or self.passing:
             return self.empty
-        last = self.pieces[-1]
-        return isinstance(last, tuple) and last[0] in (VARIABLE, BACKQUOTE, ALTERNATIVE, END)
+        return isinstance(self.pieces[-1], tuple)
 
     def blank(self, byte: int) -> bool:
         if byte == 0x0A or (self.started and self.context == _VALUE):

@@ -151,8 +151,10 @@ def _start(rng: random.Random) -> str:
     start = rng.choice(["0", "0 ", "0:", "1", "0$F", "0$E", "0 c$E", '0"c"', "0 `echo c`", "0 '", "0c"])
     flags = rng.choice(["", _soup(rng, 3)]) + rng.choice(["", ":", ":" + _soup(rng, 3)])
     condition = rng.choice(["* ^From\n", "", "^From\n"])
-    # Nobody waits for the copy that a block with `c` makes: when its lines come to the log is chance.
-    actions = ["/dev/null\n", "| true\n"] if "c" in start or "F" in start else ["/dev/null\n", "{ X=1 }\n", "| true\n"]
+    # Nobody waits for the copy that a block with `c` makes, nor for a pipe: when its lines come to the log is chance.
+    actions = ["/dev/null\n", "X=| echo x\n"]
+    if "c" not in start and "F" not in start:
+        actions.append("{ X=1 }\n")
     return ":" + start + flags + "\n" + condition + rng.choice(actions)
 
 
