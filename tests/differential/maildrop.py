@@ -38,7 +38,10 @@ MAIL = (
     b"Body line one\nFrom the start\n>From quoted\naaa bbb aXb\n\nlast 42\n"
 )
 # The trace of these holds what an earlier one left in a buffer.
-_LEFTOVERS = re.compile(rb"(?m)^(f\(\d+\): (?:Operation:  strsubstr=|Evaluating WHILE condition\.)).*\n(?:\n)?")
+_LEFTOVERS = re.compile(
+    rb"(?ms)^(f\(\d+\): (?:Operation:  strsubstr=|Evaluating WHILE condition\.)).*?\n"
+    rb"(?=f\(\d+\): |Matching |Not matched|Invalid |maildrop: |\Z)"
+)
 
 
 @dataclass(frozen=True)
@@ -585,11 +588,11 @@ def differences(kind: str, seeds: range) -> tuple[list[str], int]:
             mine = runner.ours(case)
             if mine == reference:
                 continue
-            # What it reads behind the end of a text is another time something else.
-            again = [runner.reference(case) for _ in range(_AGAIN)]
-            if mine in again:
+            # What it reads behind the end of a text is another time something else; and a busy machine is slow.
+            theirs = [reference, *(runner.reference(case) for _ in range(_AGAIN))]
+            if any(runner.ours(case) in theirs for _ in range(_AGAIN)):
                 continue
-            if any(one != reference for one in again):
+            if any(one != reference for one in theirs):
                 broken += 1
             else:
                 found.append(_told(kind, seed, case, reference, mine))
