@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Signals
 
 import pytest
 from conftest import ROOT
 from differential import root
 from differential.root import Account
 from differential.root_scenes import USER, Entry, Scene, generate
+from differential.signals import READING, Signal
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can deliver for another user")
 
@@ -202,6 +204,43 @@ def test_nothing_can_be_imported_by_whoever_was_root(recipient: Account, stateme
         f"try:\n    {statement}\nexcept LateImportError:\n    raise SystemExit(42)\n"
     )
     assert run_script(script, recipient, Scene((), b"")).status == 42
+
+
+# -- signals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", [
+    ":0 w\n| cat; @KILL@",
+    ":0\n* ? cat >/dev/null; @KILL@\nbox",
+    "A=`cat; @KILL@`",
+    ":0 fw\n| cat; @KILL@",
+    ":0 cw\n{\n:0 w\n| cat; @KILL@\n}",
+])  # fmt: skip
+def test_what_is_waited_for_ends_with_the_session(recipient: Account, launchers: Path, recipe: str) -> None:
+    """Whoever gets 75 delivers again: nothing may work on for the mail, nor be waited for."""
+    kill = "trap 'echo ended >>$HOME/told; exit' TERM; kill -TERM $PID; while :; do sleep 0.01; done"
+    text = "PID=$$\n" + recipe.replace("@KILL@", kill) + "\n:0\nother\n"
+    done = recipient.run(Scene(("-d", USER), MAIL, rcfile=rcfile(text, recipient.uid)), launchers / "procmail")
+    assert done.status == 75
+    assert b"procmail: Terminating prematurely\n" in done.log
+    assert done.tree[str(recipient.home / "told")][1] == b"ended\n"
+    assert done.tree[str(recipient.home / "other")][1] == b"seed\n\n"
+
+
+def test_no_signal_undoes_a_delivery(recipient: Account, launchers: Path) -> None:
+    """TRAP runs after it: 75 would have the mail delivered twice."""
+    text = "PID=$$\nTRAP='cat >/dev/null; kill -TERM $PID'\n:0\nbox\n"
+    done = recipient.run(Scene(("-d", USER), MAIL, rcfile=rcfile(text, recipient.uid)), launchers / "procmail")
+    assert done.status == 0
+    assert done.tree[str(recipient.home / "box")][1].count(b"Subject: one") == 1
+
+
+@pytest.mark.parametrize("number", [SIGHUP, SIGINT, SIGQUIT, SIGTERM])
+def test_a_signal_while_the_mail_is_read(recipient: Account, launchers: Path, number: Signals) -> None:
+    scene = Scene(("-d", USER), MAIL, rcfile=rcfile(":0\nbox\n", recipient.uid), signal=Signal(READING, number))
+    done = recipient.run(scene, launchers / "procmail")
+    assert (done.status, done.log) == (75, b"procmail: Terminating prematurely\n")
+    assert done.tree[str(recipient.home / "box")][1] == b"seed\n\n"
 
 
 # -- what is believed ------------------------------------------------------------------------

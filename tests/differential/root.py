@@ -247,10 +247,14 @@ def main() -> int:
     """Run the seeds of the command line; 1 if there are differences."""
     ours = Path(sys.argv[1])
     first, count = (int(word) for word in (sys.argv[2:4] if len(sys.argv) > 3 else ("0", "100")))
+    differences = 0
     with account() as found:
-        differences = [told for seed in range(first, first + count) if (told := difference(found, seed, ours))]
-    print("\n".join(differences))
-    print(f"root: {count} seeds, {len(differences)} differ")
+        for seed in range(first, first + count):
+            told = difference(found, seed, ours)
+            if told:
+                print(told, flush=True)
+                differences += 1
+    print(f"root: {count} seeds, {differences} differ")
     return 1 if differences else 0
 
 
