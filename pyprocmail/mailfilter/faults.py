@@ -27,7 +27,7 @@ _AFTER = {
 _CONDITION_ENDS = {"IF": "Syntax error after )", "ELSIF": "Syntax error after )", "WHILE": "Syntax error after else"}
 _BEFORE_TARGET = {
     "LEFT", "COMMA", "SEPARATOR", "OPEN", "ECHO", "XFILTER", "SYSTEM", "LOGFILE", "LOG", "INCLUDE", "TO", "CC",
-    "IMPORT", "UNSET", "DOTLOCK", "FLOCK",
+    "IMPORT", "UNSET", "DOTLOCK", "FLOCK", "FOREACH",
 }  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def explain(lexemes: list[Lexeme], at: int) -> tuple[int, str]:
     if previous == "RIGHT" and closed in _CONDITION_ENDS:
         return at, _CONDITION_ENDS[closed]
     if previous in _ENDS_EXPRESSION:
-        if found == "ASSIGN" and (opened or not _in_foreach(lexemes, at)):
+        if found == "ASSIGN":
             return at + 1, "Syntax error before ="
         return at, _unclosed(opened) if opened else GENERIC
     if found == "EOF" and _is_open(lexemes):
@@ -86,13 +86,6 @@ def _is_target(lexemes: list[Lexeme], at: int) -> bool:
     """Whether the lexeme may be assigned to: one string, which begins its expression."""
     before = lexemes[at - 1].type if at else "SEPARATOR"
     return lexemes[at].type == "RIGHT" or (lexemes[at].type == "DOUBLE" and before in _BEFORE_TARGET)
-
-
-def _in_foreach(lexemes: list[Lexeme], at: int) -> bool:
-    """Whether the statement of lexeme `at` is a foreach."""
-    while at and lexemes[at - 1].type not in ("SEPARATOR", "OPEN"):
-        at -= 1
-    return lexemes[at].type == "FOREACH"
 
 
 def _is_open(lexemes: list[Lexeme]) -> bool:
