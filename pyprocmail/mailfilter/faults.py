@@ -88,6 +88,13 @@ def _is_target(lexemes: list[Lexeme], at: int) -> bool:
     return lexemes[at].type == "RIGHT" or (lexemes[at].type == "DOUBLE" and before in _BEFORE_TARGET)
 
 
+def _begins_with(lexemes: list[Lexeme], at: int, keyword: str) -> bool:
+    """Whether the statement before the separator `at` begins with the keyword."""
+    while at and lexemes[at - 1].type not in ("SEPARATOR", "OPEN"):
+        at -= 1
+    return lexemes[at].type == keyword
+
+
 def _is_open(lexemes: list[Lexeme]) -> bool:
     types = [lexeme.type for lexeme in lexemes]
     return types.count("OPEN") > types.count("CLOSE")
@@ -127,6 +134,8 @@ def describe(lexemes: list[Lexeme], at: int, said: str) -> Diagnostic:
         sentence, hint = "a condition stands in parentheses", "( condition )"
     elif lexeme.type in ("ELSE", "ELSIF"):
         sentence, hint = "nothing that this belongs to", "no empty line or comment may stand before it"
+    elif lexeme.type == "SEPARATOR" and previous in _ENDS_EXPRESSION and _begins_with(lexemes, at, "FOREACH"):
+        sentence, hint = "foreach has no search to go through", "/pattern/, or text =~ /pattern/"
     elif lexeme.type == "SEPARATOR":
         sentence = "the line ends too early"
     elif lexeme.type == "EOF":
