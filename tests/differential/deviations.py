@@ -21,6 +21,8 @@ _RESULT = re.compile(rb'procmail: (?:(?:Match|No match) on|Score: +-?\d+ +[-+]?\
 _MATCHED = (b'procmail: Assigning "MATCH=', b'procmail: Matched "', b"procmail: Score: ")
 _EXPANDED_COUNT = re.compile(rb"(?m)^[ \t{}]*:[ \t'\"\\0-9]*[$`]")
 _CONDITION = (b"procmail: Match on", b"procmail: No match on", b"procmail: Score: ", b"procmail: Invalid regexp")
+_BACKQUOTES = re.compile(rb"(?m)^[ \t]*\*.*`")
+_FOLDED = re.compile(rb"\n[ \t]")
 _SENDMAIL = re.compile(rb'(?m)^procmail: Executing "[^"\n,]*/(?:sm|sendmail),')
 _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
 _MAIL_IN_CONDITION = re.compile(rb"(?m)^[ \t]*(?:\*[^\n]*)?\$[^\n]*(?:`|\$\{?MATCH)")
@@ -157,6 +159,16 @@ def _quote_in_backquotes(case: Case, want: Outcome, got: Outcome) -> bool:
     ends = (b"procmail: Unexpected EOL\n", b'procmail: Skipped """\n')
     complained = any(rest.startswith(ends) for rest in (wanted, found))
     return complained and bool(_QUOTE_IN_BACKQUOTES.search(case.rcfile))
+
+
+def _header_joined(case: Case, want: Outcome, got: Outcome) -> bool:
+    """Behind a condition with backquotes folded header lines are joined for a search, as they are before it."""
+    wanted, found = _first_difference(want, got)
+    searched = wanted.startswith((*_CONDITION, *_MATCHED)) and found.startswith((*_CONDITION, *_MATCHED))
+    log = b"".join(_logs(want))
+    executed = b"procmail: Executing " in log[: len(log) - len(wanted)]
+    folded = _FOLDED.search(case.mail[: end_of_header(case.mail)])
+    return searched and executed and bool(folded) and bool(_BACKQUOTES.search(case.rcfile))
 
 
 def _start_line_count(case: Case, want: Outcome, got: Outcome) -> bool:
@@ -373,6 +385,7 @@ _ROWS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "leading-newlines": _leading_newlines,
     "body-postmark": _body_postmark,
     "mail-command": _mail_command,
+    "header-joined": _header_joined,
     "start-line-count": _start_line_count,
     "hash-quote": _hash_quote,
     "quote-in-backquotes": _quote_in_backquotes,
