@@ -25,7 +25,7 @@ _BACKQUOTES = re.compile(rb"(?m)^[ \t]*\*.*`")
 _FOLDED = re.compile(rb"\n[ \t]")
 _SENDMAIL = re.compile(rb'(?m)^procmail: Executing "[^"\n,]*/(?:sm|sendmail),')
 _CUT = re.compile(rb'[\0\1][^\n]*|"$', re.MULTILINE)
-_MAIL_IN_CONDITION = re.compile(rb"(?m)^[ \t]*(?:\*[^\n]*)?\$[^\n]*(?:`|\$\{?MATCH)")
+_MAIL_IN_CONDITION = re.compile(rb"(?m)^[ \t]*(?:\*[^\n]*)?\$[^\n]*(?:`|\$\{?(?:MATCH|\d))")
 _QUOTE_BEHIND_HASH = re.compile(rb"(?m)[$`][^#]*#[^\n]*[\"'`\\]")
 _QUOTE_IN_BACKQUOTES = re.compile(rb'"[^`"]*`[^`]*"')
 _TEMPORARY = re.compile(rb'(?<=rename temp file ")[^"\n]*|(?<=to "locked/)[^"\n]*')
@@ -185,7 +185,7 @@ def _mail_command(case: Case, want: Outcome, got: Outcome) -> bool:
     """What came with the mail is part of a pattern: so the logs differ first in what became of a `$` condition."""
     results = (b"procmail: Match on ", b"procmail: No match on ", b"procmail: Score: ")
     found = _first_difference(want, got)[1]
-    said = found.startswith((*results, b"procmail: Skipped "))
+    said = found.startswith((*results, b"procmail: Skipped ", b"procmail: Invalid regexp "))
     return said and bool(_MAIL_IN_CONDITION.search(case.rcfile))
 
 

@@ -6,6 +6,8 @@ import random
 import re
 
 from differential.cases import Case, File
+from pyprocmail.procmailrc.lexer import lex
+from pyprocmail.program.pieces import ALTERNATIVE
 
 ARGS = rb"""#!/bin/sh
 for word; do printf '<%s>' "$word" >&2; done
@@ -76,11 +78,9 @@ MAIL = b"From a@b Thu Jan  1 00:00:00 2026\nFrom: a@b\nSubject: hello\n\nbody\n"
 
 def generate(rng: random.Random) -> Case:
     """An rcfile of a few statements made of soup, and arguments for it."""
-    statements = [rng.choice(_KINDS)(rng) for _ in range(rng.randint(1, 6))]
-    # The number of a process is not always a word of its own, by which it could be told and masked.
-    text = re.sub(r"\$(?:\\?\$)+", "$", "".join(statements))
-    # A command of no words gets the arguments of a `"$@"` that stands in the reference's memory where its words would.
-    rcfile = HEAD + re.sub(r"\$@([^`]*)`(?=\s*(?:`|\Z))", r"$@\1`true", text).encode("latin-1")
+    rcfile = _statements(rng)
+    while _leaves_open(rcfile):
+        rcfile = _statements(rng)
     if rng.random() < 0.15:
         rcfile = rcfile.rstrip(b"\n")
     if rng.random() < 0.03:
@@ -92,6 +92,21 @@ def generate(rng: random.Random) -> Case:
         files={"bin/args": File(ARGS, 0o755), "box": File(b"From x\n\nold\n\n")},
         dirs=dict.fromkeys(("d", "d/new", "d/cur", "d/tmp"), 493),
     )
+
+
+def _statements(rng: random.Random) -> bytes:
+    statements = [rng.choice(_KINDS)(rng) for _ in range(rng.randint(1, 6))]
+    # The number of a process is not always a word of its own, by which it could be told and masked.
+    text = re.sub(r"\$(?:\\?\$)+", "$", "".join(statements))
+    # A command of no words gets the arguments of a `"$@"` that stands in the reference's memory where its words would.
+    return HEAD + re.sub(r"\$@([^`]*)`(?=\s*(?:`|\Z))", r"$@\1`true", text).encode("latin-1")
+
+
+def _leaves_open(rcfile: bytes) -> bool:
+    """Whether a word has a `${NAME:-` that is not closed: of that the reference remembers in words of other lines."""
+    scans = (lexeme.scan for lexeme in lex(rcfile, strict=True)[0] if lexeme.scan)
+    pieces = (piece for scan in scans for piece in scan.pieces if isinstance(piece, tuple))
+    return any(piece[0] == ALTERNATIVE and len(piece) > 4 for piece in pieces)
 
 
 def _soup(rng: random.Random, most: int = 6) -> str:
