@@ -115,6 +115,7 @@ class Session:
         self.local_lock: Lock | None = None
         self.unwaited: list[int] = []
         self.folder = b""
+        self.folder_base = b""
         self.size = 0
         self.temporary = False
         self.clone = False

@@ -87,6 +87,13 @@ def _verbose(session: Session, value: bytes | None) -> int:
     return GO_ON
 
 
+def _lastfolder(session: Session, value: bytes | None) -> int:
+    del value
+    # Where it lies is told to comsat at the end, whatever MAILDIR is by then.
+    session.folder_base = session.environment.get(b"MAILDIR", b"")
+    return GO_ON
+
+
 def _logabstract(session: Session, value: bytes | None) -> int:
     session.log.abstract = numbers.read(value or b"", session.log.abstract)
     return GO_ON
@@ -175,6 +182,7 @@ EFFECTS: dict[bytes, Effect] = {
     b"LOGFILE_KEEP": _logfile_keep,
     b"LOG": _log,
     b"VERBOSE": _verbose,
+    b"LASTFOLDER": _lastfolder,
     b"LOGABSTRACT": _logabstract,
     b"UMASK": _umask,
     b"LINEBUF": _linebuf,
