@@ -385,7 +385,6 @@ _ROWS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "leading-newlines": _leading_newlines,
     "body-postmark": _body_postmark,
     "mail-command": _mail_command,
-    "header-joined": _header_joined,
     "start-line-count": _start_line_count,
     "hash-quote": _hash_quote,
     "quote-in-backquotes": _quote_in_backquotes,
@@ -403,6 +402,7 @@ is.  What does not matter in the comparison is the same in both outcomes behind 
 
 _ALWAYS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "regexp-match": _regexp_match,
+    "header-joined": _header_joined,
     "garbage-temporary-name": _garbage_temporary_name,
     "umask-owner": _umask_owner,
 }
