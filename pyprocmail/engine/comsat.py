@@ -61,15 +61,13 @@ def _where(session: Session) -> bytes:
     stored = session.stored
     path = session.environment.get(b"LASTFOLDER", b"")
     offset = b""
-    is_stored = stored is not None and stored.folder == path
-    if is_stored:
+    if stored is not None and stored.folder == path:
         # Further folders are links to the first one.
         path = path.partition(b" ")[0]
-    if not path.startswith(b"/"):
-        path = session.folder_base + b"/" + path
-    if stored is not None and is_stored:
         try:
             offset = b"%d" % max(session.host.stat(path).st_size - stored.size, 0)
         except OSError:
             pass  # it was standard output
+    if not path.startswith(b"/"):
+        path = session.folder_base + b"/" + path
     return offset + b":" + path
