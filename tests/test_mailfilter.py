@@ -246,7 +246,7 @@ def test_nested_parts_end() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["expressions", "patterns", "control", "quoting", "faults"])
+@pytest.mark.parametrize("kind", [*differential.KINDS])
 def test_agrees_with_the_installed_maildrop(kind: str) -> None:
     """Random filter files through both."""
     if not shutil.which("maildrop", path="/usr/bin:/bin"):
