@@ -200,6 +200,9 @@ class Automaton:
         """Complete the fork of a quantified atom; the entry of the whole."""
         if not kind:
             return atom
+        if atom in (fork, follow):
+            # Nothing, however often.
+            return follow
         if kind == egrep.PLUS:
             # What follows is tried before another round; that is where the early MATCH comes from.
             self._next[fork], self._other[fork] = follow, atom
