@@ -132,8 +132,28 @@ def test_re2_and_pcre2_agree_where_re2_is_trusted() -> None:
                 data = subject.encode()
                 assert regex.search(data) == regex._search_perl(data, 0), (text, subject)
                 if regex.search(data) and "\n" not in subject:
-                    assert regex.first_line(b"q\n" + data + b"\nz") >= 0, (text, subject)
+                    lines = b"q\n" + data + b"\nz"
+                    lowered = lines.lower() if lines.isascii() else None
+                    assert regex.first_line(lines, lowered) >= 0, (text, subject)
     assert compared > 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "fold", "literal"),
+    [
+        (b"^Subject:.*Invoice", True, b"invoice"),
+        (b"^Subject:.*Invoice", False, b"Invoice"),
+        (b"^Subject: *", True, b""),
+        (b"^(To|Cc):.*me@example\\.com", True, b"me@example.com"),
+        (b"abcdef|x", True, b""),
+        (b"(abcdef|x)yz", True, b"yz"),
+        (b"abcde?f", True, b"abcd"),
+        (b"abc{0}de+", True, b"ab"),
+        ("a\\db\u00e9cde".encode(), True, b"cde"),
+    ],
+)
+def test_the_literal_text_of_a_pattern(text: bytes, fold: bool, literal: bytes) -> None:
+    assert Regex(text, fold=fold)._literal == literal
 
 
 # -- values --------------------------------------------------------------------------------

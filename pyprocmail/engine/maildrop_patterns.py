@@ -101,7 +101,7 @@ def _in_lines(session: Session, line: int, text: bytes, regex: Regex, area: int)
     view = session.view
     start = 0
     if session.verbose <= 2:
-        start = regex.first_line(view.text(area))
+        start = regex.first_line(view.text(area), view.lowered(area))
         if start < 0:
             return
     for subject in view.lines(area, start):

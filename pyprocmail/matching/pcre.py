@@ -87,7 +87,7 @@ class Regex:
         PatternError: it cannot be compiled.
     """
 
-    __slots__ = ("_text", "_fold", "_linear", "_lines", "_dollar", "_word", "_perl")
+    __slots__ = ("_text", "_fold", "_linear", "_lines", "_literal", "_dollar", "_word", "_perl")
 
     def __init__(self, text: bytes, *, fold: bool) -> None:
         self._text = text
@@ -95,6 +95,7 @@ class Regex:
         self._perl: Pattern | None = None
         self._linear: re2core.Expression | None = None
         self._lines: re2core.Expression | None = None
+        self._literal = b""
         translation = _Translation(text, fold=fold)
         self._dollar = translation.dollar
         self._word = translation.word and fold
@@ -102,6 +103,7 @@ class Regex:
             self._linear = re2core.compile(translation.text(lines=False), fold=fold, capture=True, utf8=True)
             if self._linear is not None:
                 self._lines = re2core.compile(translation.text(lines=True), fold=fold, utf8=True)
+                self._literal = translation.literal()
         if self._linear is None:
             self._compiled()
 
@@ -120,12 +122,20 @@ class Regex:
             return None
         return self._search(subject, start)
 
-    def first_line(self, text: bytes) -> int:
+    def first_line(self, text: bytes, lowered: bytes | None = None) -> int:
         """An offset in lines joined by newlines; no match begins in a line before it.  -1 when no line matches.
 
-        A quick look at all lines at once: it may find a match over several lines where none has one.
+        A quick look at all lines at once: it may find a match over several lines where none has one.  `lowered` is the
+        text in lower case when it is ASCII: a pattern whose literal text is not in it need not be tried.
         """
-        return 0 if self._lines is None else self._lines.begins(text)
+        if self._lines is None:
+            return 0
+        if self._fold:
+            if lowered is not None and self._literal not in lowered:
+                return -1
+        elif self._literal not in text:
+            return -1
+        return self._lines.begins(text)
 
     def successive(self, subject: bytes) -> Iterator[list[Span]]:
         """All matches, one behind the other; behind an empty one the search goes on a character later."""
@@ -232,6 +242,28 @@ class _Translation:
         if lines:
             return b"(?m)" + b"".join(b"$" if piece == b"$" else piece for piece in self._pieces)
         return b"".join(b"\\z" if piece == b"$" else piece for piece in self._pieces)
+
+    def literal(self) -> bytes:
+        """A text that every match contains, in lower case if case does not count; empty if none is known.
+
+        It is the longest one; a field's name alone is in too many mails to tell anything.
+        """
+        best, run, depth = b"", b"", 0
+        for piece in (*self._pieces, b"^"):
+            opened = (piece[:1] == b"(") - (piece == b")")
+            character = b"" if depth or opened else _character(piece)
+            if piece == b"|" and not depth:
+                return b""
+            depth += opened
+            if character:
+                run += character
+                continue
+            if piece[:1] in b"*+?{":
+                run = run[:-1]
+            if len(run) > len(best) and not run.endswith(b":"):
+                best = run
+            run = b""
+        return best.lower() if self._fold else best
 
     def _translate(self) -> bool:
         text, pieces = self._source, self._pieces
@@ -402,6 +434,13 @@ class _Translation:
                 stop += 1
             return text[at:stop], stop, True
         return _plain(byte), at + 1, True
+
+
+def _character(piece: bytes) -> bytes:
+    """The ASCII character that a piece stands for, if it is one: what `_plain` was given."""
+    if len(piece) == 2 and piece[:1] == b"\\" and piece[1] not in _ALNUM and piece[1] < 0x80:
+        return piece[1:]
+    return piece if len(piece) == 1 and _plain(piece[0]) == piece and piece[0] < 0x80 else b""
 
 
 def _plain(byte: int) -> bytes:

@@ -78,12 +78,13 @@ class View:
     The last line does not count when it has no newline.
     """
 
-    __slots__ = ("_data", "_root", "_texts")
+    __slots__ = ("_data", "_root", "_texts", "_lowered")
 
     def __init__(self, data: bytes) -> None:
         self._data = data = data[: data.rfind(b"\n") + 1]
         self._root = parse(data)
         self._texts: dict[int, bytes] = {}
+        self._lowered: dict[int, bytes | None] = {}
 
     def text(self, area: int) -> bytes:
         """What is in an area: HEADER of all parts, BODY of those that are text, or both in their order.
@@ -97,6 +98,13 @@ class View:
                 text += b"\n"
             self._texts[area] = text
         return text
+
+    def lowered(self, area: int) -> bytes | None:
+        """The text of an area in lower case; None when it is not ASCII, where case is not that simple."""
+        if area not in self._lowered:
+            text = self.text(area)
+            self._lowered[area] = text.lower() if text.isascii() else None
+        return self._lowered[area]
 
     def lines(self, area: int, offset: int = 0) -> Iterator[bytes]:
         """The lines of an area, from that on in which the offset lies."""
