@@ -16,6 +16,7 @@ from pyprocmail.delivery import system_mailbox
 from pyprocmail.delivery.deliverer import Deliverer
 from pyprocmail.engine import builtins, endings, procmail, rcfiles, start
 from pyprocmail.engine.expansion import LineTooLongError, expand_list
+from pyprocmail.engine.finish import finish
 from pyprocmail.engine.log import Log
 from pyprocmail.engine.session import Identity, Session
 from pyprocmail.engine.variables import END_RCFILES, STRICT, USUAL_COMSAT
@@ -309,7 +310,7 @@ class Run:
             return self._leave(session, status)
         if ending == procmail.LEFT:
             return EX_OK
-        return self._leave(session, procmail.finish(session, ending, requeue=options.requeue))
+        return self._leave(session, finish(session, ending, requeue=options.requeue))
 
     def _leave(self, session: Session, status: int) -> int:
         if session.clone:
