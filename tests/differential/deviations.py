@@ -341,7 +341,8 @@ def _filter_forward(case: Case, want: Outcome, got: Outcome) -> bool:
 
 def _ignore_folders(case: Case, want: Outcome, got: Outcome) -> bool:
     """A folder that cannot be written is said to be so in spite of `i`."""
-    return bool(_IGNORING.search(case.rcfile)) and _errors(want) < _errors(got)
+    texts = (case.rcfile, *(file.data for file in case.files.values()))
+    return any(_IGNORING.search(text) for text in texts) and _errors(want) < _errors(got)
 
 
 def _errors(outcome: Outcome) -> int:
