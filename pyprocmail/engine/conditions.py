@@ -110,7 +110,7 @@ class _Test:
                 return self._log(shown, not negated, negated=negated)
             before = self.tally.total
             if not negated:
-                self.tally.add(scoring.limit(*weight))
+                scoring.add_limit(self.tally, weight)
             return self._score(before, shown, negated)
         fold = not self.flags & start_line.DISTINGUISH_CASE
         # A backslash that protects the beginning of the line is shown, though not matched.

@@ -63,7 +63,7 @@ def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
     w, x = weight
     for match in matches:
         if match.empty:
-            tally.add(limit(w, x))
+            add_limit(tally, (w, x))
             return
         tally.add(w)
         before = w
@@ -77,16 +77,17 @@ def truncated(number: float) -> int:
     return _NOT_A_NUMBER if isnan(number) else int(number)
 
 
-def limit(w: float, x: float) -> float:
-    """The sum of w, w*x, w*x*x ...; where it has no end, the first of them and all that a score can hold.
+def add_limit(tally: Tally, weight: Weight) -> None:
+    """Add w, and then the sum of w*x, w*x*x ...; where that has no end, all that a score can hold.
 
     So a score that was below 0 does not reach its bound, and later conditions still count.
     """
+    w, x = weight
+    tally.add(w)
     if 0 < x < 1:
-        return w / (1 - x)
-    if x >= 1 and w:
-        return w + (MAXIMUM if w > 0 else MINIMUM)
-    return w
+        tally.add(w * x / (1 - x))
+    elif x >= 1 and w:
+        tally.add(MAXIMUM if w > 0 else MINIMUM)
 
 
 def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: bool) -> float:
