@@ -83,6 +83,7 @@ def _joined(lines: list[str]) -> str:
 
 def _markdown(line: str) -> str:
     """A line of mdoc(7), as far as the page uses it."""
+    line = line.replace("\\e", "\\")
     if not line.startswith("."):
         return re.sub(r"\\\([lr]q", '"', line.replace("\\&", "")).replace("|", "\\|")
     macro, _, rest = line[1:].partition(" ")

@@ -21,6 +21,7 @@ _RESULT = re.compile(rb'procmail: (?:(?:Match|No match) on|Score: +-?\d+ +[-+]?\
 _MATCHED = (b'procmail: Assigning "MATCH=', b'procmail: Matched "', b"procmail: Score: ")
 _EXPANDED_COUNT = re.compile(rb"(?m)^[ \t{}]*:[ \t'\"\\0-9]*[$`]")
 _CONDITION = (b"procmail: Match on", b"procmail: No match on", b"procmail: Score: ", b"procmail: Invalid regexp")
+_ENTRY = re.compile(rb"(?m)(?=^procmail: )")
 _BACKQUOTES = re.compile(rb"(?m)^[ \t]*\*.*`")
 _FOLDED = re.compile(rb"\n[ \t]")
 _SENDMAIL = re.compile(rb'(?m)^procmail: Executing "[^"\n,]*/(?:sm|sendmail),')
@@ -135,6 +136,35 @@ def _regexp_match(_case: Case, want: Outcome, got: Outcome) -> bool:
 def _has_ways(pattern: bytes) -> bool:
     """Whether strictly something else than what is written is made of it, its `\\/` apart."""
     return Automaton(egrep.parse(pattern.replace(rb"\/", b"x")), fold=True, literally=False).strays
+
+
+def _regexp_nest(_case: Case, want: Outcome, got: Outcome) -> bool:
+    """MATCH, or a score, of a pattern with a `\\/` that repeats what can match nothing or has an empty alternative."""
+    entries = [_ENTRY.split(b"".join(_logs(outcome))) for outcome in (want, got)]
+    first = next((pair for pair in zip(*entries, strict=False) if pair[0] != pair[1]), (b"", b""))
+    pattern = egrep.parse(_first_pattern(want, got))
+    return all(entry.startswith(_MATCHED) for entry in first) and pattern.has_split and _has_nest(pattern.tokens)
+
+
+def _has_nest(tokens: tuple[egrep.Token, ...]) -> bool:
+    """Whether a group that can match nothing is repeated, or there is an empty alternative."""
+    # For each open group: whether the alternative so far can match nothing, and whether one before it can.
+    groups = [(True, False)]
+    for at, token in enumerate(tokens):
+        before, behind = tokens[at - 1 : at] or (egrep.OPEN,), tokens[at + 1 : at + 2] or (egrep.CLOSE,)
+        if token == egrep.OPEN:
+            groups.append((True, False))
+        elif token == egrep.OR:
+            if before[0] in (egrep.OPEN, egrep.OR) or behind[0] in (egrep.CLOSE, egrep.OR):
+                return True
+            groups[-1] = (True, any(groups[-1]))
+        elif token not in (egrep.STAR, egrep.PLUS, egrep.OPTIONAL):
+            nullable = any(groups.pop()) if token == egrep.CLOSE else token == egrep.SPLIT
+            if nullable and token == egrep.CLOSE and behind[0] in (egrep.STAR, egrep.PLUS, egrep.OPTIONAL):
+                return True
+            nullable = nullable or behind[0] in (egrep.STAR, egrep.OPTIONAL)
+            groups[-1] = (groups[-1][0] and nullable, groups[-1][1])
+    return False
 
 
 def _regexp_score(_case: Case, want: Outcome, got: Outcome) -> bool:
@@ -403,6 +433,7 @@ is.  What does not matter in the comparison is the same in both outcomes behind 
 
 _ALWAYS: dict[str, Callable[[Case, Outcome, Outcome], bool]] = {
     "regexp-match": _regexp_match,
+    "regexp-nest": _regexp_nest,
     "header-joined": _header_joined,
     "garbage-temporary-name": _garbage_temporary_name,
     "umask-owner": _umask_owner,
