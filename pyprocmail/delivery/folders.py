@@ -25,9 +25,10 @@ def kind_of(host: Host, name: bytes) -> tuple[str, bytes]:
     `x/.` is an MH folder, `x/` a maildir, an existing directory takes msg files, the rest is an mbox.
     """
     if name and not name.strip(b"/"):
-        return DIRECTORY, b"/"
+        return (DIRECTORY if name == b"/" else MAILDIR), b"/"
     if name.endswith(b"/."):
-        return MH, name[:-2].rstrip(b"/")
+        path = name[:-2]
+        return MH, path.rstrip(b"/") or path[:1]
     if name.endswith(b"/"):
         return MAILDIR, name.rstrip(b"/")
     return (DIRECTORY if is_directory(host, name) else MBOX), name

@@ -287,8 +287,8 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     strict = session.identity.strict
     text = _fed(session, flags, postmark=postmark)
     ended = _ask(session, command, text, waited=waited)
-    if strict and not postmark and header and not body:
-        # The reference loses the body of a mail whose header it gives to `!` as a filter.
+    if strict and not postmark and header and not body and envelope_end(message.head):
+        # The reference loses the body of a mail with a From_ line whose header it gives to `!` as a filter.
         session.message = Message(message.head, message.split)
         message = session.message
     if strict and not waited and not ended.timed_out:
@@ -300,8 +300,8 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         session.fate.filter_failed = failed
     if failed:
         _rescued(session, flags, ended, waited=waited)
-        if strict and not (header and message.head) and not (body and message.body):
-            # Where there was nothing to rescue, the reference keeps what the program said.
+        if not (header and message.head) and not (body and message.body):
+            # Where there is nothing to rescue, what the program said is kept.
             kept = message.head, message.body
             session.replace_message((b"" if header else kept[0]) + ended.output + (b"" if body else kept[1]))
         return FAILED

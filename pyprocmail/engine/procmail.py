@@ -91,7 +91,7 @@ class _Run:
             else:
                 if instruction[2]:
                     session.note("missing-closing-brace")
-                    self._leave_blocks()
+                    self.blocks.clear()
                 if not instruction[3]:
                     session.release_local_lock()
             if self.ending is not None:
@@ -99,13 +99,8 @@ class _Run:
         if self.blocks:
             # The end of the file was passed over with a block in them.
             session.note("missing-closing-brace")
-        self._leave_blocks()
+        self.blocks.clear()
         return FELL_OFF
-
-    def _leave_blocks(self) -> None:
-        if self.blocks:
-            self.session.fate.previous, self.session.fate.last = self.blocks[0]
-            self.blocks.clear()
 
     # -- assignments -----------------------------------------------------------------------
 
@@ -165,7 +160,7 @@ class _Run:
         if program is None:
             session.note("couldnt-read", path)
             return
-        self._leave_blocks()
+        self.blocks.clear()
         self._open(program, name_as_opened(session, path))
 
     def _skip(self, plan: Plan) -> bool:
@@ -334,7 +329,6 @@ class _Run:
             session.release_local_lock()
             self._pass_over_block(instruction, at)
             return
-        session.release_local_lock()
         self.at = at
         fate = session.fate
         self.blocks.append((fate.previous, fate.last))
