@@ -96,7 +96,7 @@ def _with_sender(text: bytes) -> bytes:
     It finds newlines that it has dropped, and takes a mail without an empty line to be longer than it is.  An empty
     line at the beginning that is one by default only (crlf-header) would not be dropped.
     """
-    while text.startswith("\r\n"):
+    while text.startswith(b"\r\n"):
         text = text[2:]
     if not text.strip(b"\n"):
         return b""
