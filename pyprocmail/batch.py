@@ -17,7 +17,7 @@ MESSAGES = 2000
 
 
 class BatchHost(Host):
-    """The real machine, whose fsync is put off until `settle`."""
+    """The real machine, whose fsync is put off until `write_out`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class BatchHost(Host):
 
     # A method in the place of the function of Host, so that it can count.
     def fsync(self, fd: int) -> None:  # type: ignore[override]  # os.fsync is a static method there
-        """Remember the file system of `fd`; `settle` writes it out."""
+        """Remember the file system of `fd`; `write_out` writes it."""
         device = os.fstat(fd).st_dev
         if device not in self._file_systems:
             self._file_systems[device] = os.dup(fd)
@@ -40,7 +40,7 @@ class BatchHost(Host):
             finally:
                 os.close(fd)
 
-    def settle(self) -> None:
+    def write_out(self) -> None:
         """Have everything on disk that was written through this Host.
 
         Raises:

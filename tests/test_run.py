@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from pyprocmail.batch import BatchHost
+from pyprocmail.host import Host
+
 MESSAGE = b"From a@b Thu Jan  1 00:00:00 2026\nSubject: one\n\nbody\n\n"
 SECOND = b"From c@d Fri Jan  2 00:00:00 2026\nSubject: two\n\nbody\n\n"
 SMUGGLED = MESSAGE + SECOND
@@ -407,3 +410,9 @@ def test_a_fault_of_ours_costs_no_mail(tmp_path: Path, clone: bool) -> None:
     assert (tmp_path / "box").read_bytes() == SECOND
     assert (tmp_path / "log").read_bytes().count(b"RuntimeError: a fault of ours") >= 2
     assert not (tmp_path / "global.lck").exists()
+
+
+def test_a_batch_changes_nothing_but_when_mail_is_synced() -> None:
+    """What BatchHost has in the place of something of Host is what it means to put off."""
+    replaced = {name for name in vars(BatchHost) if not name.startswith("__") and hasattr(Host, name)}
+    assert replaced == {"fsync", "sync_folder"}

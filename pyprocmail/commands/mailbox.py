@@ -97,13 +97,13 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
             status = error.status
         count += 1
         if batch is not None and not count % MESSAGES:
-            status = _settle(batch) or status
+            status = _write_out(batch) or status
         if status:
             failed += 1
             first = first or status
         if terminal and not count % _PROGRESS:
             _tell(host, b"\r%d messages" % count)
-    unwritten = _settle(batch) if batch is not None else EX_OK
+    unwritten = _write_out(batch) if batch is not None else EX_OK
     summary = b"%d messages" % count if count != 1 else b"1 message"
     if failed:
         summary += b", %d of them with an exit status, the first %d" % (failed, first)
@@ -116,9 +116,9 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     return first or unwritten
 
 
-def _settle(batch: BatchHost) -> int:
+def _write_out(batch: BatchHost) -> int:
     try:
-        batch.settle()
+        batch.write_out()
     except OSError:
         return EX_TEMPFAIL
     return EX_OK
