@@ -35,7 +35,7 @@ REFERENCE = Path("/usr/bin/procmail")
 GLOBAL = Path("/etc/procmailrc")
 SPOOL = Path("/var/mail")
 _SECONDS = 60
-_TRIES = 3
+_TRIES = 6
 _TERMINATING = b"procmail: Terminating prematurely"
 _GUARD = f":0\n* ! LOGNAME ?? ^^{USER}^^\n{{ SWITCHRC=/dev/null }}\n"
 _OLD = (1_000_000_000, 1_000_000_000)
@@ -237,9 +237,11 @@ def _without_race(outcome: Outcome) -> Outcome:
     abstract show the From_ line: the reference has forgotten it while a filter runs.
     """
     log = re.sub(rb'(whilst waiting for lockfile ")[^\n]*', rb"\1", outcome.log)
+    # It may stand in the middle of a line of the other process.
+    alone = re.sub(rb"procmail: Rescue of unfiltered data \w+\n", b"", log)
     lines = log.split(b"\n")
-    if _TERMINATING in log:
-        lines = [line for line in lines if not line.startswith((b"From ", b"procmail: Rescue of unfiltered data"))]
+    if _TERMINATING in alone:
+        lines = [line for line in alone.split(b"\n") if not line.startswith(b"From ")]
     return Outcome(outcome.status, b"\n".join(sorted(lines)), outcome.tree)
 
 
