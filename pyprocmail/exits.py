@@ -40,6 +40,14 @@ class NotCompiledError(PyprocmailError):
         self.path = path
 
 
+class MailTooLargeError(PyprocmailError):
+    """Standard input has more than `limit` bytes, and perhaps no end."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
 def traced(error: BaseException) -> str:
     """The places that an exception comes from, as Python shows them, and the exception.
 

@@ -16,16 +16,27 @@ import pwd
 import select
 import time
 
+from pyprocmail.numerals import LONGEST_S
 from pyprocmail.signals import CHILD_DEFAULTS, AlarmError, Signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from time import struct_time
+    from typing import Any
 
     Environment = Mapping[bytes, bytes]
 
 _LOCK_STEP_S = 0.001
+LARGEST_RULES_BYTES = 8 << 20
+"""What an rcfile or a filter file may come to."""
+LARGEST_FILE_BYTES = 64 << 20
+"""What any other file may come to that is read as a whole: of patterns, of Message-IDs, a text for answers."""
+_LARGEST_MAIL_BYTES = 1 << 30
+_PIPE_PATIENCE_S = 30.0
+_READ_BYTES = 1 << 16
+_LONGEST_POLL_MS = (1 << 31) - 1
 
 
 class User:
@@ -69,6 +80,7 @@ class Host(Signals):
     link = staticmethod(os.link)
     unlink = staticmethod(os.unlink)
     rename = staticmethod(os.rename)
+    rmdir = staticmethod(os.rmdir)
     mkdir = staticmethod(os.mkdir)
     chmod = staticmethod(os.chmod)
     fchmod = staticmethod(os.fchmod)
@@ -79,6 +91,7 @@ class Host(Signals):
     umask = staticmethod(os.umask)
     dup = staticmethod(os.dup)
     dup2 = staticmethod(os.dup2)
+    access = staticmethod(os.access)
     isatty = staticmethod(os.isatty)
     set_blocking = staticmethod(os.set_blocking)
 
@@ -88,6 +101,60 @@ class Host(Signals):
         while not self.poll({fd: select.POLLIN}, None):
             pass
         return os.read(fd, size)
+
+    def open_to_read(self, path: bytes) -> int:
+        """Open a file that somebody named; a named pipe that nobody writes to is not waited for, it is empty."""
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+    def read_file(self, path: bytes, limit_bytes: int) -> bytes:
+        """What is in the file `path`; see `read_whole`."""
+        fd = self.open_to_read(path)
+        try:
+            return self.read_whole(fd, limit_bytes)
+        finally:
+            os.close(fd)
+
+    def read_whole(self, fd: int, limit_bytes: int) -> bytes:
+        """What is left to read from `fd`, whatever it is: a file, a pipe, a device.
+
+        Raises:
+            OSError: it cannot be read; EFBIG, there are more than `limit_bytes`, or perhaps no end; ETIMEDOUT, a pipe
+                said nothing for half a minute.
+        """
+        if os.fstat(fd).st_size > limit_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        pieces: list[bytes] = []
+        left = limit_bytes + 1
+        while left and (piece := self._read_patiently(fd, min(left, _READ_BYTES))):
+            pieces.append(piece)
+            left -= len(piece)
+        if not left:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return b"".join(pieces)
+
+    def _read_patiently(self, fd: int, size: int) -> bytes:
+        deadline = time.monotonic() + _PIPE_PATIENCE_S
+        while True:
+            try:
+                return self.read(fd, size)
+            except BlockingIOError:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self.poll({fd: select.POLLIN}, left):
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+
+    def largest_mail(self) -> int:
+        """What a mail may come to, in bytes: an eighth of the memory, since it is held more than once; at most 1 GB."""
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return min(max(pages // 8, _LARGEST_MAIL_BYTES // 16), _LARGEST_MAIL_BYTES)
+
+    def claim(self, path: bytes, status: os.stat_result) -> None:
+        """The lockfile `path` may be ours from now on, if it is the file of `status`.
+
+        A process whose parent removes its lockfiles after it was killed notes it down; others need not.
+        """
+
+    def disclaim(self, path: bytes) -> None:
+        """The lockfile `path` is not ours, or will not be in a moment."""
 
     def lock_to_end(self, fd: int) -> None:
         """Take the kernel lock (fcntl) from the present offset of `fd` to infinity.
@@ -158,6 +225,28 @@ class Host(Signals):
 
         return send
 
+    def stream(self, address: bytes, seconds: float) -> _socket.socket:
+        """A connection to a local socket, or to HOST:PORT; nothing on it takes longer than that.  The caller closes it.
+
+        Raises:
+            OSError: nobody listens there.
+            ValueError: it is no address.
+        """
+        import _socket
+
+        if b"/" in address:
+            return _connected(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM), address, seconds)
+        name, _, port = address.decode("ascii").rpartition(":")
+        failed: OSError | None = None
+        for family, kind, protocol, _name, place in _socket.getaddrinfo(
+            name.strip("[]"), int(port), 0, _socket.SOCK_STREAM
+        ):
+            try:
+                return _connected(_socket.socket(family, kind, protocol), place, seconds)
+            except OSError as error:
+                failed = error
+        raise failed or OSError("no such host")
+
     # -- clock -----------------------------------------------------------------------------
 
     def time(self) -> float:
@@ -181,7 +270,7 @@ class Host(Signals):
         """Do nothing for `seconds`; a signal ends it with Interrupted, SIGALRM ends it."""
         try:
             with self._wait():
-                time.sleep(seconds)
+                time.sleep(min(max(seconds, 0), LONGEST_S))
         except AlarmError:
             if self._limited:
                 raise
@@ -341,9 +430,9 @@ class Host(Signals):
                     raise
         watch = os.pidfd_open(pid)
         try:
-            left = deadline - time.monotonic()
-            if not self.poll({watch: select.POLLIN}, max(left, 0)):
-                return None
+            while not self.poll({watch: select.POLLIN}, deadline - time.monotonic()):
+                if time.monotonic() >= deadline:
+                    return None
         finally:
             os.close(watch)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -390,7 +479,7 @@ class Host(Signals):
             poller.register(fd, events)
         try:
             with self._wait():
-                return dict(poller.poll(None if seconds is None else seconds * 1000))
+                return dict(poller.poll(None if seconds is None else min(max(seconds, 0) * 1000, _LONGEST_POLL_MS)))
         except AlarmError:
             if self._limited:
                 raise
@@ -399,6 +488,16 @@ class Host(Signals):
     def exit_now(self, status: int) -> None:
         """End this process without running anything else of it (the end of a clone)."""
         os._exit(status)
+
+
+def _connected(stream: _socket.socket, place: Any, seconds: float) -> _socket.socket:
+    stream.settimeout(seconds)
+    try:
+        stream.connect(place)
+    except OSError:
+        stream.close()
+        raise
+    return stream
 
 
 def candidates(program: bytes, path: bytes) -> Iterator[bytes]:

@@ -6,6 +6,9 @@ This module is on the start-up path: it does not import `signal`, which costs mo
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the core of `signal`, which has no stub of its own
+import time
+
+from pyprocmail.numerals import LONGEST_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ SIGQUIT = int(_signal.SIGQUIT)
 SIGTERM = int(_signal.SIGTERM)
 SIGUSR1 = int(_signal.SIGUSR1)
 SIGUSR2 = int(_signal.SIGUSR2)
+
+_AT_ONCE_S = 0.001
+"""What a timer gets whose time is over: 0 would stop it."""
 
 CHILD_DEFAULTS = (SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2)
 """What a program that we start gets back."""
@@ -59,7 +65,7 @@ class Signals:
         self._settled = False
 
     def alarm(self, seconds: float) -> _Alarm:
-        """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 is no limit."""
+        """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 and less are no limit."""
         return _Alarm(self, seconds)
 
     def catch_signals(self, toggle_verbose: Callable[[bool], None]) -> None:
@@ -85,6 +91,10 @@ class Signals:
         """Raise Interrupted for a signal that came while nothing waited."""
         if self._pending and not self._settled:
             raise Interrupted(self._pending)
+
+    def was_interrupted(self) -> bool:
+        """Whether a signal has come that ends a session, even if it was too late to do so."""
+        return bool(self._pending)
 
     def settle(self) -> None:
         """The fate of the mail is decided: until signals are caught anew, none of them ends the session."""
@@ -132,22 +142,36 @@ class _Waiting:
 
 
 class _Alarm:
-    """See Signals.alarm."""
+    """See Signals.alarm.  Inside another one the earlier end counts, and the outer limit goes on afterwards."""
 
-    __slots__ = ("_host", "_seconds")
+    __slots__ = ("_host", "_seconds", "_outer_end", "_outer_limited")
 
     def __init__(self, host: Signals, seconds: float) -> None:
         self._host = host
-        self._seconds = seconds
+        self._seconds = min(max(seconds, 0), LONGEST_S)
+        self._outer_end = 0.0
+        self._outer_limited = False
 
     def __enter__(self) -> None:
-        self._host._alarmed = False
-        self._host._limited = True
+        host = self._host
+        self._outer_limited = host._limited
+        if not host._limited:
+            host._alarmed = False
+        host._limited = True
         if self._seconds:
-            _signal.signal(SIGALRM, self._host._on_alarm)
-            _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
+            _signal.signal(SIGALRM, host._on_alarm)
+            left, _ = _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
+            if left and self._outer_limited:
+                self._outer_end = time.monotonic() + left
+                if left < self._seconds:
+                    _signal.setitimer(_signal.ITIMER_REAL, left)
 
     def __exit__(self, *_: object) -> None:
+        host = self._host
+        left = 0.0
+        if self._outer_end:
+            left = max(self._outer_end - time.monotonic(), _AT_ONCE_S)
         if self._seconds:
-            _signal.setitimer(_signal.ITIMER_REAL, 0)
-        self._host._alarmed = self._host._limited = False
+            _signal.setitimer(_signal.ITIMER_REAL, left)
+        host._alarmed = False
+        host._limited = self._outer_limited

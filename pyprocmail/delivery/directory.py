@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 
 from pyprocmail.delivery import mh, names, storage
-from pyprocmail.delivery.folders import MH
 from pyprocmail.delivery.results import Delivered, Failed
 
 TYPE_CHECKING = False
@@ -27,26 +26,27 @@ _ATTEMPTS = 100
 def store(
     host: Host,
     folder: bytes,
-    kind: str,
     text: Text,
     *,
+    numbered: bool,
     prefix: bytes,
     note: Note,
     last_folder: Callable[[bytes], None],
+    done: Callable[[], None],
 ) -> Delivered | Failed:
-    """Store the text in a new file of `folder`, which exists."""
+    """Store the text in a new file of `folder`, which exists; `numbered` as MH does; `done` once it is there."""
     status = storage.status_of(host, folder or b"/")
     temporary = b""
     try:
         temporary, fd = _make_temporary(host, folder, note)
         try:
-            path = name_for(host, folder, kind, temporary, prefix)
+            path = name_for(host, folder, temporary, numbered=numbered, prefix=prefix)
         except OSError:
             storage.close(host, fd)
             storage.remove(host, temporary)
             raise
     except OSError as error:
-        note("couldnt-make-temp", folder + (b"/." if kind == MH else b"/"))
+        note("couldnt-make-temp", folder + (b"/." if numbered else b"/"))
         return Failed(folder, error.strerror or "no file could be made", error.errno or errno.EIO)
     try:
         last_folder(path)
@@ -62,20 +62,21 @@ def store(
         note("error-writing", temporary)
         return Failed(folder, error.strerror or "cannot be written", error.errno or errno.EIO, text.length)
     try:
-        path = _settle(host, temporary, path, folder, kind, prefix)
+        path = _settle(host, temporary, path, folder, numbered=numbered, prefix=prefix)
     except storage.UnnamedError as refusal:
         note("couldnt-make-temp", path)
         return Failed(folder, refusal.error.strerror or "cannot be named", refusal.error.errno or errno.EIO)
     except BaseException:
         storage.remove(host, temporary)
         raise
+    done()
     storage.mark_new_mail(host, folder or b"/", status)
     return Delivered(path, text.size)
 
 
-def name_for(host: Host, folder: bytes, kind: str, file: bytes, prefix: bytes) -> bytes:
+def name_for(host: Host, folder: bytes, file: bytes, *, numbered: bool, prefix: bytes) -> bytes:
     """The path that `file` gets in the folder: the next number, or the prefix and its inode."""
-    if kind == MH:
+    if numbered:
         return mh.next_name(host, folder)
     return b"%s/%s%s" % (folder, prefix, names.encode(host.stat(file).st_ino))
 
@@ -93,7 +94,7 @@ def _make_temporary(host: Host, folder: bytes, note: Note) -> tuple[bytes, int]:
     raise FileExistsError(errno.EEXIST, "no free name", candidates[-1])
 
 
-def _settle(host: Host, temporary: bytes, path: bytes, folder: bytes, kind: str, prefix: bytes) -> bytes:
+def _settle(host: Host, temporary: bytes, path: bytes, folder: bytes, *, numbered: bool, prefix: bytes) -> bytes:
     """Give the file its name: another one when somebody was faster."""
     wanted = path
     for attempt in range(_ATTEMPTS):
@@ -102,6 +103,10 @@ def _settle(host: Host, temporary: bytes, path: bytes, folder: bytes, kind: str,
             return path
         except FileExistsError:
             # A directory restored from a backup has names of inodes that are in use again.
-            path = name_for(host, folder, kind, temporary, prefix) if kind == MH else b"%s_%d" % (wanted, attempt)
+            path = (
+                name_for(host, folder, temporary, numbered=numbered, prefix=prefix)
+                if numbered
+                else b"%s_%d" % (wanted, attempt)
+            )
     storage.remove(host, temporary)
     raise storage.UnnamedError(path, FileExistsError(errno.EEXIST, "no free name"))

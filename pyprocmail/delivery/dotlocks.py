@@ -40,9 +40,11 @@ def attempt(host: Host, path: bytes, content: bytes) -> Lock | None:
         finally:
             host.close(fd)
         identity = (status.st_dev, status.st_ino)
+        host.claim(path, status)
         try:
             host.link(temporary, path)
         except FileExistsError:
+            host.disclaim(path)
             return None
         except OSError as error:
             # Over NFS link(2) may succeed and say that it did not.

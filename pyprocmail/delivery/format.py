@@ -83,10 +83,12 @@ def for_mbox(
         chunks.append(b">")
     view = memoryview(data)
     at = start
+    quoted = bytearray()
     for newline in _places(data, start, end, message.split, claimed, strict):
-        chunks += (view[at : newline + 1], b">")
+        quoted += view[at : newline + 1]
+        quoted += b">"
         at = newline + 1
-    chunks.append(view[at:end])
+    chunks += (memoryview(quoted), view[at:end]) if quoted else (view[start:end],)
     return Text(chunks, _final_newline(data, start, end))
 
 

@@ -6,11 +6,15 @@ The library itself is called: Python's dbm.gnu is a package of its own on many s
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 _LIBRARIES = ("libgdbm.so.6", "libgdbm.so.5", "libgdbm.so.4", "libgdbm.dylib")
 READ, WRITE, CREATE, NEW = range(4)
 """How to open a database: GDBM_READER, GDBM_WRITER, GDBM_WRCREAT, GDBM_NEWDB."""
+
+MODES = {b"W": WRITE, b"C": CREATE, b"N": NEW}
+"""Those that can change a database, by the letters of maildropgdbm(5)."""
 
 _REPLACE = 1
 _SYNC = 0x20
@@ -66,6 +70,8 @@ class Database:
     __slots__ = ("_library", "_file")
 
     def __init__(self, path: bytes, mode: int, permissions: int) -> None:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         self._library = _Library()
         sync = _SYNC if mode != READ else 0
         self._file: int | None = self._library.open(path, 0, mode | sync, permissions, None)

@@ -55,6 +55,8 @@ class Lock:
         """
         try:
             now = self._host.lstat(self.path)
+            # Before it is gone: from then on the same inode may be somebody else's lock.
+            self._host.disclaim(self.path)
             if (now.st_dev, now.st_ino) != self._identity:
                 return False
             self._host.unlink(self.path)
@@ -66,10 +68,11 @@ class Lock:
 class _Temporary:
     """The temporary file that becomes a lock: its name, and what the file system says of it."""
 
-    __slots__ = ("path", "identity", "made_at")
+    __slots__ = ("path", "identity", "made_at", "status")
 
     def __init__(self, path: bytes, status: os.stat_result) -> None:
         self.path = path
+        self.status = status
         self.identity = (status.st_dev, status.st_ino)
         # The clock of the file system, which is not ours on NFS.
         self.made_at = status.st_mtime
@@ -141,8 +144,10 @@ def _attempt(
     """The lock, or the age in seconds of the one that is there; None when that one is never stale."""
     temporary = _make_temporary(host, path, note)
     try:
+        host.claim(path, temporary.status)
         if _link(host, temporary, path):
             return Lock(host, path, temporary.identity)
+        host.disclaim(path)
         return _age(host, path, temporary.made_at, largest_bytes)
     finally:
         try:
@@ -206,6 +211,7 @@ def _create(host: Host, temporary: _Temporary, path: bytes) -> bool:
     try:
         host.write(fd, b"0")
         status = host.fstat(fd)
+        host.claim(path, status)
     finally:
         host.close(fd)
     temporary.identity = (status.st_dev, status.st_ino)

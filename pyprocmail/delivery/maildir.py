@@ -20,9 +20,15 @@ _ATTEMPTS = 5
 
 
 def store(
-    host: Host, folder: bytes, text: Text, *, note: Note, last_folder: Callable[[bytes], None]
+    host: Host,
+    folder: bytes,
+    text: Text,
+    *,
+    note: Note,
+    last_folder: Callable[[bytes], None],
+    done: Callable[[], None],
 ) -> Delivered | Failed:
-    """Store the text in a new file of the maildir `folder`, whose parts exist."""
+    """Store the text in a new file of the maildir `folder`, whose parts exist; `done` is called once it is there."""
     status = storage.status_of(host, folder + b"/tmp")
     for _ in range(_ATTEMPTS):
         name = names.unique(host)
@@ -50,6 +56,7 @@ def store(
         except BaseException:
             storage.remove(host, temporary)
             raise
+        done()
         # The bit goes to tmp, whose file is the one that procmail made.
         storage.mark_new_mail(host, folder + b"/tmp", status)
         last_folder(path)

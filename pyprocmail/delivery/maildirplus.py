@@ -20,7 +20,7 @@ _PARTS = (b"/tmp", b"/new", b"/cur")
 
 def is_maildir(host: Host, folder: bytes) -> bool:
     """Whether the directory has all three parts of a maildir."""
-    from pyprocmail.delivery.folders import is_directory
+    from pyprocmail.delivery.folder import is_directory
 
     return bool(folder) and all(is_directory(host, folder + part) for part in _PARTS)
 
@@ -41,6 +41,10 @@ def store(
     )  # fmt: skip
     try:
         fd = storage.create(host, temporary, 0o666)
+    except OSError as error:
+        # What is there under that name is somebody else's.
+        return Failed(folder, error.strerror or "no file could be made", error.errno or 0, size)
+    try:
         status = host.fstat(fd)
         storage.write_file(host, temporary, fd, chunks)
         name = b"%d.M%dP%dV%016XI%016X_%d.%b,S=%d" % (

@@ -20,13 +20,26 @@ if TYPE_CHECKING:
 
     Note = Callable[..., None]
 
+_NO_KERNEL_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What the system says of files that cannot be locked.  fcntl(2), ERRORS"""
+
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def append(
-    host: Host, path: bytes, text: Text, *, lock_timeout_s: int, note: Note, mode: int = storage.FILE_MODE
+    host: Host,
+    path: bytes,
+    text: Text,
+    *,
+    lock_timeout_s: int,
+    note: Note,
+    done: Callable[[], None],
+    mode: int = storage.FILE_MODE,
 ) -> Delivered | Failed:
-    """Append the text to the mbox, device or FIFO `path`; a new file gets `mode` less the umask."""
+    """Append the text to the mbox, device or FIFO `path`; a new file gets `mode` less the umask.
+
+    `done` is called once the text is there.
+    """
     note("opening", path)
     noted_lock = False
     while True:
@@ -49,7 +62,7 @@ def append(
                 return Failed(path, "the kernel lock is held", errno.EAGAIN)
             # A mail program may have put another file in the place of this one while we waited.
             if _is_current(host, fd, path):
-                return _append_locked(host, fd, path, text, created, locked, note)
+                return _append_locked(host, fd, path, text, created, locked, note, done)
         except OSError as error:
             note("error-writing", path)
             return Failed(path, error.strerror or "cannot be looked at", error.errno or errno.EIO)
@@ -72,15 +85,26 @@ def _lock(host: Host, fd: int, timeout_s: int) -> tuple[bool, bool]:
     """Whether the kernel lock is ours, and whether the time for it was used up.
 
     From the end of the file to infinity, as procmail: mail programs that lock the whole file agree.
+
+    Raises:
+        OSError: the lock could not be had, for another reason than that there are no such locks here.
     """
     try:
         host.lseek(fd, 0, os.SEEK_END)
+    except OSError as error:
+        if error.errno != errno.ESPIPE:
+            raise
+        return False, False
+    try:
         with host.alarm(timeout_s):
-            host.lock_to_end(fd)
+            try:
+                host.lock_to_end(fd)
+            except OSError as error:
+                if error.errno not in _NO_KERNEL_LOCKS:
+                    raise
+                return False, False
     except AlarmError:
         return False, True
-    except OSError:
-        return False, False
     return True, False
 
 
@@ -93,7 +117,14 @@ def _is_current(host: Host, fd: int, path: bytes) -> bool:
 
 
 def _append_locked(
-    host: Host, fd: int, path: bytes, text: Text, created: bool, locked: bool, note: Note
+    host: Host,
+    fd: int,
+    path: bytes,
+    text: Text,
+    created: bool,
+    locked: bool,
+    note: Note,
+    done: Callable[[], None],
 ) -> Delivered | Failed:
     status = host.fstat(fd)
     # Only a regular file has a former size to go back to.
@@ -111,6 +142,8 @@ def _append_locked(
             raise
     except OSError as error:
         failure = error
+    else:
+        done()
     if not locked:
         note("kernel-lock-failed")
         note("kernel-unlock-failed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyprocmail.numerals import LARGEST, whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.host import Host
@@ -10,11 +12,14 @@ if TYPE_CHECKING:
 def next_name(host: Host, folder: bytes) -> bytes:
     """The path of the next message: one more than the highest number that is a whole name.
 
+    A name that 64 bits cannot hold is not the number of a message.
+
     Raises:
         OSError: the folder cannot be read.
     """
     highest = 0
     for name in host.listdir(folder or b"/"):
-        if name.isdigit():
-            highest = max(highest, int(name))
+        number = whole(name)
+        if number is not None and number < LARGEST:
+            highest = max(highest, number)
     return b"%s/%d" % (folder, highest + 1)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
+from pyprocmail.numerals import integer_at, whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.host import Host
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 _FILE = b"/maildirsize"
 _LARGEST_BYTES = 5120
 _OLD_S = 15 * 60
-_MODE = 0o640
+MODE = 0o640
+"""That of the files that maildrop makes."""
 _DAY_S = 24 * 60 * 60
 
 
@@ -30,13 +33,13 @@ class Quota:
         self.limit_bytes = 0
         self.limit_messages = 0
         for part in text.split(b","):
-            digits = part[:-1].strip()
-            if not digits.isdigit():
+            number = whole(part[:-1].strip())
+            if number is None:
                 continue
             if part.endswith(b"S"):
-                self.limit_bytes = int(digits)
+                self.limit_bytes = number
             elif part.endswith(b"C"):
-                self.limit_messages = int(digits)
+                self.limit_messages = number
 
     def allows(self, size: int, messages: int) -> bool:
         """Whether so much may be there."""
@@ -54,14 +57,54 @@ class Quota:
         return max(full)
 
 
+def written(text: bytes) -> bytes | None:
+    """A quota that a user wrote, as maildirsize has it: `7S,5C`; empty when it limits nothing.
+
+    None when a number has no letter S or C.
+    """
+    limits = {b"S": 0, b"C": 0}
+    at = 0
+    while at < len(text):
+        if text[at] not in b"0123456789":
+            at += 1
+            continue
+        number, length = integer_at(text[at:])
+        at += length + 1
+        letter = text[at - 1 : at]
+        if letter not in limits:
+            return None
+        limits[letter] = number
+    return b",".join(b"%d%b" % (number, letter) for letter, number in limits.items() if number)
+
+
+def current(host: Host, folder: bytes) -> bytes:
+    """The quota of the maildir that the folder belongs to: the first line of its maildirsize; empty without.
+
+    Raises:
+        OSError: maildirsize is there and cannot be read.
+    """
+    try:
+        fd = host.open_to_read(base_of(host, folder) + _FILE)
+    except FileNotFoundError:
+        return b""
+    try:
+        return host.read(fd, _LARGEST_BYTES).partition(b"\n")[0].strip()
+    finally:
+        host.close(fd)
+
+
 class Usage:
-    """What is in a maildir, `size` bytes in `messages`, as maildirsize says it, or counted."""
+    """What is in a maildir, `size` bytes in `messages`, as maildirsize says it, or counted.
 
-    __slots__ = ("_host", "_folder", "_lines", "quota", "size", "messages")
+    `mode` is that of a new maildirsize.
+    """
 
-    def __init__(self, host: Host, folder: bytes, quota: Quota) -> None:
+    __slots__ = ("_host", "_folder", "_lines", "_mode", "quota", "size", "messages")
+
+    def __init__(self, host: Host, folder: bytes, quota: Quota, mode: int = MODE) -> None:
         self._host = host
         self._folder = base_of(host, folder)
+        self._mode = mode
         self._lines = 0
         self.quota = quota
         self.size = self.messages = 0
@@ -74,11 +117,11 @@ class Usage:
         """
         trusted = self._read()
         if not trusted:
-            self._count()
+            self.renew()
         if self.quota.allows(self.size + size, self.messages + 1):
             return True
         if trusted and (self._lines > 1 or self._is_old()):
-            self._count()
+            self.renew()
             return self.quota.allows(self.size + size, self.messages + 1)
         return False
 
@@ -88,7 +131,7 @@ class Usage:
         Raises:
             OSError: maildirsize cannot be written.
         """
-        self._count()
+        self.renew()
         return self.quota.percent(self.size, self.messages)
 
     def add(self, size: int) -> None:
@@ -100,7 +143,7 @@ class Usage:
         self.size += size
         self.messages += 1
         host = self._host
-        fd = host.open(self._folder + _FILE, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0)
+        fd = host.open(self._folder + _FILE, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0)
         try:
             host.write(fd, b"%12d %12d\n" % (size, 1))
         finally:
@@ -110,7 +153,7 @@ class Usage:
         """Read maildirsize; False when there is none that can be believed."""
         host = self._host
         try:
-            fd = host.open(self._folder + _FILE, os.O_RDONLY | os.O_CLOEXEC, 0)
+            fd = host.open_to_read(self._folder + _FILE)
         except OSError:
             return False
         try:
@@ -125,10 +168,10 @@ class Usage:
             numbers = line.split()
             if not numbers:
                 continue
-            try:
-                size, messages = size + int(numbers[0]), messages + int(numbers[1])
-            except (ValueError, IndexError):
+            changes = [_change(number) for number in numbers[:2]]
+            if len(changes) < 2 or changes[0] is None or changes[1] is None:
                 return False
+            size, messages = size + changes[0], messages + changes[1]
         self.size, self.messages = size, messages
         self._lines = rest.count(b"\n")
         return size >= 0 and messages >= 0
@@ -139,20 +182,28 @@ class Usage:
         except OSError:
             return True
 
-    def _count(self) -> None:
-        """Look at all mails, and write maildirsize anew."""
-        host = self._host
+    def count(self) -> None:
+        """Look at all mails, whatever maildirsize says."""
         self.size = self.messages = 0
         for folder in [self._folder, *self._subfolders()]:
             for part in (b"/new/", b"/cur/"):
                 self._count_folder(folder + part)
+
+    def renew(self) -> None:
+        """Look at all mails, and write maildirsize anew.
+
+        Raises:
+            OSError: maildirsize cannot be written.
+        """
+        self.count()
+        host = self._host
         path = self._folder + _FILE
         temporary = self._folder + b"/tmp/maildirsize.%d.%d" % (host.getpid(), host.next_number())
-        fd = host.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        fd = host.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
         try:
             try:
                 host.write(fd, b"%b\n%12d %12d\n" % (self.quota.text, self.size, self.messages))
-                host.fchmod(fd, _MODE)
+                host.fchmod(fd, self._mode)
             finally:
                 host.close(fd)
             host.rename(temporary, path)
@@ -183,13 +234,19 @@ class Usage:
                 continue
 
 
+def _change(text: bytes) -> int | None:
+    """A number of maildirsize, with a sign or without; None when it is anything else."""
+    number, end = integer_at(text)
+    return number if end == len(text) else None
+
+
 def size_in_name(name: bytes) -> int | None:
     """The size that `,S=123` in the name of a mail says."""
     at = name.find(b",S=")
     if at < 0:
         return None
     digits = name[at + 3 :].partition(b":")[0].partition(b",")[0]
-    return int(digits) if digits.isdigit() else None
+    return whole(digits)
 
 
 def base_of(host: Host, folder: bytes) -> bytes:
@@ -204,8 +261,8 @@ def base_of(host: Host, folder: bytes) -> bytes:
     return parent if slash else b"."
 
 
-def warning_is_due(host: Host, folder: bytes) -> bool:
-    """Whether the last warning is a day old; then this one is noted.
+def warning_is_due(host: Host, folder: bytes, mode: int = MODE) -> bool:
+    """Whether the last warning is a day old; then this one is noted, in a file of that mode.
 
     Raises:
         OSError: the note cannot be made.
@@ -217,10 +274,10 @@ def warning_is_due(host: Host, folder: bytes) -> bool:
         status = None
     if status is not None and stat.S_ISREG(status.st_mode) and host.time() - status.st_mtime < _DAY_S:
         return False
-    fd = host.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = host.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         host.write(fd, b"\0")
-        host.fchmod(fd, _MODE)
+        host.fchmod(fd, mode)
     finally:
         host.close(fd)
     return True

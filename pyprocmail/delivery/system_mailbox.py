@@ -6,6 +6,7 @@ permissions".  Done on every start without -m, before any rcfile is read.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -20,14 +21,22 @@ if TYPE_CHECKING:
 
     Note = Callable[..., None]
 
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+SPOOL = b"/var/mail/"
+DEAD_LETTER = b"/tmp/dead.letter"
 USABLE, UNUSABLE, AUTOFORWARDING = "usable", "unusable", "autoforwarding"
 
 
-def screen(host: Host, path: bytes, user: User, *, suspend_s: int = 16, note: Note) -> str:
-    """Look at the mailbox `path` of `user` before it is used: USABLE, UNUSABLE (no system mailbox then)
-    or AUTOFORWARDING (exit EX_NOUSER with -d).
+def mailbox_of(user: User) -> bytes:
+    """The system mailbox of the user."""
+    return SPOOL + user.name if user.name else DEAD_LETTER
+
+
+def screen(host: Host, path: bytes, user: User, *, suspend_s: int = 16, note: Note, advise: bool = False) -> str:
+    """Look at the mailbox `path` of `user` before it is used: USABLE, UNUSABLE or AUTOFORWARDING (with -d EX_NOUSER).
 
     A mailbox that somebody else could have put there is renamed to BOGUS.user.inode and a new one made.
+    `advise`: where the user may not make it, note how root can.
     """
     status = _lstat(host, path)
     if status is not None and _is_bogus(status, user):
@@ -39,7 +48,7 @@ def screen(host: Host, path: bytes, user: User, *, suspend_s: int = 16, note: No
                 return UNUSABLE
             status = None
     if status is None:
-        return USABLE if _create(host, path, user, note) else UNUSABLE
+        return USABLE if _create(host, path, user, note, advise=advise) else UNUSABLE
     if _forwards(status):
         return AUTOFORWARDING
     _restrict(host, path, status, note)
@@ -97,7 +106,7 @@ def _rename(host: Host, path: bytes, status: os.stat_result, user: User, note: N
     return True
 
 
-def _create(host: Host, path: bytes, user: User, note: Note) -> bool:
+def _create(host: Host, path: bytes, user: User, note: Note, *, advise: bool) -> bool:
     bits, group = _spool(host, path)
     mask = host.umask(bits)
     try:
@@ -110,8 +119,10 @@ def _create(host: Host, path: bytes, user: User, note: Note) -> bool:
     except FileExistsError:
         status = _lstat(host, path)
         return status is not None and not _is_bogus(status, user)
-    except OSError:
+    except OSError as error:
         note("couldnt-create", path)
+        if advise and error.errno in _REFUSED:
+            note("make-mailbox", user.name, path)
         return False
     finally:
         host.umask(mask)

@@ -30,6 +30,8 @@ _ATOMIC_BYTES = 4096
 """What a named pipe takes in one piece: PIPE_BUF."""
 
 DEFAULT_KEEP = 4
+LARGEST_KEEP = 999
+"""Each rotation looks for so many files."""
 
 
 class Limits:
@@ -173,6 +175,43 @@ class _Syslog(LogFile):
     def close(self) -> None:
         super().close()
         self._send(b"")
+
+
+class Output:
+    """Where the log of a run goes now, and what programs say on standard error: standard error, until it is turned.
+
+    `limits` are those of log files that are opened from now on, and of the one that is open.  `turned`: whether it
+    ever went elsewhere.  `unread`: nobody reads it, wherever it goes, so that nothing needs to be written.
+    """
+
+    __slots__ = ("_stderr", "_file", "limits", "turned", "unread")
+
+    def __init__(self, host: Host, *, unread: bool = False) -> None:
+        self._stderr = self._file = LogFile(host, 2)
+        self.limits = Limits()
+        self.turned = False
+        self.unread = unread
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that is standard error for the programs a recipe starts."""
+        return self._file.fd
+
+    def write(self, text: bytes) -> None:
+        """Append `text` as it is."""
+        self._file.write(text)
+
+    def turn(self, file: LogFile) -> None:
+        """Write to `file` from now on, which is closed when it is no longer needed."""
+        self.close()
+        self._file = file
+        self.turned = True
+
+    def close(self) -> None:
+        """Write to standard error again."""
+        file, self._file = self._file, self._stderr
+        if file is not self._stderr:
+            file.close()
 
 
 def open_log(host: Host, path: bytes, mode: int, limits: Limits, *, stdout: int = 1) -> LogFile:

@@ -1,24 +1,23 @@
-"""Starting the programs that rcfiles name: their words, their input, their output, their end.
+"""Running the programs that rcfiles and filter files name: their input, their output, their end.
 
-procmailrc(5): SHELLMETAS, SHELL, SHELLFLAGS, TIMEOUT; "Recipe action line".
+procmailrc(5), TIMEOUT.  Which program a text names is for each language to say.
 """
 
 from __future__ import annotations
 
+import errno
 import select
+from io import BytesIO
 
-from pyprocmail.engine import builtins
-from pyprocmail.engine.expansion import LineTooLongError, expand_list
+from pyprocmail.engine import tools
 from pyprocmail.exits import EX_UNAVAILABLE
-from pyprocmail.program.words import scan_list
 from pyprocmail.signals import SIGKILL, SIGTERM, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Protocol
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Protocol, TypeVar
 
-    from pyprocmail.engine.session import Session
     from pyprocmail.host import Host
 
     Chunk = bytes | memoryview
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
         host: Host
         status: int
         unwaited: list[int]
-        toolbox: builtins.Toolbox | None
+        toolbox: tools.Toolbox | None
 
         @property
         def environment(self) -> Mapping[bytes, bytes]:
@@ -56,8 +55,14 @@ if TYPE_CHECKING:
         def deadline(self) -> float | None:
             """When the program has to have ended, on the monotonic clock."""
 
+        def retry_after(self, tries: int) -> int | None:
+            """How many seconds to wait when the system has no process to spare; None to give up."""
+
+    Result = TypeVar("Result")
+
 
 _READ = 1 << 16
+_NO_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE)
 _GRACE_S = 5.0
 
 
@@ -66,10 +71,11 @@ class Command:
 
     `shown` is what "executing" shows, `name` what its failure is of, `line` what LASTFOLDER and the
     log of a condition show.  `or_script`: when it cannot be executed it is tried as a shell script.  `path`, if not
-    empty, is what to start in the place of argv[0].  `comment_end` is that of its words.
+    empty, is what to start in the place of argv[0].  `comment_end` is that of its words.  `purpose` is what it is
+    for: "filter", "condition", "capture", "backquotes", "trap", or else a delivery.
     """
 
-    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path", "comment_end")
+    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path", "comment_end", "purpose")
 
     def __init__(
         self,
@@ -90,6 +96,7 @@ class Command:
         self.or_script = or_script
         self.path = path
         self.comment_end: int | None = None
+        self.purpose = ""
 
 
 class Ended:
@@ -113,48 +120,6 @@ class Ended:
         self.overflow = False
 
 
-def prepare(
-    session: Session, text: bytes, before: Sequence[bytes] = (), arguments: list[bytes] | None = None
-) -> Command:
-    """The program that `text` names: run by the shell when a byte of SHELLMETAS is in it.
-
-    `before` are words that come first (SENDMAIL and its flags); then there is never a shell.  `arguments` are for
-    `"$@"`, by default those of the session.
-    """
-    metas = session.setting(b"SHELLMETAS")
-    if not before and len(text.translate(None, metas)) != len(text):
-        return _by_shell(session, text)
-    scan = scan_list(text, 0)
-    try:
-        words = expand_list(session, scan.pieces, sum(len(word) + 1 for word in before))
-    except LineTooLongError:
-        if scan.unterminated:
-            session.note("unexpected-eol")
-        session.exceeded_linebuf()
-        if before:
-            raise
-        return _by_shell(session, text)
-    if scan.unterminated and words.comment_end is None:
-        session.note("unexpected-eol")
-    if not before and words.words[:1] == [b"test"]:
-        return _by_shell(session, text)
-    given = session.arguments if arguments is None else arguments
-    argv, executing = [*before, *words.argv(given)], [*before, *words.shown(given)]
-    line = [*before, *words.words]
-    if not words.words:
-        for words_shown in (argv, executing, line):
-            words_shown.append(b"")
-    command = Command(argv, b",".join(executing), line[0], b" ".join(line))
-    command.comment_end = words.comment_end
-    return command
-
-
-def _by_shell(session: Session, text: bytes) -> Command:
-    shell = session.environment.get(b"SHELL", b"")
-    flags = session.setting(b"SHELLFLAGS")
-    return Command([shell, flags, text], text, text, text, by_shell=True)
-
-
 def run(
     session: Runner,
     command: Command,
@@ -175,18 +140,18 @@ def run(
     host = session.host
     session.note("executing", command.shown)
     ended = Ended()
-    tool = builtins.find(session, command, session.toolbox)
+    tool = tools.find(session, command, session.toolbox)
     if tool is not None:
         chunks = list(chunks)
-        if sum(map(len, chunks)) <= builtins.LIMIT_BYTES:
+        if sum(map(len, chunks)) <= tools.LIMIT_BYTES:
             return _run_here(session, command, tool, chunks, ended, capture, stdout, limit, wait)
-    feed_in, feed_out = host.pipe()
+    feed_in, feed_out = patiently(session, host.pipe)
     host.set_blocking(feed_out, False)
     talk = _Talk(session, command, ended, feed_out, chunks, limit)
     # What fits into the pipe goes in before the program starts, so that one which does not read
     # a small mail never makes writing it fail.
     talk.write()
-    answer_in, answer_out = host.pipe() if capture else (-1, -1)
+    answer_in, answer_out = patiently(session, host.pipe) if capture else (-1, -1)
     null = host.null_output() if not capture and stdout is None else -1
     if stdout is None:
         stdout = answer_out if capture else null
@@ -222,7 +187,7 @@ def run(
 def _run_here(
     session: Runner,
     command: Command,
-    tool: builtins.Tool,
+    tool: tools.Tool,
     chunks: list[Chunk],
     ended: Ended,
     capture: bool,
@@ -231,7 +196,7 @@ def _run_here(
     wait: bool,
 ) -> Ended:
     """As `run`, without a process."""
-    status = builtins.run(session, command, tool, chunks, ended, stdout=stdout, capture=capture)
+    status = tools.run(session, command, tool, chunks, ended, stdout=stdout, capture=capture)
     if limit is not None and len(ended.output) > limit:
         ended.output = ended.output[:limit]
         ended.overflow = True
@@ -240,21 +205,52 @@ def _run_here(
     return ended
 
 
+def patiently(session: Runner, step: Callable[[], Result]) -> Result:
+    """Do what needs a process or a descriptor; again, as often as NORESRETRY says, while the system has none.
+
+    Raises:
+        OSError: of the last try.
+    """
+    tries = 0
+    while True:
+        try:
+            return step()
+        except OSError as error:
+            seconds = session.retry_after(tries) if error.errno in _NO_RESOURCES else None
+            if seconds is None:
+                raise
+        tries += 1
+        session.host.sleep(seconds)
+
+
 def _start(session: Runner, command: Command, stdin: int, stdout: int) -> tuple[int | None, bool]:
     """The process id, and whether the program is missing.
 
     One that cannot be executed is tried as a shell script, as procmail does.
+
+    Raises:
+        OSError: the system has no process to spare.
     """
     host, environment, stderr = session.host, session.environment, session.log.fd
     argv = command.argv
+
+    def spawn(words: list[bytes], path: bytes = b"") -> int:
+        def start() -> int:
+            return host.spawn(words, environment, stdin=stdin, stdout=stdout, stderr=stderr, program=path)
+
+        return patiently(session, start)
+
     try:
-        return host.spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr, program=command.path), False
-    except OSError:
+        return spawn(argv, command.path), False
+    except OSError as error:
+        if error.errno in _NO_RESOURCES:
+            session.note("failed-forking", command.name)
+            raise
         if not command.or_script:
             session.note("failed-to-execute", command.name)
             return None, True
         try:
-            return host.spawn([b"/bin/sh", *argv], environment, stdin=stdin, stdout=stdout, stderr=stderr), True
+            return spawn([b"/bin/sh", *argv]), True
         except OSError:
             session.note("failed-to-execute", command.name)
             return None, True
@@ -284,7 +280,7 @@ def terminate(session: Runner, command: Command, pid: int) -> None:
 class _Talk:
     """Both directions of one conversation, so that neither side waits for the other for ever."""
 
-    __slots__ = ("session", "command", "ended", "out", "chunks", "pending", "limit", "kept")
+    __slots__ = ("session", "command", "ended", "out", "chunks", "pending", "limit", "room", "kept")
 
     def __init__(
         self,
@@ -302,7 +298,8 @@ class _Talk:
         self.chunks = iter(chunks)
         self.pending = memoryview(b"")
         self.limit = limit
-        self.kept: list[bytes] = []
+        self.room = session.host.largest_mail()
+        self.kept = BytesIO()
 
     def write(self) -> None:
         """Write what the pipe takes now; close it when all is written or nobody reads."""
@@ -348,6 +345,10 @@ class _Talk:
                     self.write()
                 if answer in ready:
                     data = host.read(answer, _READ)
+                    self.room -= len(data) if self.limit is None else 0
+                    if self.room < 0:
+                        self._give_up(pid)
+                        break
                     if data:
                         self._keep(data)
                     else:
@@ -357,7 +358,16 @@ class _Talk:
             self.close()
             if answer >= 0:
                 host.close(answer)
-        self.ended.output = b"".join(self.kept)
+        self.ended.output = self.kept.getvalue()
+
+    def _give_up(self, pid: int) -> None:
+        """The output has no end: the program has failed, as one that takes too long has."""
+        host = self.session.host
+        self.session.note("endless-output", host.largest_mail(), self.command.name)
+        host.kill(pid, SIGTERM)
+        self.ended.timed_out = True
+        self.ended.unread = self.ended.unread or self.out >= 0
+        self.kept = BytesIO()
 
     def _keep(self, data: bytes) -> None:
         if self.limit is not None:
@@ -366,4 +376,4 @@ class _Talk:
                 data = data[: self.limit]
             self.limit -= len(data)
         if data:
-            self.kept.append(data)
+            self.kept.write(data)

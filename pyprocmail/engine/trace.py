@@ -1,45 +1,148 @@
-"""What an interpreter says it does: one stream of events, read by logs and tools.
+"""The stream of one session: what an interpreter says it does, at the moment when it does it.
 
-An event is a kind and the texts that belong to it; the kinds that the log shows are listed in
-engine/log.  `rcfile` and `offset` name the place in the rcfile where the interpreter is.
+A reader (the log, explain, coverage, a test) appends a function of its own to the list of each kind of
+event that it wants to hear.  An event that nobody wants to hear is not even made.  A reader never steers the
+run.  `engine/events` has the same events as values, for readers that keep them.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Callable
+    from typing import TypeAlias
 
-    class Listener(Protocol):
-        """A reader of the stream."""
+    from pyprocmail.delivery.results import Delivered, Failed
+    from pyprocmail.matching.regex import Area, Match
+    from pyprocmail.message.model import Message
 
-        def hear(self, kind: str, texts: tuple[bytes | int, ...]) -> None:
-            """An event, at the moment when it happens."""
+    Place: TypeAlias = tuple[bytes, int]
 
-        @property
-        def verbose(self) -> bool:
-            """Whether it wants to hear of what did not happen, too."""
+
+PATTERN, PROGRAM, SIZE, EXPRESSION = "pattern", "program", "size", "expression"
+"""The kinds of condition a Finding is about."""
+WHOLE, VALUE = "whole", "value"
+"""In filter files: the whole condition of an `if` or `while`, and what was compared in an expression."""
+
+
+class Finding:
+    """What testing one condition found.  Testing it changed nothing: the interpreter applies the Finding.
+
+    `written` is the condition as the rcfile has it, `shown` as the log shows it: expanded.  `negated` is its `!`.
+    `held`: whether it holds; with a weight, whether it counted anything.  `area` names what was searched (H, B, HB,
+    a variable; empty for the size of the whole mail), `searched` is that area, None where a program read it or the
+    size counted.
+
+    Scores: `weight` is w and x of `w^x`, `before` and `after` are the score of the recipe.
+
+    MATCH: `match` is where in `searched` its new value stands, None if it keeps its value; `matches` are all that were
+    assigned in turn, collected only where the log shows them.  `assigns`: MATCH had no value before.
+
+    An expression is the condition of maildrop's `if` or `while`, or a part of it without &&
+    and ||; `searched` holds its value.
+
+    A program: `status` is its exit code, or minus a signal.  A size: `size` and `limit` in bytes.
+
+    `silent`: the reference logs nothing of it, since the score is decided or the condition could not be read.
+    """
+
+    __slots__ = (
+        "kind", "written", "shown", "negated", "held", "area", "searched", "weight", "before", "after",
+        "match", "matches", "assigns", "status", "size", "limit", "silent",
+    )  # fmt: skip
+
+    def __init__(self, kind: str, written: bytes, shown: bytes, *, negated: bool, held: bool) -> None:
+        self.kind = kind
+        self.written = written
+        self.shown = shown
+        self.negated = negated
+        self.held = held
+        self.area = b""
+        self.searched: Area | None = None
+        self.weight: tuple[float, float] | None = None
+        self.before = 0.0
+        self.after = 0.0
+        self.match: Match | None = None
+        self.matches: list[Match] = []
+        self.assigns = False
+        self.status = 0
+        self.size = 0
+        self.limit = 0
+        self.silent = False
+
+    def matched(self, match: Match) -> bytes:
+        """What MATCH becomes."""
+        assert self.searched is not None
+        return self.searched.part(match.start, match.end).partition(b"\0")[0]
+
+    @property
+    def text(self) -> bytes | None:
+        """What was searched: a copy, so ask once."""
+        return None if self.searched is None else self.searched.text
 
 
 class Trace:
-    """The stream of one session."""
+    """The stream of one session.
 
-    __slots__ = ("listeners", "rcfile", "offset", "muted")
+    `rcfile` and `offset` are the place in the rules where the interpreter is: each event is told with the place of
+    the very thing it speaks of.  `verbose`: whether VERBOSE is on, so that the log tells what did not happen, too.
+    """
 
-    def __init__(self, listeners: list[Listener]) -> None:
-        self.listeners = listeners
+    __slots__ = (
+        "rcfile", "offset", "verbose", "noted", "entered", "left", "begun", "passed", "tested", "assigned",
+        "ran", "locked", "replaced", "stored", "refused", "forwarded", "cloned", "settled",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
         self.rcfile = b""
         self.offset = 0
-        self.muted: frozenset[str] = frozenset()
+        self.verbose = False
+        self.noted: list[Callable[[str, tuple[bytes | int, ...]], None]] = []
+        """The reference's own words: a kind of the language's table, and the texts that belong to it."""
+        self.entered: list[Callable[[bytes], None]] = []
+        """An rcfile begins."""
+        self.left: list[Callable[[bytes, str], None]] = []
+        """An rcfile ends, and how."""
+        self.begun: list[Callable[[Place, int], None]] = []
+        """A recipe with these flags begins: its conditions follow."""
+        self.passed: list[Callable[[Place, int, str], None]] = []
+        """What stands from the place to that offset is passed over: CHAIN, BLOCK or CANNOT_MATCH says why."""
+        self.tested: list[Callable[[Place, Finding], None]] = []
+        """A condition was tested."""
+        self.assigned: list[Callable[[Place, bytes, bytes | None], None]] = []
+        """A variable gets a value, or None: it is removed."""
+        self.ran: list[Callable[[Place, bytes, int | None, bool], None]] = []
+        """A program ended: its command line, its status (None: nobody waited), and whether TIMEOUT ended it."""
+        self.locked: list[Callable[[Place, bytes], None]] = []
+        """A lockfile was taken."""
+        self.replaced: list[Callable[[Place, Message], None]] = []
+        """A filter made this of the mail."""
+        self.stored: list[Callable[[Place, Message, Delivered, bool], None]] = []
+        """The mail is in a folder; as a copy: processing goes on."""
+        self.refused: list[Callable[[Place, Failed], None]] = []
+        """A folder did not take the mail."""
+        self.forwarded: list[Callable[[Place, Message, bytes, int, bool], None]] = []
+        """A program, or with `!` the mail server, has the mail: its command line, the bytes it got, as a copy."""
+        self.cloned: list[Callable[[Place, bool], None]] = []
+        """A copy of the mail goes its own way; whether it is waited for."""
+        self.settled: list[Callable[[Message, bytes, int], None]] = []
+        """The fate of the mail is decided: the mail as the abstract shows it, where it went, how many bytes."""
 
     @property
-    def is_heard(self) -> bool:
-        """Whether a listener wants every event."""
-        return any(listener.verbose for listener in self.listeners)
+    def place(self) -> Place:
+        """Where the interpreter is."""
+        return self.rcfile, self.offset
+
+    def set_verbose(self, on: bool) -> None:
+        """What SIGUSR1 and SIGUSR2 do.  procmail(1), SIGNALS."""
+        self.verbose = on
 
     def note(self, kind: str, *texts: bytes | int) -> None:
-        """Tell every listener, unless the kind is muted for now."""
-        if kind in self.muted:
-            return
-        for listener in self.listeners:
-            listener.hear(kind, texts)
+        """Tell the reference's words for what happens now: before what may wait, so that the log shows what for."""
+        for hear in self.noted:
+            hear(kind, texts)
+
+
+CHAIN, BLOCK, CANNOT_MATCH = "chain", "block", "cannot match"
+"""Why something is passed over: A, a, E or e of a recipe; conditions of a block that do not hold; a search for the
+patterns of many recipes at once found none of these."""

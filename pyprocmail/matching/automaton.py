@@ -305,7 +305,7 @@ class Automaton:
 
     # -- searching
 
-    def find(self, padded: bytes, start: int = 0, left: _Left | None = None) -> tuple[int, int] | None:
+    def find(self, padded: bytes | memoryview, start: int = 0, left: _Left | None = None) -> tuple[int, int] | None:
         """The first match of a search that begins at `start`: its split, or NO_SPLIT, and its end.
 
         Without a split the match is the one that ends first.  No match starts at the newline
@@ -352,7 +352,7 @@ class Automaton:
             splits = tuple([splits[source] if source < len(splits) else at for source in edge.sources])
             at += 1
 
-    def successive(self, padded: bytes, start: int = 0) -> Iterator[tuple[int, int, bool]]:
+    def successive(self, padded: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, int, bool]]:
         r"""The matches that a score counts: split or NO_SPLIT, end, and whether it was empty.
 
         Each search begins where the match before it ended; a newline that ended it can begin the

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     Class = tuple[int, ...]
     Token = int | Class
 
@@ -72,13 +74,18 @@ def parse(text: bytes) -> Pattern:
     The caller has removed the leading backslash that a condition line loses, and has answered
     the empty pattern, which matches without a search.
     """
+    return read(text, text)
+
+
+def read(text: Sequence[int], ascii: bytes) -> Pattern:
+    """As `parse`; the text may have letters that are no bytes, in whose places `ascii` has letters without meaning."""
     tokens: list[Token] = []
     depth = 0
     valid = True
     alternates = False
     quantifiable = False
     at, length = 0, len(text)
-    marked = text.translate(_MARKED)
+    marked = ascii.translate(_MARKED)
     while at < length:
         if not marked[at]:
             end = marked.find(1, at)
@@ -111,13 +118,13 @@ def parse(text: bytes) -> Pattern:
             quantifiable = False
         elif byte == 0x2E:
             tokens.append(ANY)
-        elif byte == 0x5E and text.startswith(b"^", at):
+        elif byte == 0x5E and ascii.startswith(b"^", at):
             tokens.append(START)
             at += 1
-        elif byte in b"^$":
+        elif byte in (0x5E, 0x24):
             tokens.append(NEWLINE)
         elif byte == 0x5B:
-            members, at = _class(text, at)
+            members, at = read_class(text, at)
             tokens.append(members)
         elif byte == 0x5C and at < length:
             tokens.append(_ESCAPES.get(text[at], text[at]))
@@ -132,13 +139,13 @@ def parse(text: bytes) -> Pattern:
     return Pattern(tuple(tokens), valid=valid, alternates=alternates)
 
 
-def _class(text: bytes, at: int) -> tuple[Class, int]:
+def read_class(text: Sequence[int], at: int) -> tuple[Class, int]:
     """Read the class whose `[` stands before `at`; also the offset behind its `]`.
 
     A class that is never closed ends with the text.  A backslash is a member like any other.
     """
     length = len(text)
-    negated = text.startswith(b"^", at)
+    negated = at < length and text[at] == 0x5E
     at += negated
     ranges: list[int] = [negated]
     first = at

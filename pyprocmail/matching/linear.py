@@ -47,11 +47,11 @@ class Linear:
         self._automaton: Automaton | None = None
         self._expression = re2core.compile(translate(pattern, fold=fold), fold=fold)
 
-    def search(self, padded: bytes) -> bool:
+    def search(self, padded: bytes | memoryview) -> bool:
         """Whether the pattern matches somewhere in a padded text."""
         return self.begins(padded) != NOWHERE
 
-    def begins(self, padded: bytes) -> int:
+    def begins(self, padded: bytes | memoryview) -> int:
         """An offset before which no match starts (RE2: where the first one does), or NOWHERE."""
         if self._expression is not None:
             return self._expression.begins(padded)

@@ -13,7 +13,7 @@ _AFTER_NAME = b"(([^).!:a-z0-9][-_a-z0-9]*)?[%@>\t ][^<)]*(\\(.*\\).*)?)?$([^>]|
 _FROM_DAEMON = b"^FROM_DAEMON"
 
 # The order is that of the search.
-_MACROS = (
+MACROS = (
     (
         _FROM_DAEMON,
         rb"(^(Mailing-List:|Precedence:.*(junk|bulk|list)|To: Multiple recipients of |"
@@ -40,7 +40,7 @@ def expand(text: bytes) -> tuple[bytes, bool]:
     fold = False
     # Few patterns hold a macro, and no expansion makes a new one.
     while b"^TO" in text or b"^FROM_" in text:
-        for name, expansion in _MACROS:
+        for name, expansion in MACROS:
             at = text.find(name)
             if at >= 0 and text[at - 1 : at] != b"\\":
                 text = text[:at] + expansion + text[at + len(name) :]
@@ -49,3 +49,10 @@ def expand(text: bytes) -> tuple[bytes, bool]:
         else:
             break
     return text, fold
+
+
+def contracted(text: bytes) -> bytes:
+    """The pattern with the names of macros in the place of their expansions: how people wrote it."""
+    for name, expansion in MACROS:
+        text = text.replace(expansion, name)
+    return text

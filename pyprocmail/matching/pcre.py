@@ -13,7 +13,7 @@ from pyprocmail.matching import re2core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from typing import Protocol
 
     Span = tuple[int, int]
@@ -28,14 +28,23 @@ if TYPE_CHECKING:
 
         groups: int
 
-        def search(self, text: bytes, start: int) -> Found | None: ...
+        def _match(self, text: bytes, start: int, *, options: int) -> Found | None: ...
 
 
 MATCH_LIMIT = 1_000_000
 """How often PCRE2 may try again within one search: some tenths of a second."""
 
+DEAR_SEARCHES = 10
+"""How many searches of one mail or text may take more than CHEAP_LIMIT: a mail has many lines."""
+
+CHEAP_LIMIT = 5_000
+
 _HEAP_KIB = 20_000
-_LIMITS = b"(*LIMIT_MATCH=%d)(*LIMIT_DEPTH=%d)(*LIMIT_HEAP=%d)" % (MATCH_LIMIT, MATCH_LIMIT, _HEAP_KIB)
+_NOT_WANTED = 0x00020002
+"""PCRE2_UCP and PCRE2_ALT_BSUX of pcre2api(3), which the package sets: maildrop does not."""
+
+_NO_UTF_CHECK = 0x40000000
+"""Of pcre2api(3).  What is searched is known to be UTF-8; PCRE2 would read all of it again at each search."""
 # Of pcre2api(3): match limit, depth limit, heap limit.
 _LIMIT_CODES = (-47, -53, -63)
 
@@ -45,6 +54,9 @@ _LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"
 _SAME_ESCAPES = frozenset(b"dDwWbBntrfa")
 _CLASS_ESCAPES = {0x64: b"\\d", 0x77: b"\\w", 0x73: b"\\t-\\r ", 0x6E: b"\\n", 0x74: b"\\t", 0x72: b"\\r", 0x66: b"\\f"}
 _SINGLE_ESCAPES = frozenset(b"ntrf")
+_LETTERS_WITH_BRACES = (b"x", b"o", b"p", b"P", b"k", b"g", b"N")
+_SETS = (b"d", b"D", b"w", b"W", b"s", b"S", b"h", b"H", b"v", b"V", b"p", b"P")
+_FOLDED = (b"\\w", b"[:alpha:]", b"[:alnum:]")
 _POSIX = (b"[:alpha:]", b"[:digit:]", b"[:alnum:]", b"[:xdigit:]")
 _LARGEST_COUNT = 1000
 
@@ -87,18 +99,20 @@ class Regex:
         PatternError: it cannot be compiled.
     """
 
-    __slots__ = ("_text", "_fold", "_linear", "_lines", "_literal", "_dollar", "_word", "_perl")
+    __slots__ = ("_text", "_fold", "_linear", "_lines", "_literal", "_dollar", "_ascii", "_perl", "_thorough", "_dear")
 
     def __init__(self, text: bytes, *, fold: bool) -> None:
         self._text = text
         self._fold = fold
         self._perl: Pattern | None = None
+        self._thorough: Pattern | None = None
+        self._dear = 0
         self._linear: re2core.Expression | None = None
         self._lines: re2core.Expression | None = None
         self._literal = b""
         translation = _Translation(text, fold=fold)
         self._dollar = translation.dollar
-        self._word = translation.word and fold
+        self._ascii = translation.ascii
         if translation.same:
             self._linear = re2core.compile(translation.text(lines=False), fold=fold, capture=True, utf8=True)
             if self._linear is not None:
@@ -112,6 +126,10 @@ class Regex:
         """Whether RE2 answers."""
         return self._linear is not None
 
+    def afresh(self) -> None:
+        """Forget how much the searches before this one cost: another mail is searched, or the same one again."""
+        self._dear = 0
+
     def search(self, subject: bytes, start: int = 0) -> list[Span] | None:
         """Where the first match from `start` on and its groups lie, or None; (-1, -1) for what took no part.
 
@@ -120,7 +138,7 @@ class Regex:
         """
         if not is_utf8(subject):
             return None
-        return self._search(subject, start)
+        return self._search(subject, start, self._needs_perl(subject))
 
     def first_line(self, text: bytes, lowered: bytes | None = None) -> int:
         """An offset in lines joined by newlines; no match begins in a line before it.  -1 when no line matches.
@@ -142,8 +160,10 @@ class Regex:
         at = 0
         if not is_utf8(subject):
             return
+        self.afresh()
+        perl = self._needs_perl(subject)
         while at <= len(subject):
-            spans = self._search(subject, at)
+            spans = self._search(subject, at, perl)
             if spans is None:
                 return
             yield spans
@@ -154,40 +174,151 @@ class Regex:
                 while at < len(subject) and subject[at] & 0xC0 == 0x80:
                     at += 1
 
-    def _search(self, subject: bytes, start: int) -> list[Span] | None:
-        # RE2's $ is the very end of a text, Perl's is also before a last newline; and RE2 takes the long s and
-        # the Kelvin sign for word characters where case does not count.
-        if self._linear is None or (self._dollar and subject.endswith(b"\n")) or (self._word and not subject.isascii()):
+    def _needs_perl(self, subject: bytes) -> bool:
+        """Whether PCRE2 has to answer: RE2's $ is the very end of a text, Perl's is also before a last newline."""
+        return (self._dollar and subject.endswith(b"\n")) or (self._ascii and not subject.isascii())
+
+    def _search(self, subject: bytes, start: int, perl: bool) -> list[Span] | None:
+        if self._linear is None or perl:
             return self._search_perl(subject, start)
         spans = self._linear.spans(subject, start)
         return None if spans[0][0] < 0 else spans
 
     def _search_perl(self, subject: bytes, start: int) -> list[Span] | None:
+        """PCRE2's answer: quickly, or else thoroughly, if it did not take that too often.
+
+        Raises:
+            LimitError: it takes too long to tell.
+        """
         import pcre2  # type: ignore[import-untyped]  # the package has no types
 
-        try:
-            match = self._compiled().search(subject, start)
-        except pcre2.LibraryError as error:
-            if error.code in _LIMIT_CODES:
-                raise LimitError from error
-            return None
-        if match is None:
-            return None
-        return [match.span(group) for group in range(self._compiled().groups + 1)]
+        for pattern in (self._compiled, self._compiled_thoroughly):
+            try:
+                match = pattern()._match(subject, start, options=_NO_UTF_CHECK)
+            except pcre2.LibraryError as error:
+                if error.code not in _LIMIT_CODES:
+                    return None
+                self._dear += 1
+                if self._dear > DEAR_SEARCHES:
+                    break
+                continue
+            if match is None:
+                return None
+            return [match.span(group) for group in range(self._compiled().groups + 1)]
+        raise LimitError
 
     def _compiled(self) -> Pattern:
         if self._perl is None:
-            import pcre2
-
-            flags = pcre2.UNICODE | pcre2.ASCII | (pcre2.IGNORECASE if self._fold else 0)
-            try:
-                # Not JIT: it counts other things against the limit, and its stack has a limit of its own.
-                self._perl = pcre2.compile(_LIMITS + self._text, flags, jit=False)
-            except pcre2.PatternError as error:
-                raise _pattern_error(self._text, error.code, error.pos - len(_LIMITS), error.msg) from error
-            except pcre2.LibraryError as error:
-                raise PatternError(0, "invalid UTF-8 string") from error
+            self._perl = _compile(self._text, self._fold, CHEAP_LIMIT)
         return self._perl
+
+    def _compiled_thoroughly(self) -> Pattern:
+        if self._thorough is None:
+            self._thorough = _compile(self._text, self._fold, MATCH_LIMIT)
+        return self._thorough
+
+
+def _compile(text: bytes, fold: bool, limit: int) -> Pattern:
+    """The pattern for PCRE2, which may try again so often.
+
+    Raises:
+        PatternError: it cannot be compiled.
+    """
+    import pcre2
+
+    limits = b"(*LIMIT_MATCH=%d)(*LIMIT_DEPTH=%d)(*LIMIT_HEAP=%d)" % (limit, limit, _HEAP_KIB)
+    written = limits + _as_pcre1(text)
+    flags = int(pcre2.UNICODE | (pcre2.IGNORECASE if fold else 0))
+    try:
+        # The package's own `compile` sets PCRE2_ALT_BSUX, with which \x{e9} is no character.
+        # Not JIT: it counts other things against the limit, and its stack has a limit of its own.
+        compiled = pcre2._cy.compile(written, flags, _NOT_WANTED)
+        pattern: Pattern = pcre2.Pattern(compiled, written, flags, False, None)
+    except pcre2.PatternError as error:
+        offset = _without_added(text, error.pos - len(limits))
+        raise _pattern_error(text, error.code, offset, error.msg) from error
+    except pcre2.LibraryError as error:
+        raise PatternError(0, "invalid UTF-8 string") from error
+    return pattern
+
+
+def _as_pcre1(text: bytes) -> bytes:
+    """The pattern for PCRE2, where it reads otherwise what maildrop's PCRE takes for plain characters.
+
+    That is a count without its first number or with blanks, `{,3}` and `{ 1, 3 }`, and in a class a hyphen after a set
+    of characters, `[\\w-.]`: each gets a backslash.
+    """
+    out = bytearray()
+    start = 0
+    for at in _plain_characters(text):
+        out += text[start:at] + b"\\"
+        start = at
+    return bytes(out + text[start:]) if out else text
+
+
+def _without_added(text: bytes, offset: int) -> int:
+    """The offset in the pattern for one in what `_as_pcre1` makes of it."""
+    for at in _plain_characters(text):
+        offset -= at < offset
+    return offset
+
+
+def _plain_characters(text: bytes) -> Iterator[int]:
+    """Where these stand."""
+    at = 0
+    while at < len(text):
+        after = _after_escape(text, at)
+        if after:
+            at = after
+        elif text.startswith(b"(?#", at):
+            at = text.find(b")", at) + 1 or len(text)
+        elif text[at] == 0x5B:
+            at = yield from _plain_hyphens(text, at)
+        else:
+            if text[at] == 0x7B and not _count(text, at)[0] and _is_loose_count(text, at):
+                yield at
+            at += 1
+
+
+def _after_escape(text: bytes, at: int) -> int:
+    """Where it goes on after the escape at `at`, with its braces; 0 when there is none."""
+    if text[at] != 0x5C:
+        return 0
+    if text.startswith(b"\\Q", at):
+        return text.find(b"\\E", at) + 2 if b"\\E" in text[at:] else len(text)
+    if text[at + 1 : at + 2] in _LETTERS_WITH_BRACES and text.startswith(b"{", at + 2):
+        return text.find(b"}", at) + 1 or len(text)
+    return at + (3 if text[at + 1 : at + 2] == b"c" else 2)
+
+
+def _plain_hyphens(text: bytes, at: int) -> Generator[int, None, int]:
+    """The hyphens after a set in the class at `at`; where it goes on after the class."""
+    at += 1 + text.startswith(b"[^", at)
+    first = True
+    while at < len(text) and (first or text[at] != 0x5D):
+        start, first = at, False
+        posix = text.find(b":]", at) + 2 if text.startswith(b"[:", at) else 1
+        at = _after_escape(text, at) or (posix if posix > 1 else at + 1)
+        if (text[start + 1 : start + 2] in _SETS if text[start] == 0x5C else posix > 1) and text.startswith(b"-", at):
+            if not text.startswith(b"-]", at):
+                yield at
+            at += 1
+    return at + 1
+
+
+def _is_loose_count(text: bytes, at: int) -> bool:
+    """Whether digits, blanks and one comma stand in the braces at `at`."""
+    inside = text[at + 1 : max(text.find(b"}", at), at + 1)]
+    low, _, high = inside.partition(b",")
+    numbers = (low.strip(b" \t"), high.strip(b" \t"))
+    return any(numbers) and not any(number.strip(_DIGITS) for number in numbers)
+
+
+def load() -> None:
+    """Import PCRE2: before the right to import anything is given up."""
+    import pcre2
+
+    pcre2.compile(b"a", flags=0, jit=False).search(b"a")
 
 
 def is_utf8(text: bytes) -> bool:
@@ -227,14 +358,16 @@ class _Group:
 class _Translation:
     """A pattern in RE2's syntax.
 
-    `same`: everything in it means the same to both.  `dollar`: there is a `$` in it; `word`: a `\\w`.
+    `same`: everything in it means the same to both.  `dollar`: there is a `$` in it.  `ascii`: it means the same on
+    ASCII only: where case does not count, RE2 takes the long s and the Kelvin sign for letters of `\\w` and
+    `[[:alpha:]]`, and it finds a `\\B` inside a character of several bytes.
     """
 
     def __init__(self, text: bytes, *, fold: bool) -> None:
         self._source = text
         self._fold = fold
         self._pieces: list[bytes] = []
-        self.dollar = self.word = False
+        self.dollar = self.ascii = False
         self.same = is_utf8(text) and b"\0" not in text and self._translate()
 
     def text(self, *, lines: bool) -> bytes:
@@ -342,7 +475,7 @@ class _Translation:
         byte = text[at + 1]
         if byte == 0x57 and self._fold:
             return -1
-        self.word |= byte == 0x77
+        self.ascii |= (byte == 0x77 and self._fold) or byte == 0x42
         if byte in _SAME_ESCAPES:
             self._pieces.append(text[at : at + 2])
         elif byte == 0x73:
@@ -392,10 +525,10 @@ class _Translation:
             if text[at] == 0x5D and not first:
                 break
             first = False
-            if self._fold and text.startswith(b"\\w", at):
+            if self._fold and text.startswith(_FOLDED, at):
                 if len(out) > 1 and out[1] == b"^":
                     return -1
-                self.word = True
+                self.ascii = True
             low, at, single = self._member(at)
             if at < 0:
                 return -1

@@ -101,7 +101,7 @@ class PatternSet:
             else:
                 self._parts.append((first, last, part))
 
-    def matching(self, padded: bytes) -> list[int]:
+    def matching(self, padded: bytes | memoryview) -> list[int]:
         """The places of the patterns that match a padded text, and of those about which nothing is known; sorted."""
         found: list[int] = []
         for first, last, part in self._parts:

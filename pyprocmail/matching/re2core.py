@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     class _Compiled(Protocol):
         def ok(self) -> bool: ...
 
-        def Match(self, anchor: object, text: bytes, start: int, end: int) -> list[tuple[int, int]]: ...
+        def Match(self, anchor: object, text: bytes | memoryview, start: int, end: int) -> list[tuple[int, int]]: ...
 
     class _Encoding(Protocol):
         LATIN1: object
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
         def Compile(self) -> bool: ...
 
-        def Match(self, text: bytes) -> list[int]: ...
+        def Match(self, text: bytes | memoryview) -> list[int]: ...
 
     class _SetClass(Protocol):
         def __call__(self, anchor: object, options: _Options) -> _CompiledSet: ...
@@ -70,7 +70,7 @@ class Expression:
         self._match = compiled.Match
         self._anchor = anchor
 
-    def begins(self, text: bytes) -> int:
+    def begins(self, text: bytes | memoryview) -> int:
         """Where the leftmost match starts; -1 for none."""
         return self._match(self._anchor, text, 0, len(text))[0][0]
 
@@ -102,7 +102,7 @@ class Set:
     def __init__(self, compiled: _CompiledSet) -> None:
         self._match = compiled.Match
 
-    def matching(self, text: bytes) -> list[int] | None:
+    def matching(self, text: bytes | memoryview) -> list[int] | None:
         """The numbers of the patterns that match; none of them also when RE2 ran out of memory."""
         return self._match(text)
 
@@ -135,7 +135,10 @@ def _load() -> _Core:
             path = f"{folder}/re2/_re2{suffix}"
             try:
                 os.stat(path)
-                module = _imp.create_dynamic(ModuleSpec(name, ExtensionFileLoader(name, path), origin=path))
+                spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
+                module = _imp.create_dynamic(spec)
+                # Some builds of RE2 ask for it while they are executed.
+                module.__spec__ = spec
                 _imp.exec_dynamic(module)
             except (OSError, ImportError):
                 continue

@@ -11,7 +11,7 @@ from pyprocmail.matching.linear import NOWHERE, Linear
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyprocmail.matching.prefilter import PatternSet
 
@@ -19,23 +19,44 @@ if TYPE_CHECKING:
 class Area:
     """A text to search: header, body, both, or the value of a variable.
 
-    Keep it as long as the text is searched: it holds the one copy that all searches share, with
-    the virtual newlines that procmail sees before and behind a text.  `name` is H, B or HB if it is of the mail.
+    Keep it as long as the text is searched: `padded` is the one copy that all searches share, with
+    the virtual newlines that procmail sees before and after a text: a newline, the text, a newline.  `name` is that of
+    an area of the mail, and empty for the value of a variable.  `unicode`: the text is valid UTF-8, and searched letter
+    by letter.
     """
 
-    __slots__ = ("text", "name", "_padded")
+    __slots__ = ("padded", "name", "unicode")
 
-    def __init__(self, text: bytes, name: bytes = b"") -> None:
-        self.text = text
+    def __init__(self, text: bytes, name: bytes = b"", *, unicode: bool = False) -> None:
+        self.padded: bytes | memoryview = b"\n%b\n" % text
         self.name = name
-        self._padded: bytes | None = None
+        self.unicode = unicode
+
+    @classmethod
+    def joined(cls, parts: Sequence[bytes | memoryview], name: bytes) -> Area:
+        """The area that the parts make."""
+        area = cls(b"", name)
+        area.padded = b"".join((b"\n", *parts, b"\n"))
+        return area
+
+    @classmethod
+    def at_end(cls, whole: Area, size: int, name: bytes) -> Area:
+        """The area that the last `size` bytes of another one are, which has a newline before these."""
+        area = cls(b"", name)
+        area.padded = memoryview(whole.padded)[-size - 2 :]
+        return area
 
     @property
-    def padded(self) -> bytes:
-        """A newline, the text, a newline."""
-        if self._padded is None:
-            self._padded = b"\n%b\n" % self.text
-        return self._padded
+    def text(self) -> bytes:
+        """The text: a copy, so ask once."""
+        return bytes(self.padded[1:-1])
+
+    def part(self, start: int, end: int) -> bytes:
+        """What stands between two offsets of the text."""
+        return bytes(self.padded[start + 1 : min(end, len(self)) + 1])
+
+    def __len__(self) -> int:
+        return len(self.padded) - 2
 
 
 class Match:
@@ -58,13 +79,20 @@ class Regex:
 
     Nothing is read or compiled before the first question.  The empty pattern matches every area,
     without touching MATCH.  `literally`: see Automaton.  `protected`: the condition had that backslash,
-    which says that a macro behind it is none.  `key` is what makes it this pattern and no other.
+    which says that a macro behind it is none.  `unicode`: the text is UTF-8, see utf8.py.  `key` is what makes it this
+    pattern and no other.
     """
 
-    __slots__ = ("key", "_text", "_fold", "_literally", "_protected", "_expanded", "_pattern", "_linear", "_automaton")
+    __slots__ = (
+        "key", "_text", "_fold", "_literally", "_protected", "_unicode", "_expanded", "_pattern", "_linear",
+        "_automaton",
+    )  # fmt: skip
 
-    def __init__(self, text: bytes, fold: bool, *, literally: bool = True, protected: bool = False) -> None:
-        self.key = (text, fold, literally, protected)
+    def __init__(
+        self, text: bytes, fold: bool, *, literally: bool = True, protected: bool = False, unicode: bool = False
+    ) -> None:
+        self.key = (text, fold, literally, protected, unicode)
+        self._unicode = unicode
         self._text = text
         self._fold = fold
         self._literally = literally
@@ -88,7 +116,13 @@ class Regex:
     def pattern(self) -> egrep.Pattern:
         """What was read."""
         if self._pattern is None:
-            self._pattern = egrep.parse(self.expanded)
+            expanded = self.expanded
+            if self._unicode:
+                from pyprocmail.matching import utf8
+
+                self._pattern = utf8.parse(expanded, fold=self.folds)
+            else:
+                self._pattern = egrep.parse(expanded)
         return self._pattern
 
     @property
@@ -189,22 +223,24 @@ class Patterns:
     LIMIT = 4096
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bool, bool, bool], Regex] = {}
+        self._known: dict[tuple[bytes, bool, bool, bool, bool], Regex] = {}
 
-    def get(self, text: bytes, *, fold: bool, literally: bool = True, protected: bool = False) -> Regex:
+    def get(
+        self, text: bytes, *, fold: bool, literally: bool = True, protected: bool = False, unicode: bool = False
+    ) -> Regex:
         """The pattern `text`."""
-        key = (text, fold, literally, protected)
+        key = (text, fold, literally, protected, unicode)
         regex = self._known.get(key)
         if regex is None:
             if len(self._known) >= self.LIMIT:
                 self._known.clear()
-            regex = self._known[key] = Regex(text, fold, literally=literally, protected=protected)
+            regex = self._known[key] = Regex(text, fold, literally=literally, protected=protected, unicode=unicode)
         return regex
 
 
 def _match(area: Area, split: int, end: int, empty: bool) -> Match:
     """A match in offsets of the text, from those of the padded text, virtual newlines left out."""
-    length = len(area.text)
+    length = len(area)
     if split == NO_SPLIT or split > length + 1:
         return Match(0, 0, none=True, empty=empty)
     return Match(max(split - 1, 0), min(max(end - 1, 0), length), none=False, empty=empty)

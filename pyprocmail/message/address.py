@@ -5,7 +5,17 @@ For what the program prints and compares: nothing here says whether an address i
 
 from __future__ import annotations
 
-ATOM, QUOTED, COMMENT, SPECIAL = 1, 2, 3, 4
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ATOM, QUOTED, COMMENT = b"aqc"
+"""What a word is; a sign is itself."""
+
+_ENCLOSED = frozenset((QUOTED, COMMENT))
+_NOT_IN_NAMES = b"c<>@,;:.[]"
 
 _SPACE = frozenset(b" \t\r\n\v\f")
 _SPECIALS = frozenset(b"<>@,;:.[]")
@@ -13,19 +23,8 @@ _BETWEEN = _SPACE | frozenset(b")\\")
 _ENDS_ATOM = _BETWEEN | _SPECIALS | frozenset(b'("')
 _END_MARKS = bytes(0x0A if byte in _ENDS_ATOM else 0x20 for byte in range(256))
 _ENDS_WORD = _SPACE | frozenset(b',<>()"@:;')
+_WORD_MARKS = bytes(0x0A if byte in _ENDS_WORD else 0x20 for byte in range(256))
 _ASKS_FOR_QUOTES = b'()<>[]:;@\\,."'
-
-
-class Token:
-    """One word or sign, from `begin` to `end`.  `text` of a QUOTED and a COMMENT is what is inside, backslashes too."""
-
-    __slots__ = ("kind", "text", "begin", "end")
-
-    def __init__(self, kind: int, text: bytes, begin: int, end: int) -> None:
-        self.kind = kind
-        self.text = text
-        self.begin = begin
-        self.end = end
 
 
 class Address:
@@ -42,66 +41,141 @@ class Address:
         self.name = name
 
 
-def tokens(text: bytes) -> list[Token]:
-    """The words and signs of a field's value."""
-    found: list[Token] = []
-    at, end = 0, len(text)
-    marked = text.translate(_END_MARKS) + b"\n"
-    while at < end:
-        start, byte = at, text[at]
-        if byte in _BETWEEN:
+class Tokens:
+    """The words and signs of a field's value, in a few bytes each, since a stranger may write millions.
+
+    `kinds` has a byte for each: a sign itself, or what an ATOM, a QUOTED or a COMMENT is.  Its text is in `text` from
+    `begins` to `ends`, with the quotes and parentheses.
+    """
+
+    __slots__ = ("text", "kinds", "begins", "ends", "_unended", "_next")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.kinds = bytearray()
+        self._unended: bytes | None = None
+        self._next: dict[bytes, tuple[bytearray, int, int]] = {}
+        width = 4 if len(text) < 1 << 32 else 8
+        self.begins, self.ends = (memoryview(one).cast("I" if width == 4 else "Q") for one in self._read(width))
+
+    def _read(self, width: int) -> tuple[bytearray, bytearray]:
+        """Find the words: where each begins and ends, in numbers of so many bytes."""
+        text = self.text
+        begins, ends = bytearray(), bytearray()
+        at, end = 0, len(text)
+        marked = text.translate(_END_MARKS) + b"\n"
+        words = _EncodedWords(text)
+        while at < end:
+            start, byte = at, text[at]
+            if byte in _BETWEEN:
+                at += 1
+                continue
+            if byte == 0x22:
+                kind, at = QUOTED, self._quoted(at + 1)
+            elif byte == 0x28:
+                kind, at = self._comment(at + 1)
+            elif byte in _SPECIALS:
+                kind, at = byte, at + 1
+            else:
+                kind = ATOM
+                at = words.end_of(at) or _atom(words, at, marked.find(b"\n", at))
+            self.kinds.append(kind)
+            begins += start.to_bytes(width, sys.byteorder)
+            ends += at.to_bytes(width, sys.byteorder)
+        return begins, ends
+
+    def _quoted(self, at: int) -> int:
+        """Where a quoted string ends that begins before `at`: with the text when nothing ends it."""
+        text, start = self.text, at
+        while at < len(text) and text[at] != 0x22:
+            at += 2 if text[at] == 0x5C else 1
+        if at >= len(text):
+            self._unended = _to_the_end(text, start, at)
+        return min(at + 1, len(text))
+
+    def _comment(self, at: int) -> tuple[int, int]:
+        """The same for a comment; one that nothing ends is a QUOTED with its parenthesis."""
+        text, start = self.text, at
+        depth = 1
+        while at < len(text):
+            byte = text[at]
+            if byte == 0x5C:
+                at += 1
+            elif byte == 0x28:
+                depth += 1
+            elif byte == 0x29:
+                depth -= 1
+                if not depth:
+                    return COMMENT, at + 1
             at += 1
-            continue
-        if byte == 0x22:
-            kind = QUOTED
-            value, at = _quoted(text, at + 1)
-        elif byte == 0x28:
-            comment, at = _comment(text, at + 1)
-            kind = QUOTED if comment is None else COMMENT
-            value = _to_the_end(text, start, at) if comment is None else comment
-        elif byte in _SPECIALS:
-            kind, at = SPECIAL, at + 1
-            value = text[start:at]
-        else:
-            kind = ATOM
-            at = _encoded_word(text, at) or _atom(text, at, marked.find(b"\n", at))
-            value = text[start:at]
-        found.append(Token(kind, value, start, at))
-    return found
+        self._unended = _to_the_end(text, start - 1, at)
+        return QUOTED, len(text)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def value(self, at: int) -> bytes:
+        """The text of a word: of a QUOTED and a COMMENT what is inside, backslashes too."""
+        if self.kinds[at] not in _ENCLOSED:
+            return self.text[self.begins[at] : self.ends[at]]
+        if self._unended is not None and at == len(self.kinds) - 1:
+            return self._unended
+        return self.text[self.begins[at] + 1 : self.ends[at] - 1]
+
+    def next_of(self, wanted: bytes, start: int) -> int:
+        """Where the next word stands, from `start` on, that is one of the kinds; after the last word if nowhere.
+
+        To be asked with rising `start`: so the words are searched once.
+        """
+        marks, since, found = self._next.get(wanted) or (self._marks(wanted), 1, 0)
+        if not since <= start <= found:
+            found = marks.find(b"\n", start)
+            found = len(marks) if found < 0 else found
+            self._next[wanted] = (marks, start, found)
+        return found
+
+    def _marks(self, wanted: bytes) -> bytearray:
+        return self.kinds.translate(bytes(0x0A if kind in wanted else 0x20 for kind in range(256)))
 
 
-def _atom(text: bytes, at: int, end: int) -> int:
+def _atom(words: _EncodedWords, at: int, end: int) -> int:
     """Where the atom at `at` ends: at `end`, or where an encoded word begins."""
-    mark = text.find(b"=?", at + 1, end)
+    mark = words.text.find(b"=?", at + 1, end)
     while mark >= 0:
-        if _encoded_word(text, mark):
+        if words.end_of(mark):
             return mark
-        mark = text.find(b"=?", mark + 1, end)
+        mark = words.text.find(b"=?", mark + 1, end)
     return end
 
 
-def _encoded_word(text: bytes, at: int) -> int:
-    """Where the `=?charset?Q?...?=` at `at` ends; 0 when there is none."""
-    if not text.startswith(b"=?", at):
-        return 0
-    stop = at + 2
-    for _ in range(2):
-        mark = text.find(b"?", stop)
-        if mark < 0:
+class _EncodedWords:
+    """The encoded words of a text.  Asked from left to right, so that it is searched once, whatever is in it."""
+
+    __slots__ = ("text", "_ends", "_next")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self._ends = text.translate(_WORD_MARKS)
+        self._next: dict[bytes, tuple[int, int]] = {}
+
+    def end_of(self, at: int) -> int:
+        """Where the `=?charset?Q?...?=` at `at` ends; 0 when there is none."""
+        if not self.text.startswith(b"=?", at):
             return 0
-        stop = mark + 1
-    mark = text.find(b"?=", stop)
-    if mark < 0 or any(byte in _ENDS_WORD for byte in text[at:mark]):
-        return 0
-    return mark + 2
+        stop = at + 2
+        for _ in range(2):
+            stop = self._find(b"?", self.text, stop) + 1
+        mark = self._find(b"?=", self.text, stop)
+        return mark + 2 if mark < self._find(b"\n", self._ends, at) and stop <= len(self.text) else 0
 
-
-def _quoted(text: bytes, at: int) -> tuple[bytes, int]:
-    """What is inside a quoted string, to the end of the text when nothing ends it, and where it goes on."""
-    start = at
-    while at < len(text) and text[at] != 0x22:
-        at += 2 if text[at] == 0x5C else 1
-    return _to_the_end(text, start, at) if at >= len(text) else text[start:at], at + 1
+    def _find(self, mark: bytes, text: bytes, start: int) -> int:
+        """Where the mark stands from `start` on; behind the end if nowhere."""
+        since, found = self._next.get(mark, (1, 0))
+        if not since <= start <= found:
+            found = text.find(mark, start)
+            found = len(text) + 1 if found < 0 else found
+            self._next[mark] = (start, found)
+        return found
 
 
 def _to_the_end(text: bytes, start: int, at: int) -> bytes:
@@ -109,129 +183,108 @@ def _to_the_end(text: bytes, start: int, at: int) -> bytes:
     return text[start:] + (b"\\" if at > len(text) else b"")
 
 
-def _comment(text: bytes, at: int) -> tuple[bytes | None, int]:
-    """What is inside a comment, None when nothing ends it, and where it goes on."""
-    start = at
-    depth = 1
-    while at < len(text):
-        byte = text[at]
-        if byte == 0x5C:
-            at += 1
-        elif byte == 0x28:
-            depth += 1
-        elif byte == 0x29:
-            depth -= 1
-            if not depth:
-                return text[start:at], at + 1
-        at += 1
-    return None, at
-
-
-def parse(text: bytes) -> list[Address]:
+def parse(text: bytes) -> Iterator[Address]:
     """What stands in a field's value, in order."""
-    found: list[Address] = []
-    words = tokens(text)
+    words = Tokens(text)
     at = 0
     while at < len(words):
-        word = words[at]
-        if _is(word, b",") or _is(word, b">"):
+        kind = words.kinds[at]
+        if kind in b",>":
             at += 1
-        elif _is(word, b";"):
-            found.append(Address(None, b";"))
+        elif kind == 0x3B:
+            yield Address(None, b";")
             at += 1
-        elif at < (colon := _group_end(words, at)):
-            found.append(_group(words[at : colon - 1]))
-            at = colon
+        elif (colon := words.next_of(_NOT_IN_NAMES, at)) < len(words) and words.kinds[colon] == 0x3A:
+            yield Address(None, _group(words, at, colon))
+            at = colon + 1
         else:
-            bracket = _next_sign(words, at, b",;<")
-            if bracket < len(words) and _is(words[bracket], b"<"):
-                at = _bracketed(text, words, at, bracket, found)
+            bracket = words.next_of(b",;<", at)
+            if bracket < len(words) and words.kinds[bracket] == 0x3C:
+                end = words.kinds.find(b">", bracket + 1)
+                end = len(words) if end < 0 else end
+                yield _bracketed(words, at, bracket, end)
+                at = end + 1
             else:
-                at = _bare(words, at, bracket, found)
-    return found
+                found, at = _bare(words, at, bracket)
+                yield found
 
 
-def _is(word: Token, sign: bytes) -> bool:
-    return word.kind == SPECIAL and word.text == sign
+def _group(words: Tokens, at: int, colon: int) -> bytes:
+    """The name of a group: words up to a colon."""
+    name = bytearray()
+    for place in range(at, colon):
+        name += (b" " if name or place > at else b"") + _unescaped(words.value(place))
+    return bytes(name) + b":"
 
 
-def _next_sign(words: list[Token], at: int, signs: bytes) -> int:
-    while at < len(words) and not (words[at].kind == SPECIAL and words[at].text in signs):
-        at += 1
-    return at
-
-
-def _group_end(words: list[Token], at: int) -> int:
-    """Behind the colon of a group that begins at `at` with words only, or with nothing; 0 when there is none."""
-    while at < len(words) and words[at].kind in (ATOM, QUOTED):
-        at += 1
-    return at + 1 if at < len(words) and _is(words[at], b":") else 0
-
-
-def _group(words: list[Token]) -> Address:
-    name = b" ".join(_unescaped(word.text) for word in words)
-    return Address(None, name + b":")
-
-
-def _bracketed(text: bytes, words: list[Token], at: int, bracket: int, found: list[Address]) -> int:
-    """`name <address>`; a `<` that is the last word of all makes no address of the name."""
-    end = _next_sign(words, bracket + 1, b">")
-    name = _phrase(text, [word for word in words[at:bracket] if not _is(word, b">")])
-    inside = [word for word in words[bracket + 1 : end] if not _is(word, b"<")]
+def _bracketed(words: Tokens, at: int, bracket: int, end: int) -> Address:
+    """`name <address>`, the `>` at `end`; a `<` that is the last word of all makes no address of the name."""
+    name = _phrase(words, at, bracket)
+    inside = words.kinds[bracket + 1 : end].count(b"<") < end - bracket - 1
     nothing = end == len(words) and not inside
-    found.append(Address(None, name) if nothing and name else Address(_written(inside), name))
-    return end + 1
+    return Address(None, name) if nothing and name else Address(_written(words, bracket + 1, end), name)
 
 
-def _bare(words: list[Token], at: int, end: int, found: list[Address]) -> int:
+def _bare(words: Tokens, at: int, end: int) -> tuple[Address, int]:
     """An address without `<>`: it ends where two words have no dot or @ between them.  Its last comment is its name."""
-    text: bytes | None = None
-    name: bytes | None = None
-    glued = False
+    text = bytearray()
+    name: int | None = None
+    begun = glued = False
     while at < end:
-        word = words[at]
-        if word.kind == COMMENT:
-            name = _unescaped(word.text)
-        elif not _is(word, b">"):
-            sign = word.kind == SPECIAL
-            if text is not None and not (sign or glued):
+        kind = words.kinds[at]
+        if kind == COMMENT:
+            name = at
+        elif kind != 0x3E:
+            sign = kind not in b"aq"
+            if begun and not (sign or glued):
                 break
-            text = (text or b"") + (b'"%b"' % word.text if word.kind == QUOTED else word.text)
-            glued = sign
+            text += b'"%b"' % words.value(at) if kind == QUOTED else words.value(at)
+            begun, glued = True, sign
         at += 1
-    found.append(Address(text, name))
-    return at
+    comment = None if name is None else _unescaped(words.value(name))
+    return Address(bytes(text) if begun else None, comment), at
 
 
-def _written(words: list[Token]) -> bytes:
+def _written(words: Tokens, at: int, end: int) -> bytes:
     """What stands in `<>`, blanks only between words."""
-    text = b""
+    text = bytearray()
     sign = True
-    for word in words:
-        if word.kind == SPECIAL:
-            text += word.text
+    for place in range(at, end):
+        kind, value = words.kinds[place], words.value(place)
+        if kind == 0x3C:
+            continue
+        if kind not in b"aqc":
+            text += value
             sign = True
             continue
-        value = word.text
-        if word.kind == QUOTED:
+        if kind == QUOTED:
             value = b'"%b"' % value
-        elif word.kind == COMMENT:
+        elif kind == COMMENT:
             value = b"(%b)" % value
         text += value if sign else b" " + value
         sign = False
-    return text
+    return bytes(text)
 
 
-def _phrase(text: bytes, words: list[Token]) -> bytes | None:
+def _phrase(words: Tokens, at: int, bracket: int) -> bytes | None:
     """The name before a `<`: as it stands when there is more in it than atoms and comments.
 
-    A first and a last quote are taken for one around all of it.
+    A first and a last quote are taken for one around all of it.  A `>` does not count.
     """
-    if not words:
+    kinds = bytes(words.kinds[at:bracket])
+    first, last = len(kinds) - len(kinds.lstrip(b">")), len(kinds.rstrip(b">"))
+    if first >= last:
         return None
-    if all(word.kind in (ATOM, COMMENT) for word in words):
-        return _unescaped(b" ".join(b"(%b)" % word.text if word.kind == COMMENT else word.text for word in words))
-    return _unescaped(text[words[0].begin : words[-1].end].removeprefix(b'"').removesuffix(b'"'))
+    if kinds.translate(None, b"ac>"):
+        whole = words.text[words.begins[at + first] : words.ends[at + last - 1]]
+        return _unescaped(whole.removeprefix(b'"').removesuffix(b'"'))
+    name = bytearray()
+    for place in range(at + first, at + last):
+        kind, value = words.kinds[place], words.value(place)
+        if kind != 0x3E:
+            name += b" " * (place > at + first)
+            name += b"(%b)" % value if kind == COMMENT else value
+    return _unescaped(bytes(name))
 
 
 def _unescaped(text: bytes) -> bytes:

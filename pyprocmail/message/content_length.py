@@ -6,7 +6,8 @@ on its first line, of a width that does not change, so that nothing of the mail 
 
 from __future__ import annotations
 
-from pyprocmail.message.model import Message
+from pyprocmail.message.model import Message, field_places
+from pyprocmail.numerals import whole
 
 _NAME = b"content-length:"
 
@@ -45,16 +46,11 @@ def covered(message: Message) -> int | None:
     if place is None:
         return None
     text = message.data[place[0] : place[1]].strip()
-    return int(text) if text.isdigit() else 0
+    return whole(text) or 0
 
 
 def find(message: Message) -> tuple[int, int] | None:
     """Where the value of the field begins and ends."""
-    head = message.head
-    lowered = head.lower()
-    start = 0 if lowered.startswith(_NAME) else lowered.find(b"\n" + _NAME) + 1
-    if not start and not lowered.startswith(_NAME):
-        return None
-    start += len(_NAME)
-    end = head.find(b"\n", start)
-    return start, len(head) if end < 0 else end
+    for _, start, end in field_places(message.head, _NAME):
+        return start, end
+    return None

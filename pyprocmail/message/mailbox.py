@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from pyprocmail.exits import MailTooLargeError
 from pyprocmail.message.postmark import is_postmark
 
 TYPE_CHECKING = False
@@ -9,38 +12,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _READ_BYTES = 1 << 18
+_LARGE = 1 << 20
 _BOUNDARY = b"\n\nFrom "
 
 
-def split(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def split(read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> Iterator[bytes]:
     """The messages of an mbox, each as `formail -s` feeds it to a program.
 
     `read(n)` gives up to n bytes, b"" at the end.  A message ends where an empty line is followed
     by a From_ line with a date; Content-Length is not believed.  The empty line belongs to the message
     before it; the last message gets one if it has none.  Newlines before the first message are dropped.
     Only the current message and what was read with it are in memory.
+
+    Raises:
+        MailTooLargeError: a message has more than `limit_bytes`.
     """
     buffer = bytearray()
-    start = searched = 0
+    start = searched = looked = 0
     while data := read(_READ_BYTES):
         buffer += data
         if not start and not searched:
             _drop_leading_newlines(buffer)
         while True:
             at = buffer.find(_BOUNDARY, searched)
-            end_of_line = buffer.find(b"\n", at + 2) if at >= 0 else -1
+            end_of_line = buffer.find(b"\n", max(at + 2, looked)) if at >= 0 else -1
             if end_of_line < 0:
                 # A boundary may lie across two reads; one whose line is not complete is looked at again.
                 searched = at if at >= 0 else max(searched, len(buffer) - len(_BOUNDARY) + 1, start)
+                looked = len(buffer) if at >= 0 else 0
                 break
             if is_postmark(bytes(buffer[at + 2 : end_of_line])):
-                yield bytes(buffer[start : at + 2])
+                message = bytes(memoryview(buffer)[start : at + 2])
                 start = at + 2
+                if len(message) >= _LARGE:
+                    # It is not held twice while it is looked at.
+                    del buffer[:start]
+                    at -= start
+                    looked = max(looked - start, 0)
+                    start = 0
+                yield message
+                del message
             searched = at + 1
         if start:
             del buffer[:start]
             searched -= start
+            looked = max(looked - start, 0)
             start = 0
+        if len(buffer) > limit_bytes:
+            raise MailTooLargeError(limit_bytes)
     yield from _last(buffer)
 
 
@@ -52,12 +71,15 @@ def _drop_leading_newlines(buffer: bytearray) -> None:
 def _last(buffer: bytearray) -> Iterator[bytes]:
     """What is left at the end; a From_ line without a newline may still begin a message in it."""
     at = buffer.rfind(_BOUNDARY)
-    line = bytes(buffer[at + 2 :])
-    if at >= 0 and b"\n" not in line and is_postmark(line):
-        yield bytes(buffer[: at + 2])
+    if at >= 0 and buffer.find(b"\n", at + 2) < 0 and is_postmark(bytes(buffer[at + 2 :])):
+        message = bytes(buffer[: at + 2])
         del buffer[: at + 2]
+        yield message
     if buffer:
-        yield bytes(buffer) + _missing_newlines(buffer)
+        buffer += _missing_newlines(buffer)
+        message = bytes(buffer)
+        buffer.clear()
+        yield message
 
 
 def _missing_newlines(buffer: bytearray) -> bytes:

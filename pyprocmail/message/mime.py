@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 
-from pyprocmail.message import address
+from pyprocmail.message import address, charsets, header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ HEADER, BODY = 1, 2
 
 _BLANKS = b" \t"
 _ADDRESS_FIELDS = frozenset((b"from", b"to", b"cc", b"bcc", b"resent-from", b"resent-to", b"resent-cc", b"resent-bcc"))
-_NOT_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
 _HEX = b"0123456789ABCDEFabcdef"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BASE64 = bytes(byte for byte in range(256) if byte not in _LETTERS + b"=")
 _PAD = 99
 """The number that an `=` is within a group, with maildrop."""
 _DEEPEST = 100
+_MOST_PARTS = 10_000
+"""Parts of one message that are told apart; maildrop stops at 300 in each multipart."""
 
 
 class Part:
@@ -55,13 +56,11 @@ class Part:
     def header(self) -> bytes:
         """The header as it is searched, a line for each field."""
         if self._header is None:
-            lines: list[bytes] = []
+            lines = bytearray()
             for name, value in self.fields:
-                if value is None:
-                    lines += (decoded(name, "utf-8"), b"\n: \n")
-                else:
-                    lines += (field_line(name, value), b"\n")
-            self._header = b"".join(lines)
+                lines += decoded(name, "utf-8") + b"\n: " if value is None else field_line(name, value)
+                lines += b"\n"
+            self._header = bytes(lines)
         return self._header
 
     def value(self, name: bytes) -> bytes:
@@ -130,7 +129,7 @@ def parse(data: bytes) -> Part:
     """The structure of a message."""
     part = _entity(data, 0, len(data))
     part.message = True
-    _divide(data, part, _is_mime(part), b"", 0)
+    _Structure(data).divide(part, mime=_is_mime(part), default=b"", depth=0)
     return part
 
 
@@ -139,16 +138,11 @@ def _entity(data: bytes, start: int, end: int) -> Part:
     head, body_start = _head(data, start, end)
     if b"\r" in head:
         head = head.replace(b"\r\n", b"\n").removesuffix(b"\r")
-    texts: list[bytes] = []
-    for line in head.split(b"\n") if head else ():
-        if line[:1] in (b" ", b"\t") and texts:
-            texts[-1] += b"\n" + line
-        else:
-            texts.append(line)
     fields: list[tuple[bytes, bytes | None]] = []
-    for text in texts:
+    names = header.Names()
+    for text in header.fields(head):
         name, colon, value = text.partition(b":")
-        fields.append((name, value if colon else None))
+        fields.append((names.one(name), value if colon else None))
     return Part(fields, start, body_start, end)
 
 
@@ -174,31 +168,63 @@ def _is_mime(part: Part) -> bool:
     return version[:3] == b"1.0"
 
 
-def _divide(data: bytes, part: Part, mime: bool, default: bytes, depth: int) -> None:
-    """Find the parts of a multipart, and the message in a message/rfc822."""
-    # Without Mime-Version the type says nothing, but the encoding is looked at all the same.
-    part.typed = mime
-    if not mime or depth > _DEEPEST:
-        return
-    part.charset = parameter(part.value(b"content-type"), b"charset").decode("latin-1").lower() or part.charset
-    kind = content_type(part) or default
-    if kind == b"message/rfc822":
-        child = _entity(data, part.start, part.end)
-        child.message = True
-        child.number = (*part.number, 1)
-        _divide(data, child, _is_mime(child), b"", depth + 1)
-        part.children = [child]
-    elif kind.startswith(b"multipart/"):
-        boundary = parameter(part.value(b"content-type"), b"boundary")
-        inner = b"message/rfc822" if kind == b"multipart/digest" else b""
-        for start, end in _sections(data, part, boundary):
-            child = _entity(data, start, end)
-            child.number = (*part.number, len(part.children) + 1)
-            child.charset = part.charset
-            _divide(data, child, True, inner, depth + 1)
-            if child.children and child.children[0].message:
-                _extend(data, child)
-            part.children.append(child)
+class _Structure:
+    """The parts of one message, found from the outside to the inside."""
+
+    __slots__ = ("_data", "_lower", "_left")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._lower: bytes | None = None
+        self._left = _MOST_PARTS
+
+    def divide(self, part: Part, *, mime: bool, default: bytes, depth: int) -> None:
+        """Find the parts of a multipart, and the message in a message/rfc822."""
+        # Without Mime-Version the type says nothing, but the encoding is looked at all the same.
+        part.typed = mime
+        if not mime or depth > _DEEPEST:
+            return
+        value = part.value(b"content-type")
+        part.charset = parameter(value, b"charset").decode("latin-1").lower() or part.charset
+        kind = content_type(part) or default
+        if kind == b"message/rfc822":
+            child = _entity(self._data, part.start, part.end)
+            child.message = True
+            child.number = (*part.number, 1)
+            self.divide(child, mime=_is_mime(child), default=b"", depth=depth + 1)
+            part.children = [child]
+        elif kind.startswith(b"multipart/"):
+            inner = b"message/rfc822" if kind == b"multipart/digest" else b""
+            for start, end in self._sections(part, parameter(value, b"boundary")):
+                child = _entity(self._data, start, end)
+                child.number = (*part.number, len(part.children) + 1)
+                child.charset = part.charset
+                self.divide(child, mime=True, default=inner, depth=depth + 1)
+                if child.children and child.children[0].message:
+                    _extend(self._data, child)
+                part.children.append(child)
+
+    def _sections(self, part: Part, boundary: bytes) -> Iterator[tuple[int, int]]:
+        """Where the parts of a multipart lie, the newline before each boundary left out.
+
+        After the last part that a message may have, the rest is one part.
+        """
+        if not boundary:
+            return
+        if self._lower is None:
+            self._lower = self._data.lower()
+        lower, stop = self._lower, part.end
+        mark = b"--" + boundary.lower()
+        at = part.start if lower.startswith(mark, part.start, stop) else lower.find(b"\n" + mark, part.start, stop) + 1
+        while at and not lower.startswith(b"--", at + len(mark), stop):
+            start = lower.find(b"\n", at, stop) + 1
+            if not start:
+                return
+            self._left -= 1
+            # The line before a boundary may be the boundary before it.
+            at = lower.find(b"\n" + mark, start - 1, stop) + 1 if self._left > 0 else 0
+            end = max(at - 1, start) if at else stop
+            yield start, end - 1 if at and end > start and lower[end - 1] == 0x0D else end
 
 
 def _extend(data: bytes, part: Part) -> None:
@@ -209,35 +235,6 @@ def _extend(data: bytes, part: Part) -> None:
     newline = data.find(b"\n", message.end)
     if message.start <= message.end and newline >= 0:
         message.end = newline + 1
-
-
-def _sections(data: bytes, part: Part, boundary: bytes) -> list[tuple[int, int]]:
-    """Where the parts of a multipart lie, the newline before each boundary left out."""
-    if not boundary:
-        return []
-    found = []
-    mark = b"--" + boundary.lower()
-    lower = data[part.start : part.end].lower()
-    base = part.start
-    at = 0 if lower.startswith(mark) else lower.find(b"\n" + mark) + 1
-    if at == 0 and not lower.startswith(mark):
-        return []
-    while True:
-        if lower.startswith(b"--", at + len(mark)):
-            break
-        start = lower.find(b"\n", at) + 1
-        if not start:
-            break
-        # The line before a boundary may be the boundary before it.
-        at = lower.find(b"\n" + mark, start - 1) + 1
-        if not at:
-            found.append((base + start, base + len(lower)))
-            break
-        end = max(at - 1, start)
-        if end > start and lower[end - 1] == 0x0D:
-            end -= 1
-        found.append((base + start, base + end))
-    return found
 
 
 def content_type(part: Part) -> bytes:
@@ -297,18 +294,18 @@ def from_base64(text: bytes) -> bytes:
     """What base64 stands for; letters that are none are skipped, an incomplete group at the end is left out."""
     text = text.translate(None, _BASE64)
     text = text[: len(text) - len(text) % 4]
-    out = []
+    out = bytearray()
     at = 0
     while at < len(text):
         pad = text.find(b"=", at)
         if pad < 0:
             pad = len(text)
         start = pad - pad % 4
-        out.append(a2b_base64(text[at:start]))
+        out += a2b_base64(text[at:start])
         if start < len(text):
-            out.append(_from_group(text[start : start + 4]))
+            out += _from_group(text[start : start + 4])
         at = start + 4
-    return b"".join(out)
+    return bytes(out)
 
 
 def _from_group(group: bytes) -> bytes:
@@ -324,34 +321,29 @@ def _from_group(group: bytes) -> bytes:
 
 def from_quoted_printable(text: bytes) -> bytes:
     """What quoted-printable stands for."""
-    pieces = text.split(b"=")
-    out = [pieces[0]]
-    for piece in pieces[1:]:
-        if piece[:1] in (b"\n", b"\r") or not piece:
-            out.append(piece[2:] if piece.startswith(b"\r\n") else piece[1:])
-        elif len(piece) > 1 and piece[0] in _HEX and piece[1] in _HEX:
-            out.append(bytes((int(piece[:2], 16),)) + piece[2:])
+    out = bytearray()
+    at = 0
+    while (mark := text.find(b"=", at)) >= 0:
+        out += text[at:mark]
+        code = text[mark + 1 : mark + 3]
+        at = mark + 3
+        if code[:1] in (b"\n", b"\r"):
+            at -= code != b"\r\n"
+        elif len(code) > 1 and code[0] in _HEX and code[1] in _HEX:
+            out.append(int(code, 16))
         else:
-            newline = piece.find(b"\n")
-            out.append(piece[newline:] if 0 <= newline < 2 else piece[2:])
-    return b"".join(out)
+            # What is no code is left out, but for what would be the next line or the next code.
+            stop = min(place for place in (code.find(b"\n"), code.find(b"="), 2) if place >= 0)
+            at = mark + 1 + stop
+    return bytes(out + text[at:])
 
 
 def decoded(text: bytes, name: str) -> bytes:
     """The text in UTF-8, without what is no text in the character set; nothing when that is unknown."""
     if text.isascii() and name.lower() in ("utf-8", "us-ascii", "ascii"):
         return text
-    found = _decoded(text, name)
+    found = charsets.to_utf8(text, name)
     return b"" if found is None else found
-
-
-def _decoded(text: bytes, name: str) -> bytes | None:
-    try:
-        if name.lower().replace("-", "_") in _NOT_CHARSETS:
-            return None
-        return text.decode(name, "ignore").encode("utf-8", "ignore")
-    except (LookupError, ValueError, UnicodeError):
-        return None
 
 
 # -- fields ---------------------------------------------------------------------------------
@@ -373,70 +365,77 @@ def words(text: bytes) -> bytes:
     """The text with its encoded words decoded, those next to each other joined.  RFC 2047."""
     if b"=?" not in text:
         return text if text.isascii() else decoded(text, "utf-8")
-    out: list[bytes] = []
+    out = bytearray()
     at = 0
     after_word = False
+    last = text.rfind(b"?=")
     while True:
         start = text.find(b"=?", at)
         if start < 0:
             break
-        word, end = _encoded_word(text, start)
+        word, end = _encoded_word(text, start, last)
         if not end:
-            out.append(decoded(text[at : start + 2], "utf-8"))
+            out += decoded(text[at : start + 2], "utf-8")
             at = start + 2
             after_word = False
             continue
         between = text[at:start]
         if not (after_word and not between.strip(_BLANKS)):
-            out.append(decoded(between, "utf-8"))
-        out.append(word)
+            out += decoded(between, "utf-8")
+        out += word
         at = end
         after_word = True
-    out.append(decoded(text[at:], "utf-8"))
-    return b"".join(out)
+    return bytes(out + decoded(text[at:], "utf-8"))
 
 
-def _encoded_word(text: bytes, at: int) -> tuple[bytes, int]:
-    """What the encoded word at `at` stands for, and where it ends; 0 when there is none."""
+def _encoded_word(text: bytes, at: int, last: int) -> tuple[bytes, int]:
+    """What the encoded word at `at` stands for, and where it ends; 0 when there is none.
+
+    `last` is where the last `?=` of the text stands.
+    """
     first = text.find(b"?", at + 2)
     second = first + 2
     if first < 0 or text[second : second + 1] != b"?":
         return b"", 0
     encoding = text[first + 1 : second].lower()
-    end = text.find(b"?=", second + 1)
-    if end < 0 or encoding not in (b"q", b"b"):
+    if second >= last or encoding not in (b"q", b"b"):
         return b"", 0
+    end = text.find(b"?=", second + 1)
     content = text[second + 1 : end]
     name = text[at + 2 : first].partition(b"*")[0].decode("latin-1")
     raw = from_base64(content) if encoding == b"b" else _from_q(content)
-    word = _decoded(raw, name)
+    word = charsets.to_utf8(raw, name)
     if word is None:
         word = b"[unknown character set: %b -> utf-8]" % name.encode("latin-1")
     return word.replace(b"\n", b" ").replace(b"\r", b" "), end + 2
 
 
 def _from_q(text: bytes) -> bytes:
-    pieces = text.replace(b"_", b" ").split(b"=")
-    out = [pieces[0]]
-    for piece in pieces[1:]:
-        if len(piece) < 2 or piece[0] not in _HEX or piece[1] not in _HEX:
+    text = text.replace(b"_", b" ")
+    out = bytearray()
+    at = 0
+    while (mark := text.find(b"=", at)) >= 0:
+        code = text[mark + 1 : mark + 3]
+        if len(code) < 2 or code[0] not in _HEX or code[1] not in _HEX:
             return b""
-        out.append(bytes((int(piece[:2], 16),)) + piece[2:])
-    return b"".join(out)
+        out += text[at:mark]
+        out.append(int(code, 16))
+        at = mark + 3
+    return bytes(out + text[at:])
 
 
 def addresses(text: bytes) -> bytes:
     """A list of addresses, every name and address as maildrop writes it."""
-    out: list[bytes] = []
+    out = bytearray()
     separator = b""
     for found in address.parse(text):
         name = b"" if found.name is None else words(found.name)
         if found.text is None:
             # What has one letter is taken for a sign, and a sign has nothing before and behind it.
-            out.append(name if len(name) == 1 else separator + name + b" " * bool(name))
+            out += name if len(name) == 1 else separator + name + b" " * bool(name)
             separator = b""
             continue
-        out.append(separator)
-        out.append(b"%b <%b>" % (address.display(name), found.text) if name else found.text)
+        out += separator
+        out += b"%b <%b>" % (address.display(name), found.text) if name else found.text
         separator = b", "
-    return b"".join(out)
+    return bytes(out)

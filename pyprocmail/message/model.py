@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class Message:
     """One mail.  Frozen: a filter makes a new one.
@@ -36,6 +40,22 @@ class Message:
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def field_places(head: bytes, name: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where the fields `name` stand, in lower case and with the colon, which follows at once in the mail.
+
+    Of each: where it begins, where its value does, and where its first line ends, without the newline.
+    """
+    lowered = head.lower()
+    start = 0 if lowered.startswith(name) else lowered.find(b"\n" + name) + 1
+    while start or lowered.startswith(name):
+        value = start + len(name)
+        end = head.find(b"\n", value)
+        yield start, value, len(head) if end < 0 else end
+        start = lowered.find(b"\n" + name, value) + 1
+        if not start:
+            break
 
 
 def end_of_header(data: bytes, *, strict: bool = False) -> int:

@@ -26,6 +26,16 @@ def timestamp(when: struct_time) -> bytes:
     )
 
 
+def rfc_date(when: struct_time) -> bytes:
+    """`Thu, 01 Jan 2026 00:00:00 +0000`, as a Date field has it."""
+    day, month, _, clock, year = timestamp(when).split()
+    offset = when.tm_gmtoff // 60
+    sign = b"-" if offset < 0 else b"+"
+    return b"%b, %02d %b %b %b %b%02d%02d" % (
+        day, when.tm_mday, month, year, clock, sign, abs(offset) // 60, abs(offset) % 60,
+    )  # fmt: skip
+
+
 def is_postmark(line: bytes) -> bool:
     """Whether the line is `From who ... date`: a weekday, a month, a day and a time of day in a row.
 

@@ -1,0 +1,114 @@
+"""The areas of a mail that conditions search: for each name, what of the mail it stands for.
+
+All of it is what a stranger wrote, and never becomes a variable.  The decoded areas are told apart from variables by
+whether somebody has assigned one of that name: procmail, to which they are variables that are not set, reads the same
+rcfiles.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.engine.cache import unpack
+from pyprocmail.exits import LateImportError
+from pyprocmail.matching.regex import Area
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyprocmail.message.decoded import Decoded
+    from pyprocmail.message.model import Message
+
+    Ask = Callable[[list[bytes], bytes], bytes]
+
+RAW = (b"H", b"B", b"HB", b"BH")
+DECODED = (
+    b"MIME_HEADER", b"MIME_TEXT", b"ATTACHMENTS", b"FROM_ADDRESS", b"TO_ADDRESSES", b"LIST_ID", b"AUTH_RESULTS",
+)  # fmt: skip
+"""Made by message/decoded, which is loaded when one is first searched."""
+OF_THE_MAIL_ALONE = DECODED[:-1]
+"""Those that no variable changes."""
+MODULE = "pyprocmail.engine.decoding"
+"""What makes them in a process of its own."""
+SERVERS = b"AUTHSERV_ID"
+"""The variable with the names of the servers whose Authentication-Results count."""
+
+
+class Areas:
+    """The areas of one mail, each made when it is first searched.
+
+    `note` hears what of the mail is not searched.
+    """
+
+    __slots__ = ("message", "_note", "_made", "_decoded", "_header")
+
+    def __init__(self, message: Message, note: Callable[..., None]) -> None:
+        self.message = message
+        self._note = note
+        self._made: dict[bytes, Area] = {}
+        self._decoded: tuple[bytes, Decoded] | None = None
+        self._header: bytes | None = None
+
+    def copy(self, note: Callable[..., None]) -> Areas:
+        """The same, for a clone."""
+        other = Areas(self.message, note)
+        other._made = self._made.copy()
+        other._decoded = self._decoded
+        return other
+
+    def raw(self, name: bytes) -> Area:
+        """One of RAW."""
+        if name == b"BH":
+            name = b"HB"
+        area = self._made.get(name)
+        if area is None:
+            area = self._made[name] = self._raw(name)
+        return area
+
+    def _raw(self, name: bytes) -> Area:
+        message = self.message
+        if name == b"B":
+            if not message.head.endswith(b"\n"):
+                return Area(message.body, name)
+            # A large mail is copied once for both.
+            return Area.at_end(self.raw(b"HB"), len(message) - message.split, name)
+        head = self._header
+        if head is None:
+            # A folded line is searched as one line: its newline counts as a blank, so that offsets
+            # and sizes stay what they are.
+            head = self._header = message.head.replace(b"\n ", b"  ").replace(b"\n\t", b" \t")
+        if name == b"H":
+            return Area(head, name)
+        return Area.joined((head, memoryview(message.data)[message.split :]), name)
+
+    def decoded(self, name: bytes, servers: bytes, ask: Ask) -> Area:
+        """One of DECODED; `servers` are the names of those that are trusted.
+
+        `ask` has another process make it, where this one may import nothing any more.
+        """
+        # What a set of patterns found is known by the name of the area.
+        key = name + b" " + servers if name == b"AUTH_RESULTS" else name
+        area = self._made.get(key)
+        if area is None:
+            try:
+                text = self._reader(servers).text(name)
+            except LateImportError:
+                answer = unpack(ask([name, b"%d" % self.message.split, servers], self.message.data), plain=True)
+                if answer is None:
+                    raise  # unsure what is in the mail
+                text, *cut = answer[0]  # type: ignore[assignment]  # as engine/decoding packs it
+                for what in cut:
+                    self._note("not-searched", what)
+            area = self._made[key] = Area(text, key, unicode=not text.isascii())
+        return area
+
+    def _reader(self, servers: bytes) -> Decoded:
+        if self._decoded is None or self._decoded[0] != servers:
+            from pyprocmail.message.decoded import Decoded
+
+            message = self.message
+            decoded = Decoded(message.data, message.split, servers.split(), self._cut)
+            self._decoded = (servers, decoded)
+        return self._decoded[1]
+
+    def _cut(self, what: str) -> None:
+        self._note("not-searched", what.encode())

@@ -1,0 +1,131 @@
+"""Weighted conditions: what each adds to the score of its recipe.  procmailsc(5)."""
+
+from __future__ import annotations
+
+from math import copysign, inf, isfinite, isnan, nan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyprocmail.matching.regex import Match
+    from pyprocmail.procmail.compiled.conditions import Weight
+
+MAXIMUM = 2147483647.0
+MINIMUM = -2147483647.0
+_NOT_A_NUMBER = -(1 << 63)
+
+
+class Tally:
+    """The score of one recipe."""
+
+    __slots__ = ("total", "weighted")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.weighted = False
+
+    @property
+    def saturated(self) -> bool:
+        """Whether no weighted condition can change it any more."""
+        return self.total >= MAXIMUM
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the recipe can match no more."""
+        return self.total <= MINIMUM
+
+    def add(self, amount: float) -> float:
+        """Add, between the bounds; returns the change."""
+        before = self.total
+        # What is infinite wins, over what is no number as well.
+        total = amount if amount in (inf, -inf) else before + amount
+        # A total that is no number stays one: both comparisons are false.
+        self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total  # noqa: FURB136  see above
+        return self.total - before
+
+    def displayed(self) -> int:
+        """`$=`: truncated, but a score just above 0 shows as 1."""
+        total = self.total
+        return 1 if 0 < total < 1 else truncated(total)
+
+
+def logged(total: float) -> bytes:
+    """A score as the log shows it."""
+    return b"     +0" if 0 < total < 1 else b"%7d" % truncated(total)
+
+
+def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
+    """Add w, w*x, w*x*x ... for the matches; an empty match is the limit of infinitely many.
+
+    Stops when the weight is 0, when the score has left its bounds, or when weights below 1 in
+    size fall: the rest would hardly count.
+    """
+    w, x = weight
+    for match in matches:
+        if match.empty:
+            add_limit(tally, (w, x))
+            return
+        tally.add(w)
+        before = w
+        w *= x
+        if w == 0 or not MINIMUM < tally.total < MAXIMUM or w * w < before * before < 1:
+            return
+
+
+def truncated(number: float) -> int:
+    """`number` without its fraction, as C makes a long of it: the smallest one where that is undefined."""
+    return int(number) if isfinite(number) else _NOT_A_NUMBER
+
+
+def add_limit(tally: Tally, weight: Weight) -> None:
+    """Add w, and then the sum of w*x, w*x*x ...; where that has no end, all that a score can hold.
+
+    So a score that was below 0 does not reach its bound, and later conditions still count.
+    """
+    w, x = weight
+    tally.add(w)
+    if 0 < x < 1:
+        tally.add(w * x / (1 - x))
+    elif x >= 1 and w:
+        tally.add(MAXIMUM if w > 0 else MINIMUM)
+
+
+def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: bool) -> float:
+    """What `w^x > limit` (or `<`) adds for `size` bytes: w*(size/limit)^x, or its reverse."""
+    w, x = weight
+    above, below = (size, limit) if larger else (limit, size)
+    if not below:
+        # Nothing to divide by.  For `<` an area that is empty decides, whatever the weight.
+        return -inf if not larger and above <= 0 else inf
+    share = w * _power(above / below, x)
+    # Not a number (a fractional power of a negative limit, or nothing times infinity) matches in procmail.
+    return 0.0 if isnan(share) and not strict else share
+
+
+def _power(base: float, exponent: float) -> float:
+    """C's pow(3), which raises nothing."""
+    try:
+        power = base**exponent
+    except (ZeroDivisionError, OverflowError):
+        return copysign(inf, base) if exponent % 2 == 1 else inf
+    return nan if isinstance(power, complex) else power
+
+
+def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:
+    """Add what `w^x ? program` is worth: w for success, x for failure.
+
+    Negated, the exit code is a number of matches.
+    """
+    w, x = weight
+    if not negated:
+        tally.add(w if status == 0 else x)
+        return
+    total = 0.0
+    for _ in range(status):
+        total += w
+        w *= x
+        # It is the sum with the conditions before that has bounds.
+        if not MINIMUM < tally.total + total < MAXIMUM:
+            break
+    tally.add(total)

@@ -1,0 +1,374 @@
+"""One message going through its rcfiles: everything that changes during the run."""
+
+from __future__ import annotations
+
+from pyprocmail.delivery.format import for_program
+from pyprocmail.delivery.locks import LockHeldError
+from pyprocmail.delivery.system_mailbox import mailbox_of
+from pyprocmail.engine.trace import Trace
+from pyprocmail.engine.verdict import Verdict
+from pyprocmail.matching.regex import Area
+from pyprocmail.message import content_length
+from pyprocmail.message.model import Message, end_of_header
+from pyprocmail.numerals import bounded
+from pyprocmail.procmail import areas, command_lines, effects
+from pyprocmail.procmail.compiled import instructions as op
+from pyprocmail.procmail.fate import Fate
+from pyprocmail.procmail.locks import Locks
+from pyprocmail.procmail.log import Log
+from pyprocmail.procmail.mail import Mail
+from pyprocmail.procmail.variables import Variables
+from pyprocmail.signals import Interrupted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pyprocmail.delivery.locks import Lock
+    from pyprocmail.delivery.results import Failed
+    from pyprocmail.engine.logfile import Output
+    from pyprocmail.engine.programs import Chunk, Command, Ended
+    from pyprocmail.engine.tools import Toolbox
+    from pyprocmail.engine.world import World
+    from pyprocmail.host import User
+    from pyprocmail.matching.regex import Patterns
+    from pyprocmail.procmail.compiled.instructions import Program
+    from pyprocmail.procmail.plan import Plans
+
+    Loader = Callable[[bytes], "Program | None"]
+
+_MARGIN = 2
+"""What the output of backquotes leaves free of LINEBUF."""
+
+_WITHOUT_TEXT = (b"unexpected-eol", b"incomplete-recipe", b"missing-action", b"closing-brace-unexpected")
+"""The notes of programs that have no text to show."""
+
+
+class Identity:
+    """Who a run is for, and what the command line said about it."""
+
+    __slots__ = ("user", "name", "content_length", "strict")
+
+    def __init__(self, user: User, name: bytes, *, content_length: bool, strict: bool) -> None:
+        self.user = user
+        self.name = name
+        self.content_length = content_length
+        self.strict = strict
+
+
+class Session:
+    """The state of one run: its variables, its locks, the mail, and its fate.  Other modules work on it.
+
+    `load` gives the program of an rcfile, or None when the file cannot be read.  `patterns` may be
+    shared by the sessions of a process.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        log: Output,
+        identity: Identity,
+        message: Message,
+        environment: dict[bytes, bytes],
+        load: Loader,
+        patterns: Patterns,
+        plans: Plans | None = None,
+    ) -> None:
+        self.world = world
+        self.host = host = world.host
+        self.log = log
+        self.trace = Trace()
+        if not log.unread:
+            Log(host, identity, self.trace, log)
+        self.note = self.trace.note
+        self.identity = identity
+        self.variables = Variables(environment)
+        self.locks = Locks(self.note)
+        self.mail = Mail(message, self.note)
+        self.fate = Fate()
+        self.verdict = Verdict()
+        """What became of the mail so far; its status comes at the end."""
+        self.load = load
+        self.patterns = patterns
+        self.plans = plans
+        self.toolbox: Toolbox | None = None
+        self.reread: Callable[[bytes, int | None], Program] | None = None
+        """Makes the program of a text; the first block in that many others is one that is passed over."""
+        self.comment_end = -1
+        """Where the words of the last action end, if in a comment that is one because of a value; negative if not."""
+        self.rcfile = b""
+        self.status = 0
+        """The exit code of the last program ($?)."""
+        self.unwaited: list[int] = []
+        self.clone = False
+        self.waiting_for = b""
+        self.take_identity: Callable[[], None] = lambda: host.become(identity.user)
+        self.complete: Callable[[Session, str], int] = lambda _session, _ending: 0
+        """What follows when the rcfiles of a clone have ended so: the status."""
+
+    @property
+    def environment(self) -> dict[bytes, bytes]:
+        """The variables as programs get them."""
+        return self.variables.environment
+
+    def note_pair(self, note: tuple[bytes, bytes]) -> None:
+        """Log a note of the program."""
+        kind, text = note
+        if kind in (op.LENGTH, op.FORWARD_LENGTH):
+            sender = self.sender() if kind == op.FORWARD_LENGTH else []
+            if int(text) + sum(len(word) + 1 for word in sender) > self.variables.linebuf:
+                self.exceeded_linebuf()
+        elif kind in _WITHOUT_TEXT:
+            self.note(kind.decode())
+        else:
+            self.note(kind.decode(), text)
+
+    def note_of_mailbox(self, kind: str, *texts: bytes) -> None:
+        """Log what is said of the system mailbox; how to make it, only if the mail is to go there in the end."""
+        if kind == "make-mailbox":
+            self.fate.advice = texts
+        else:
+            self.note(kind, *texts)
+
+    def sender(self) -> list[bytes]:
+        """The program that forwards mail, and its options."""
+        flags = self.variables.setting(b"SENDMAILFLAGS").replace(b"\t", b" ").replace(b"\n", b" ")
+        return [self.variables.setting(b"SENDMAIL"), *filter(None, flags.split(b" "))]
+
+    # -- the message -----------------------------------------------------------------------
+
+    @property
+    def message(self) -> Message:
+        """The mail as it stands."""
+        return self.mail.message
+
+    def replace_message(self, data: bytes, split: int | None = None) -> None:
+        """The mail is `data` from now on: what a filter made of it; `split` when its header has not changed."""
+        message = Message(data, end_of_header(data, strict=self.identity.strict) if split is None else split)
+        self.mail.replace(content_length.refit(message) if self.identity.content_length else message)
+        for hear in self.trace.replaced:
+            hear(self.trace.place, self.message)
+
+    def is_area(self, name: bytes) -> bool:
+        """Whether a condition of that name searches the mail, and not the value of a variable."""
+        if name in areas.RAW:
+            return True
+        return name in areas.DECODED and name not in self.environment and not self.identity.strict
+
+    def area(self, name: bytes) -> Area:
+        """What a condition searches: an area of the mail, or the value of a variable."""
+        if name in areas.RAW:
+            self.mail.header_joined = self.mail.header_joined or name != b"B"
+            return self.mail.areas.raw(name)
+        if self.is_area(name):
+            servers = self.environment.get(areas.SERVERS) or self.host.hostname()
+            return self.mail.areas.decoded(name, servers, self._ask)
+        return Area(self.environment.get(name, b"").partition(b"\0")[0])
+
+    def _ask(self, words: list[bytes], data: bytes) -> bytes:
+        """What a process of its own makes of a mail: see engine/apart."""
+        from pyprocmail.engine import apart
+
+        return apart.ask(self.host, areas.MODULE, words, data, self.log.fd, self.deadline())
+
+    # -- variables -------------------------------------------------------------------------
+
+    def value_of(self, name: bytes) -> bytes | None:
+        """The value of a variable or pseudo variable ($$ $? $# $= $_ $- $0 $1)."""
+        first = name[:1]
+        if first in b"$?#=_-0123456789{" and len(name) == 1:
+            return self._pseudo_value(name)
+        return self.environment.get(b"_" if name == b"{_}" else name)
+
+    def _pseudo_value(self, name: bytes) -> bytes | None:
+        if name == b"$":
+            return b"%d" % self.host.getpid()
+        if name == b"?":
+            return b"%d" % self.status
+        if name == b"#":
+            return b"%d" % len(self.variables.arguments)
+        if name == b"=":
+            return b"%d" % self.fate.score
+        if name == b"_":
+            return self.rcfile
+        if name == b"-":
+            return self.environment.get(b"LASTFOLDER")
+        if name == b"0":
+            return self.identity.name
+        index = bounded(name) - 1
+        return self.variables.arguments[index] if index < len(self.variables.arguments) else None
+
+    def set(self, name: bytes, value: bytes) -> int:
+        """Assign a variable, with what that does; says how to go on."""
+        self.note("assigning", name + b"=" + value)
+        return self.assign_quietly(name, value)
+
+    def decide(self) -> None:
+        """The mail is delivered: whatever happens from now on, in this run, the status is that of the delivery.
+
+        Whoever is told now that the mail was not delivered would deliver it twice.
+        """
+        self.fate.delivered = True
+        self.host.settle()
+
+    def refuse(self, failed: Failed) -> None:
+        """A folder did not take the mail: tell whoever listens, and remember why."""
+        self.verdict.refuse(failed.folder, failed.reason.encode(errors="backslashreplace"))
+        for hear in self.trace.refused:
+            hear(self.trace.place, failed)
+
+    def settle(self, message: Message, folder: bytes, size: int) -> None:
+        """The fate of the mail is decided: tell where it went, as the abstract shows it."""
+        for hear in self.trace.settled:
+            hear(message, folder, size)
+
+    def assign_quietly(self, name: bytes, value: bytes) -> int:
+        """As `set`, when the log has heard of it already."""
+        self.environment[name] = value
+        for hear in self.trace.assigned:
+            hear(self.trace.place, name, value)
+        return effects.take_effect(self, name, value)
+
+    def unset(self, name: bytes) -> int:
+        """Remove a variable; a special one is reset."""
+        self.note("assigning", name)
+        self.environment.pop(name, None)
+        self.variables.unset.add(name)
+        for hear in self.trace.assigned:
+            hear(self.trace.place, name, None)
+        return effects.take_effect(self, name, None)
+
+    def last_folder(self, name: bytes) -> None:
+        """LASTFOLDER: told by who stores the mail, and by the actions that start programs."""
+        self.fate.folder = name
+        self.set(b"LASTFOLDER", name)
+
+    def notify_comsat(self, ended_as: bytes) -> None:
+        """Tell the recipient's terminal.  procmailrc(5), COMSAT.
+
+        `ended_as` is **Bounced** or its like, or empty when the mail is where LASTFOLDER says.
+        """
+        if self.variables.comsat is not None:
+            from pyprocmail.procmail import comsat
+
+            comsat.notify(self, ended_as)
+
+    def exceeded_linebuf(self) -> None:
+        """Log it, and let the rcfile see it.  procmailrc(5), PROCMAIL_OVERFLOW."""
+        self.note("exceeded-linebuf")
+        self.set(b"PROCMAIL_OVERFLOW", b"yes")
+
+    # -- locks -----------------------------------------------------------------------------
+
+    def take_lock(self, path: bytes) -> Lock | None:
+        """Take a lockfile, None when there is no way to; that is logged.
+
+        Raises:
+            LockHeldError: it belongs to somebody else, for good.
+        """
+        seconds = self.variables.numbers
+        try:
+            lock = self.world.take(
+                path,
+                sleep_s=seconds[b"LOCKSLEEP"],
+                stale_s=seconds[b"LOCKTIMEOUT"],
+                suspend_s=seconds[b"SUSPEND"],
+                note=self.note,
+                spool=path == mailbox_of(self.identity.user) + b".lock",
+            )
+            for hear in self.trace.locked:
+                hear(self.trace.place, lock.path)
+            return lock
+        except LockHeldError:
+            if self.identity.strict:
+                return None
+            self.verdict.refuse(path, b"somebody else holds the lockfile")
+            raise
+        except OSError:
+            return None
+        except Interrupted:
+            self.waiting_for = b'lockfile "%b"' % path
+            raise
+
+    # -- programs --------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When a program that is started now has used up TIMEOUT, on the monotonic clock."""
+        timeout = self.variables.numbers[b"TIMEOUT"]
+        return self.host.monotonic() + timeout if timeout > 0 else None
+
+    def retry_after(self, tries: int) -> int | None:
+        """How many seconds to wait when the system has no process to spare, after so many tries; None to give up."""
+        most = self.variables.numbers[b"NORESRETRY"]
+        return None if 0 <= most <= tries else self.variables.numbers[b"SUSPEND"]
+
+    def run(
+        self,
+        command: Command,
+        chunks: Iterable[Chunk],
+        *,
+        capture: bool = False,
+        stdout: int | None = None,
+        limit: int | None = None,
+        wait: bool = True,
+        wait_if_missing: bool = False,
+    ) -> Ended:
+        """Have a program read the chunks: see World.run."""
+        ended = self.world.run(
+            self,
+            command,
+            chunks,
+            capture=capture,
+            stdout=stdout,
+            limit=limit,
+            wait=wait,
+            wait_if_missing=wait_if_missing,
+        )
+        for hear in self.trace.ran:
+            hear(self.trace.place, command.line, ended.status, ended.timed_out)
+        return ended
+
+    def run_backquote(self, text: bytes, room: int) -> bytes:
+        """What the command says, without its last newlines; at most `room` bytes of it."""
+        command = command_lines.prepare(self, text, arguments=[])
+        command.purpose = "backquotes"
+        ended = self.run(command, for_program(self.mail.message).batches(), capture=True, limit=max(room - _MARGIN, 0))
+        self.status &= 0xFF
+        self.mail.header_joined = False
+        if ended.timed_out:
+            self.note("rescue-succeeded")
+        if ended.overflow:
+            self.note("output-quenched", command.name)
+            self.set(b"PROCMAIL_OVERFLOW", b"yes")
+            return ended.output.partition(b"\0")[0]
+        return ended.output.rstrip(b"\n").partition(b"\0")[0]
+
+    def copy(self) -> Session:
+        """A session that is where this one is, and goes its own way from here."""
+        other = object.__new__(Session)
+        other.__dict__.update(self.__dict__)
+        other.variables = self.variables.copy()
+        other.locks = self.locks.copy(self.note)
+        other.mail = self.mail.copy(self.note)
+        other.fate = self.fate.copy()
+        return other
+
+    def become_clone(self) -> None:
+        """After a fork: the locks are the parent's."""
+        self.clone = True
+        self.fate.delivered = False
+        self.locks.leave()
+        self.unwaited = []
+
+    def wait_for_programs(self) -> None:
+        """Wait for the programs that no recipe waited for, each for what TIMEOUT allows."""
+        for pid in self.unwaited:
+            self.host.wait(pid, self.deadline())
+        self.unwaited.clear()
+
+    def drop_privileges(self) -> None:
+        """DROPPRIVS: from now on we are the recipient."""
+        self.note("assuming-identity")
+        if self.host.geteuid() != self.identity.user.uid:
+            self.trace.verbose = False
+            self.take_identity()

@@ -1,0 +1,313 @@
+"""Whether the conditions of a recipe hold.  procmailrc(5), Conditions; procmailsc(5)."""
+
+from __future__ import annotations
+
+from pyprocmail.engine.trace import PATTERN, PROGRAM, SIZE, Finding
+from pyprocmail.numerals import integer_at
+from pyprocmail.procmail import command_lines, scoring
+from pyprocmail.procmail.compiled import conditions as syntax
+from pyprocmail.procmail.compiled import start_line
+from pyprocmail.procmail.compiled.words import scan_quoted, scan_size
+from pyprocmail.procmail.expansion import LineTooLongError, expand_marked
+from pyprocmail.procmail.scoring import Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pyprocmail.matching.regex import Area, Match, Regex
+    from pyprocmail.procmail.compiled.conditions import Condition
+    from pyprocmail.procmail.compiled.pieces import Scan
+    from pyprocmail.procmail.session import Session
+
+    Entry = tuple[int, int, Condition, bytes]
+
+"""A limit that is larger is taken for this one, as is its negative: to the reference it is a long."""
+_EXPANSIONS = 64
+"""How often a `$` condition may turn into another one; no honest rcfile needs more than two."""
+
+
+def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
+    """Test the conditions until one fails; `$=` is the score they reached."""
+    if not entries:
+        session.fate.score = 0
+        return True
+    tally = Tally()
+    ok = True
+    for at, (offset, raw_length, condition, text) in enumerate(entries):
+        session.trace.offset = offset
+        if _is_too_long(session, raw_length, condition):
+            session.exceeded_linebuf()
+            ok = False
+        else:
+            finding = test(session, condition, flags, tally, text)
+            ok = apply(session, finding, tally)
+        if not ok:
+            pass_over(session, entries[at + 1 :])
+            break
+    session.fate.score = tally.displayed()
+    # What is not a number is not below 0 either.
+    return ok and not (tally.weighted and tally.total <= 0)
+
+
+def test(session: Session, condition: Condition, flags: int, tally: Tally, written: bytes) -> Finding:
+    """Test one condition of a recipe with these flags, whose score so far is `tally`.
+
+    Neither the tally nor a variable changes: `apply` does that.  Its expansions and its program are run, once.
+    """
+    return _Test(session, flags, tally, written).run(condition)
+
+
+def apply(session: Session, finding: Finding, tally: Tally) -> bool:
+    """Let the finding have its effects: MATCH and the score.  Whether the recipe may still match."""
+    weighted = finding.weight is not None
+    if weighted:
+        tally.weighted = True
+        tally.total = finding.after
+    if not finding.silent:
+        trace = session.trace
+        for hear in trace.tested:
+            hear(trace.place, finding)
+    if finding.match is not None:
+        session.environment[b"MATCH"] = finding.matched(finding.match)
+        session.variables.foreign.add(b"MATCH")
+    if weighted and not (finding.kind == PROGRAM and finding.status < 0):
+        return finding.silent or not tally.hopeless
+    return finding.held
+
+
+def pass_over(session: Session, entries: tuple[Entry, ...]) -> None:
+    """Conditions that are read and not tested: what is too long is complained of."""
+    for _, raw_length, condition, _ in entries:
+        if _is_too_long(session, raw_length, condition):
+            session.exceeded_linebuf()
+
+
+def _is_too_long(session: Session, raw_length: int, condition: Condition) -> bool:
+    return raw_length > session.variables.linebuf - 1 and condition[syntax.KIND] != syntax.PROGRAM
+
+
+class _Test:
+    """The test of one condition line."""
+
+    __slots__ = ("session", "flags", "tally", "written")
+
+    def __init__(self, session: Session, flags: int, tally: Tally, written: bytes) -> None:
+        self.session = session
+        self.flags = flags
+        self.tally = tally
+        self.written = written
+
+    def run(self, condition: Condition) -> Finding:
+        foreign = False
+        for _ in range(_EXPANSIONS):
+            kind, negated, weight, _, _, text = condition
+            if kind != syntax.EXPAND or (weight is not None and self.tally.saturated):
+                break
+            try:
+                expanded, foreign_at = self._expand(scan_quoted(text))
+            except LineTooLongError as error:
+                return self._unreadable(error.shown, negated)
+            before, condition = condition, syntax.read(expanded, condition)
+            if foreign_at is not None and not self.session.identity.strict:
+                foreign = True
+                condition = _disarmed(condition, before, expanded[:foreign_at])
+        else:
+            self.session.note("exceeded-linebuf")
+            finding = self._unreadable(b"", False)
+            finding.silent = True
+            return finding
+        kind, negated, weight, _, shown, _ = condition
+        if weight is not None and self.tally.saturated:
+            finding = self._found(PATTERN, condition, shown, held=True)
+            finding.after = finding.before
+            finding.silent = True
+            return finding
+        if kind == syntax.REGEX:
+            return self._regex(condition)
+        if kind == syntax.PROGRAM:
+            return self._program(condition)
+        return self._size(condition, expand=not foreign)
+
+    # -- patterns --------------------------------------------------------------------------
+
+    def _regex(self, condition: Condition) -> Finding:
+        _, negated, weight, _, shown, text = condition
+        session = self.session
+        if not shown:
+            finding = self._found(PATTERN, condition, shown, held=not negated)
+            if weight is not None and not negated:
+                self._score(finding, lambda tally: scoring.add_limit(tally, weight))
+            return finding
+        fold = not self.flags & start_line.DISTINGUISH_CASE
+        # A backslash that protects the beginning of the line is shown, though not matched.
+        protected = shown != text
+        literally = not session.identity.strict
+        area = self._area(condition)
+        regex = session.patterns.get(text, fold=fold, literally=literally, protected=protected, unicode=area.unicode)
+        shown = b"\\" + regex.expanded if protected else regex.expanded
+        if not regex.valid:
+            session.note("invalid-regexp", regex.expanded)
+        finding = self._found(PATTERN, condition, shown, held=False)
+        finding.searched = area
+        if weight is not None:
+            self._count(finding, regex, area, weight)
+        elif regex.splits:
+            match = session.mail.questions.match(regex, area)
+            finding.held = (match is not None) != negated
+            if match is not None:
+                self._keep(finding, match)
+        else:
+            finding.held = session.mail.questions.search(regex, area) != negated
+        return finding
+
+    def _count(self, finding: Finding, regex: Regex, area: Area, weight: syntax.Weight) -> None:
+        """Score the matches; MATCH is what the last one that counted says."""
+        # What counts for nothing is not even looked for: MATCH stays what it is.
+        counted = self.session.mail.questions.count(regex, area) if weight[0] else iter(())
+        matches = self._keeping(finding, counted)
+        if not finding.negated:
+            self._score(finding, lambda tally: scoring.count(tally, weight, matches))
+        elif next(matches, None) is None:
+            self._score(finding, lambda tally: tally.add(weight[0]))
+
+    def _keeping(self, finding: Finding, matches: Iterator[Match]) -> Iterator[Match]:
+        """The matches, each of which is what MATCH becomes."""
+        for match in matches:
+            self._keep(finding, match)
+            yield match
+
+    def _keep(self, finding: Finding, match: Match) -> None:
+        """Note what MATCH becomes, unless the match did not come through `\\/` inside the text."""
+        if match.none:
+            return
+        if finding.match is None:
+            finding.assigns = b"MATCH" not in self.session.environment
+        finding.match = match
+        if self.session.trace.verbose:
+            finding.matches.append(match)
+
+    # -- programs --------------------------------------------------------------------------
+
+    def _program(self, condition: Condition) -> Finding:
+        _, negated, weight, _, _, text = condition
+        session = self.session
+        command = command_lines.prepare(session, text)
+        command.purpose = "condition"
+        chunks = self._input(condition)
+        # The one thing that changes before `apply`: what the abstract shows if a signal ends the program.
+        session.fate.size = sum(map(len, chunks))
+        ended = session.run(command, chunks)
+        status = ended.status
+        assert status is not None
+        if status:
+            session.note("non-zero-exitcode", status, command.name)
+        finding = self._found(PROGRAM, condition, command.line, held=(status == 0) != negated)
+        finding.status = status
+        finding.size = session.fate.size
+        if weight is not None:
+            if status < 0:
+                # Killed: no number of matches, so it counts as a condition without weight.
+                finding.after = finding.before
+                finding.held = negated
+            else:
+                self._score(finding, lambda tally: scoring.count_program(tally, weight, status, negated=negated))
+        return finding
+
+    def _input(self, condition: Condition) -> list[bytes]:
+        """What the program reads: the area, folded header lines joined as for a search, and an empty line."""
+        name = self._area_name(condition)
+        session = self.session
+        chunks = [session.area(name).text if session.is_area(name) else session.environment.get(name, b"")]
+        return chunks if chunks[0].endswith(b"\n\n") else [*chunks, b"\n"]
+
+    # -- sizes -----------------------------------------------------------------------------
+
+    def _size(self, condition: Condition, *, expand: bool) -> Finding:
+        kind, negated, weight, area, shown, text = condition
+        session = self.session
+        try:
+            value = self._expand(scan_size(text))[0] if expand else text.lstrip(b" \t")
+        except LineTooLongError as error:
+            return self._unreadable(error.shown, negated)
+        if text[:1] in (b" ", b"\t"):
+            value = b" " + value
+        limit, rest = _read_limit(value)
+        if rest:
+            session.note("skipped", rest)
+        size = len(session.message) if area is None else len(self._area(condition))
+        larger = kind == syntax.LARGER
+        held = (size > limit if larger else size < limit) != negated
+        finding = self._found(SIZE, condition, shown[:1] + value, held=held)
+        finding.area = area or b""
+        finding.size, finding.limit = size, limit
+        if weight is not None:
+            strict = session.identity.strict
+            share = scoring.size_share(weight, size, limit, larger=larger != negated, strict=strict)
+            self._score(finding, lambda tally: tally.add(share))
+        return finding
+
+    # -- what they share -------------------------------------------------------------------
+
+    def _found(self, kind: str, condition: Condition, shown: bytes, *, held: bool) -> Finding:
+        finding = Finding(kind, self.written, shown, negated=condition[1], held=held)
+        finding.weight = condition[2]
+        finding.area = self._area_name(condition)
+        finding.before = finding.after = self.tally.total
+        return finding
+
+    def _unreadable(self, shown: bytes, negated: bool) -> Finding:
+        """A condition that is too long once it is expanded: it fails, whatever its weight."""
+        return Finding(PATTERN, self.written, shown, negated=negated, held=False)
+
+    def _score(self, finding: Finding, count: Callable[[Tally], object]) -> None:
+        """Have the condition counted, from the score so far."""
+        tally = Tally()
+        tally.total = finding.before
+        count(tally)
+        finding.after = tally.total
+        finding.held = finding.after != finding.before
+
+    def _expand(self, scan: Scan) -> tuple[bytes, int | None]:
+        """As expand_marked, with what is to be said of the text."""
+        error: LineTooLongError | None = None
+        value: tuple[bytes, int | None] = (b"", None)
+        try:
+            value = expand_marked(self.session, scan.pieces, 1)
+        except LineTooLongError as too_long:
+            error = too_long
+        if scan.unterminated:
+            self.session.note("unexpected-eol")
+        if error is not None:
+            self.session.exceeded_linebuf()
+            raise error
+        return value
+
+    def _area_name(self, condition: Condition) -> bytes:
+        name, flags = condition[3], self.flags
+        if name is not None:
+            return name
+        if not flags & start_line.BODY:
+            return b"H"
+        return b"HB" if flags & start_line.HEAD else b"B"
+
+    def _area(self, condition: Condition) -> Area:
+        return self.session.area(self._area_name(condition))
+
+
+def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
+    """The condition that an expansion has become, when all behind `own` may be the mail's text.
+
+    A stranger must not have a program run: a `?` or a further `$` that is not the rcfile's own is
+    a byte of a pattern, and what is the mail's is not expanded a second time.
+    """
+    kind, negated, weight, area, shown, _ = condition
+    if kind == syntax.EXPAND or (kind == syntax.PROGRAM and syntax.read(own + b".", before)[syntax.KIND] != kind):
+        return (syntax.REGEX, negated, weight, area, shown, shown)
+    return condition
+
+
+def _read_limit(value: bytes) -> tuple[int, bytes]:
+    """The number of a size condition, and what stands behind it."""
+    number, end = integer_at(value)
+    return number, value[end:].lstrip(b" \t")
