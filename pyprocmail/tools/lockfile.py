@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 
 from pyprocmail.exits import EX_CANTCREAT, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, PyprocmailError
+from pyprocmail.numerals import LONGEST_S, clipped, integer_at
 from pyprocmail.signals import Interrupted
-from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ _HELP = (
 """
 )
 _SPOOL = b"/var/mail/"
-# What sleep(2) takes.
-_LONGEST_S = (1 << 31) - 1
+_SUSPEND = b"s"
 
 
 class _Stop(PyprocmailError):
@@ -128,13 +127,13 @@ class _Call:
             self._system_mailbox(lock=letters == b"ml")
             return True
         if letter in (b"r", b"l", b"s"):
-            self._set(letter, _number(rest) if rest else _number_word(words))
+            self._set(letter, _number(rest, letter) if rest else _number_word(words, letter))
         elif letter == b"v":
             raise _Stop(EX_USAGE, self._version())
         elif letter in (b"h", b"?"):
             raise _Stop(EX_USAGE, _HELP)
-        elif letter.isdigit():
-            self._sleep_s = _number(letters)
+        elif letter.isdigit() or letter == b"+":
+            self._sleep_s = _number(letters, _SUSPEND)
         elif letters:
             raise _Stop(EX_USAGE, _USAGE)
         return False
@@ -145,7 +144,7 @@ class _Call:
         elif letter == b"l":
             self._stale_s = value
         else:
-            self._suspend_s = max(value, 0)
+            self._suspend_s = value
 
     def _version(self) -> bytes:
         from pyprocmail import __version__
@@ -209,20 +208,20 @@ class _Call:
         return True
 
 
-def _number(text: bytes) -> int:
-    digits = text[1:] if text[:1] in (b"-", b"+") else text
-    if not digits.isdigit():
+def _number(text: bytes, letter: bytes) -> int:
+    """All of the text as the number of an option; no text is 0.  What is slept cannot be less than 0 or too long."""
+    number, end = integer_at(text)
+    if end != len(text) or (letter == _SUSPEND and not 0 <= number <= LONGEST_S):
         raise _Stop(EX_USAGE, _USAGE)
-    number = min(bounded(digits), _LONGEST_S)
-    return -number if text.startswith(b"-") else number
+    return clipped(number, -LONGEST_S, LONGEST_S)
 
 
-def _number_word(words: list[bytes]) -> int:
-    """The number in the next word."""
+def _number_word(words: list[bytes], letter: bytes) -> int:
+    """The number in the next word, for the option `letter`."""
     if not words:
         raise _Stop(EX_USAGE, _USAGE)
     try:
-        return _number(words.pop(0))
+        return _number(words.pop(0), letter)
     except _Stop:
         # The reference says it twice.
         raise _Stop(EX_USAGE, _USAGE + _USAGE) from None

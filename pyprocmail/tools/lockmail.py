@@ -7,6 +7,7 @@ import os
 
 from pyprocmail.delivery import dotlocks
 from pyprocmail.exits import EX_TEMPFAIL
+from pyprocmail.numerals import as_int, leading, whole
 from pyprocmail.signals import AlarmError
 
 TYPE_CHECKING = False
@@ -37,10 +38,11 @@ def run(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], note:
             read_only = True
         elif word.startswith(b"-t"):
             value = word[2:] or (words.pop(0) if words else b"")
-            if not value.strip().isdigit():
-                note(_USAGE)
-                return 1
-            tries = int(value) // _SLEEP_S + 1
+            wait_s = as_int(leading(value) or 0)
+            if wait_s < 0:
+                note(b"lockmail: invalid argument to -t\n")
+                return EX_TEMPFAIL
+            tries = wait_s // _SLEEP_S + 1
         else:
             note(_USAGE)
             return 1
@@ -71,7 +73,7 @@ def _run_program(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, byte
         pid = host.spawn(argv, environ, stdin=0, stdout=1, stderr=2)
     except OSError as error:
         note(b"%b: %b\n" % (argv[0], (error.strerror or "cannot be started").encode()))
-        return 1
+        return EX_TEMPFAIL
     status = host.wait(pid, None)
     return EX_TEMPFAIL if status is None or status < 0 else status
 
@@ -106,13 +108,16 @@ class Locks:
         """Take all three, or none.
 
         Raises:
-            OSError: the mailbox cannot be opened.
+            OSError: the mailbox cannot be opened, or one of the locks cannot be had, however long one waits.
         """
-        self._open()
-        if self._take_folder_lock() and self._take_dotlock() and self._take_kernel_lock():
-            return True
-        self.release()
-        return False
+        taken = False
+        try:
+            self._open()
+            taken = self._take_folder_lock() and self._take_dotlock() and self._take_kernel_lock()
+        finally:
+            if not taken:
+                self.release()
+        return taken
 
     def release(self) -> None:
         """Give back what is taken."""
@@ -149,8 +154,8 @@ class Locks:
         except FileExistsError:
             self._remove_stale(path, [])
             return False
-        host.write(fd, b"%d" % host.getpid())
         self._folder_lock, self._folder_path = fd, path
+        host.write(fd, b"%d" % host.getpid())
         return True
 
     def _take_dotlock(self) -> bool:
@@ -160,7 +165,9 @@ class Locks:
             self._dotlock = dotlocks.attempt(host, path, b"%d:%b\n" % (host.getpid(), host.hostname()))
         except dotlocks.NoLockError as error:
             # In the spool of the system only the kernel lock can be had.
-            return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            return True
         if self._dotlock is None:
             self._remove_stale(path, [host.hostname()])
         return self._dotlock is not None
@@ -173,14 +180,15 @@ class Locks:
         except AlarmError:
             return False
         except OSError:
-            return self._read_only
+            if not self._read_only:
+                raise
         return True
 
     def _remove_stale(self, path: bytes, hosts: Sequence[bytes]) -> None:
         """Remove a lock whose process is gone, or, when that cannot be known, one of five minutes ago."""
         host = self._host
         try:
-            fd = host.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0)
+            fd = host.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0)
             try:
                 status = host.fstat(fd)
                 content = host.read(fd, _LARGEST)
@@ -189,9 +197,10 @@ class Locks:
         except OSError:
             return
         digits, _, where = content.strip().partition(b":")
-        known = digits.isdigit() and (where in hosts if hosts else not where)
+        pid = whole(digits)
+        known = pid is not None and (where in hosts if hosts else not where)
         old = host.time() - status.st_mtime > _STALE_S
-        stale = not host.is_running(int(digits[:10])) if known else old
+        stale = not host.is_running(pid or 0) if known else old
         if stale:
             try:
                 host.unlink(path)

@@ -6,8 +6,9 @@ import os
 import stat
 import time
 
-from pyprocmail.exits import EX_OK, EX_USAGE, PyprocmailError
-from pyprocmail.tools.numbers import bounded
+from pyprocmail.exits import EX_NOINPUT, EX_OK, EX_USAGE, PyprocmailError
+from pyprocmail.message.visible import blanked
+from pyprocmail.numerals import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _HELP = (
 )
 NO_MAIL = 1
 _CHUNK_BYTES = 1 << 16
+_LONGEST_LINE_BYTES = 1 << 20
 _FOLDER = b"  Folder: "
 _DIAGNOSTIC = b" ## "
 _DIGITS = b"0123456789"
@@ -119,13 +121,17 @@ def run(
             if not options.has(b"s"):
                 write(problem)
             return NO_MAIL
+        if not stat.S_ISREG(host.stat(path).st_mode):
+            note(b"mailstat: %b is not a regular file\n" % path)
+            return EX_NOINPUT
         rows = _count_file(host, path, keep=options.has(b"k") or options.has(b"o"), verbose=strict)
     if options.has(b"m"):
         _merge(rows)
     if options.json:
         write(_json(rows))
     else:
-        write(_table(rows, long=options.has(b"l"), terse=options.has(b"t")))
+        table = _table(rows, long=options.has(b"l"), terse=options.has(b"t"))
+        write(table if strict else blanked(table))
     return EX_OK
 
 
@@ -162,7 +168,7 @@ def _count_file(host: Host, path: bytes, *, keep: bool, verbose: bool) -> dict[b
         host.rename(path, path + b".old")
         host.close(host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         path += b".old"
-    fd = host.open(path, os.O_RDONLY | os.O_CLOEXEC, 0)
+    fd = host.open_to_read(path)
     try:
         return count(_lines(lambda size: host.read(fd, size)), verbose=verbose)
     finally:
@@ -170,11 +176,15 @@ def _count_file(host: Host, path: bytes, *, keep: bool, verbose: bool) -> dict[b
 
 
 def _lines(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """The lines of a file, without their newlines."""
+    """The lines of a file, without their newlines; of one without end only the beginning."""
     rest = b""
     while piece := read(_CHUNK_BYTES):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
+        *lines, last = piece.split(b"\n")
+        for line in lines:
+            yield rest + line if len(rest) < _LONGEST_LINE_BYTES else rest
+            rest = b""
+        if len(rest) < _LONGEST_LINE_BYTES:
+            rest += last
     if rest:
         yield rest
 

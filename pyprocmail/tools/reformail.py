@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
-from pyprocmail.message import address
+from pyprocmail.exits import EX_TEMPFAIL
+from pyprocmail.host import LARGEST_FILE_BYTES
+from pyprocmail.message import address, header
 from pyprocmail.message.postmark import timestamp
+from pyprocmail.numerals import bounded, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,8 +100,7 @@ def _next(rest: list[bytes]) -> bytes:
 
 
 def _number(text: bytes) -> int:
-    digits = text.strip()
-    return int(digits[:18]) if digits.isdigit() else 0
+    return whole(text.strip()) or 0
 
 
 def _set(options: Options, letter: bytes, value: bytes) -> None:
@@ -131,7 +133,11 @@ def run(
         return _split(host, options.program, environ, data, note)
     mail = Mail(data)
     if options.cache is not None:
-        return 0 if _seen(host, options.cache, options.cache_bytes, mail) else 1
+        try:
+            return 0 if _seen(host, options.cache, options.cache_bytes, mail) else 1
+        except OSError as error:
+            note(b"reformail: %b: %b\n" % (options.cache, (error.strerror or "cannot be used").encode()))
+            return EX_TEMPFAIL
     if options.extract:
         _extract(mail, options.extract, write)
     else:
@@ -151,12 +157,8 @@ class Mail:
         head, _, self.body = data.partition(b"\n\n")
         self.empty = not data
         self.postmark = b""
-        self.fields: list[bytes] = []
-        for line in head.removesuffix(b"\n").split(b"\n") if head else []:
-            if line[:1] in (b" ", b"\t") and self.fields:
-                self.fields[-1] += b"\n" + line
-            else:
-                self.fields.append(line)
+        # A head that is one newline has one empty field.
+        self.fields = list(header.fields(head.removesuffix(b"\n"))) or [b""] * bool(head)
         if self.fields and self.fields[0].startswith(b"From "):
             self.postmark = self.fields.pop(0)
 
@@ -175,8 +177,12 @@ def name_of(field: bytes) -> bytes:
 
 def unfolded(text: bytes) -> bytes:
     """The text on one line: a newline and the blanks behind it are one blank."""
-    first, *rest = text.split(b"\n")
-    return b" ".join([first, *(line.lstrip(_BLANKS) for line in rest)])
+    if b"\n" not in text:
+        return text
+    out = bytearray()
+    for number, line in enumerate(header.lines(text)):
+        out += b" " + line.lstrip(_BLANKS) if number else line
+    return bytes(out)
 
 
 def _extract(mail: Mail, wanted: Sequence[tuple[bytes, bool]], write: Write) -> None:
@@ -222,10 +228,11 @@ class _Rewriting:
         fields = self._revised(fields)
         if returned:
             fields.append(returned)
-        lines = ([postmark] if postmark else []) + fields
-        if options.unfold:
-            lines = [unfolded(line) for line in lines]
-        write(b"".join(line + end for line in lines) + end)
+        out = bytearray()
+        for line in (postmark, *fields) if postmark else fields:
+            out += unfolded(line) if options.unfold else line
+            out += end
+        write(bytes(out + end))
         self._write_body(write, end, quote=quote, unquote=unquote)
 
     def _write_body(self, write: Write, end: bytes, *, quote: bool, unquote: bool) -> None:
@@ -233,7 +240,8 @@ class _Rewriting:
         if end == b"\n" and not quote and not unquote:
             write(body)
             return
-        for line in body.split(b"\n")[:-1]:
+        # The body ends with a newline.
+        for line in header.lines(body[:-1]) if body else ():
             if line.lstrip(b">").startswith(b"From "):
                 if quote:
                     line = b">" + line
@@ -245,8 +253,7 @@ class _Rewriting:
         """The address for a From_ line."""
         for name in (b"return-path:", b"errors-to:", b"from:"):
             for value in self.mail.values(name):
-                found = [one.text for one in address.parse(value) if one.text]
-                return found[0] if found else b"root"
+                return next((one.text for one in address.parse(value) if one.text), b"root")
         return b"root"
 
     def _revised(self, fields: list[bytes]) -> list[bytes]:
@@ -297,18 +304,13 @@ def _seen(host: Host, path: bytes, limit: int, mail: Mail) -> bool:
     key = next(mail.values(b"message-id:"), b"").rstrip()
     if not key:
         return False
-    fd = host.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, _CACHE_MODE)
+    fd = host.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, _CACHE_MODE)
     try:
         host.lock_to_end(fd)
-        pieces = []
-        while piece := host.read(fd, 1 << 16):
-            pieces.append(piece)
-        keys = [old for old in b"".join(pieces).split(b"\0") if old]
+        keys = [old for old in host.read_whole(fd, LARGEST_FILE_BYTES).split(b"\0") if old]
         found = key in keys
         keys = [old for old in keys if old != key] + [key]
-        while len(keys) > 1 and sum(len(old) + 1 for old in keys) >= limit:
-            keys.pop(0)
-        content = b"".join(old + b"\0" for old in keys) + b"\0"
+        content = b"".join(old + b"\0" for old in _newest(keys, limit)) + b"\0"
         host.lseek(fd, 0, os.SEEK_SET)
         while content:
             content = content[host.write(fd, content) :]
@@ -316,6 +318,16 @@ def _seen(host: Host, path: bytes, limit: int, mail: Mail) -> bool:
     finally:
         host.close(fd)
     return found
+
+
+def _newest(keys: list[bytes], limit: int) -> list[bytes]:
+    """The last keys that fit into a cache of less than `limit` bytes; the very last one in any case."""
+    size = sum(len(key) + 1 for key in keys)
+    first = 0
+    while first < len(keys) - 1 and size >= limit:
+        size -= len(keys[first]) + 1
+        first += 1
+    return keys[first:]
 
 
 def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, note: Write) -> int:
@@ -329,7 +341,7 @@ def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes],
         except OSError:
             note(b"reformail: exec() failed.\n")
             host.close(feed)
-            return 1
+            return EX_TEMPFAIL
         finally:
             host.close(stdin)
         try:
@@ -348,7 +360,7 @@ def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes],
 
 def next_number(number: bytes) -> bytes:
     """The FILENO behind `number`, as wide; what is no number stays."""
-    return b"%0*d" % (len(number), int(number or b"0") + 1) if number.isdigit() or not number else number
+    return b"%0*d" % (len(number), bounded(number) + 1) if number.isdigit() or not number else number
 
 
 def mails(data: bytes) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """reformime: what a MIME message consists of.  reformime(1)
 
-Listing sections, taking them out, decoding them and header text, reading delivery reports; messages are neither
-rewritten nor made here.
+Listing sections, taking them out, decoding them and header text, reading delivery reports.  `reformime_rewrite` is
+what changes messages and makes them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 
 from pyprocmail import __version__
-from pyprocmail.message import mime
+from pyprocmail.exits import EX_TEMPFAIL
+from pyprocmail.message import charsets, header, mime, word_encoding
+from pyprocmail.tools import reformime_rewrite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,17 +31,24 @@ Usage: reformime [options]
     -d             - the addresses in a delivery report, each with what became of it
     -D             - the same with the original addresses
     -u             - the lines that maildrop searches
-    -c charset     - before -h or -H: the character set to write
+    -r[7 | 8]      - write the message with all MIME headers, in 7bit or 8bit
+    -m             - make a digest of the messages in files, whose names are read
+    -c charset     - the character set, before -h, -H, -o, -O, or with -r
     -h text        - decode the text of a header
     -H text        - decode a list of addresses
+    -o text        - encode the text of a header
+    -O text        - encode a list of addresses
     -V             - the version
 """
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@")
 _LISTED = (b"content-id", b"content-description", b"content-language", b"content-md5")
 _FAILED = 20
-_ACTIONS = (b"V", b"h", b"H", b"u", b"d", b"D")
-_WITH_VALUE = (b"s", b"h", b"H", b"c", b"X")
-_LETTERS = (*_ACTIONS, *_WITH_VALUE, b"i", b"e", b"x")
+_LONGEST_NAME = 200
+"""Bytes of a file's name that are used, the last ones; file systems know 255."""
+
+_ACTIONS = (b"V", b"h", b"H", b"o", b"O", b"u", b"d", b"D", b"m")
+_WITH_VALUE = (b"s", b"h", b"H", b"o", b"O", b"c", b"X")
+_LETTERS = (*_ACTIONS, *_WITH_VALUE, b"i", b"e", b"x", b"r")
 _HEX = b"0123456789ABCDEFabcdef"
 
 
@@ -51,7 +60,7 @@ class Options:
     def __init__(self) -> None:
         self.action = b""
         self.text = b""
-        self.charset = b"utf-8"
+        self.charset = b""
         self.sections: list[bytes] = []
         self.info = False
         self.extract = False
@@ -81,6 +90,8 @@ def parse_options(words: Sequence[bytes]) -> Options | None:
             options.sections = value.split(b",")
         elif letter == b"c":
             options.charset = value
+        elif letter == b"r":
+            options.action, options.text = letter, value
         elif letter == b"x":
             options.prefix = value
         elif letter == b"X":
@@ -89,9 +100,18 @@ def parse_options(words: Sequence[bytes]) -> Options | None:
 
 
 def run(
-    host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write
+    host: Host,
+    argv: Sequence[bytes],
+    environ: Mapping[bytes, bytes],
+    read: Callable[[], bytes],
+    write: Write,
+    note: Write,
 ) -> int:
-    """Run reformime with `argv` on the message `data`; the exit status."""
+    """Run reformime with `argv` on the message that `read` gives; the exit status.
+
+    Raises:
+        OSError: the system refused something that may work another time.
+    """
     options = parse_options(argv[1:])
     if options is None:
         note(_USAGE)
@@ -100,21 +120,60 @@ def run(
     if action == b"V":
         write(b"pyprocmail %b, a drop-in for reformime 2.9.3\n" % __version__.encode())
     elif action in (b"h", b"H"):
-        write(_in_charset(mime.words(text) if action == b"h" else mime.addresses(text), options.charset) + b"\n")
+        decoded = mime.words(text) if action == b"h" else mime.addresses(text)
+        write(_in_charset(decoded, options.charset or b"utf-8") + b"\n")
+    elif action in (b"o", b"O"):
+        return _encode(options, environ, write, note)
     elif action == b"u":
-        write(mime.View(data).text(mime.HEADER | mime.BODY))
+        write(mime.View(read()).text(mime.HEADER | mime.BODY))
+    elif action == b"r":
+        write(reformime_rewrite.rewrite(host, read(), text[:1], options.charset or charsets.of_locale(environ)))
+    elif action == b"m":
+        return _digest(host, read(), write, note)
     elif action:
-        return _report(data, write, original=action == b"D")
+        return _report(read(), write, original=action == b"D")
     else:
-        return _list(host, options, environ, data, write, note)
+        return _list(host, options, environ, read(), write, note)
+    return 0
+
+
+def _encode(options: Options, environ: Mapping[bytes, bytes], write: Write, note: Write) -> int:
+    """-o and -O: header text, in the character set of the command line."""
+    name = options.charset or charsets.of_locale(environ)
+    if name == b"US-ASCII":
+        name = b"UTF-8"  # all that ASCII lacks has to be written somehow
+    codec = charsets.find(name.decode("latin-1"))
+    if codec is None:
+        note(b"Unknown charset: %b\n" % name)
+        return 1
+    text = options.text.decode(codec, "replace")
+    # The name stands in what is written; Python knows the character set by its own.
+    charset = word_encoding.Charset(name, codec)
+    if options.action == b"o":
+        write(word_encoding.encode(text, charset) + b"\n")
+    else:
+        write(word_encoding.encode_addresses(text.encode(), charset) + b"\n")
+    return 0
+
+
+def _digest(host: Host, names: bytes, write: Write, note: Write) -> int:
+    """-m: a digest of the messages in the files; nothing of none."""
+    if not names:
+        return 0
+    messages = []
+    for name in header.lines(names.removesuffix(b"\n")):
+        try:
+            messages.append(host.read_file(name, host.largest_mail()))
+        except FileNotFoundError as error:
+            note(b"%b: %b\n" % (name, (error.strerror or "cannot be read").encode()))
+            return 1
+    write(reformime_rewrite.digest(host, messages))
     return 0
 
 
 def _in_charset(text: bytes, charset: bytes) -> bytes:
-    try:
-        return text.decode().encode(charset.decode("latin-1"), "replace")
-    except LookupError:
-        return text
+    codec = charsets.find(charset.decode("latin-1"))
+    return text if codec is None else text.decode().encode(codec, "replace")
 
 
 def _list(host: Host, options: Options, environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write) -> int:
@@ -124,13 +183,14 @@ def _list(host: Host, options: Options, environ: Mapping[bytes, bytes], data: by
     if not (options.extract or options.info or options.program or options.prefix is not None):
         chosen = []
     missing: list[bytes] = []
+    taken: dict[bytes, int] = {}
     if chosen:
         by_number = {_number(part): part for part in found}
         missing = [number for number in chosen if number not in by_number]
         found = [by_number[number] for number in chosen if number in by_number]
     for part in found:
         if options.prefix is not None:
-            _write_file(host, data, part, options.prefix)
+            _write_file(host, data, part, options.prefix, taken)
         elif options.program:
             status = _give(host, options.program, environ, data, part, note)
             if status:
@@ -159,7 +219,7 @@ def _give(
     except OSError as error:
         note(b"reformime: %b: %b\n" % (program[0], (error.strerror or "cannot be started").encode()))
         host.close(feed)
-        return 1
+        return EX_TEMPFAIL
     finally:
         host.close(stdin)
     try:
@@ -235,12 +295,16 @@ def _named(value: bytes, name: bytes) -> bytes:
     charset, mark, rest = mime.parameter(value, name + b"*").partition(b"'")
     if plain or not mark:
         return plain
-    pieces = rest.partition(b"'")[2].split(b"%")
-    raw = [pieces[0]]
-    for piece in pieces[1:]:
-        hexadecimal = len(piece) > 1 and piece[0] in _HEX and piece[1] in _HEX
-        raw.append(bytes((int(piece[:2], 16),)) + piece[2:] if hexadecimal else b"%" + piece)
-    return mime.decoded(b"".join(raw), charset.decode("latin-1"))
+    text = rest.partition(b"'")[2]
+    raw = bytearray()
+    at = 0
+    while (percent := text.find(b"%", at)) >= 0:
+        raw += text[at:percent]
+        code = text[percent + 1 : percent + 3]
+        hexadecimal = len(code) > 1 and code[0] in _HEX and code[1] in _HEX
+        raw.append(int(code, 16) if hexadecimal else 0x25)
+        at = percent + (3 if hexadecimal else 1)
+    return mime.decoded(bytes(raw + text[at:]), charset.decode("latin-1"))
 
 
 def file_name(part: mime.Part) -> bytes:
@@ -249,13 +313,13 @@ def file_name(part: mime.Part) -> bytes:
     return _named(disposition, b"filename") or _named(kind, b"name")
 
 
-def _write_file(host: Host, data: bytes, part: mime.Part, prefix: bytes) -> None:
+def _write_file(host: Host, data: bytes, part: mime.Part, prefix: bytes, taken: dict[bytes, int]) -> None:
     """-x: a section that has a name.  The name comes from a stranger: no folders, no hidden files, nothing replaced."""
-    name = file_name(part).replace(b"\\", b"/").rpartition(b"/")[2]
+    name = file_name(part).replace(b"\\", b"/").rpartition(b"/")[2][-_LONGEST_NAME:]
     if not name or part.children:
         return
     safe = bytes(byte if byte in _SAFE else 0x5F for byte in name).lstrip(b".") or b"_"
-    fd = _create(host, prefix, safe)
+    fd = _create(host, prefix, safe, taken)
     try:
         rest = memoryview(mime.body(data, part))
         while rest:
@@ -264,12 +328,13 @@ def _write_file(host: Host, data: bytes, part: mime.Part, prefix: bytes) -> None
         host.close(fd)
 
 
-def _create(host: Host, prefix: bytes, name: bytes) -> int:
-    """A new file; a number goes before a name that is taken."""
-    path, number = prefix + name, 0
+def _create(host: Host, prefix: bytes, name: bytes, taken: dict[bytes, int]) -> int:
+    """A new file; a number goes before a name that is taken.  `taken`: the numbers that this run has used."""
+    number = taken.get(name, -1) + 1
     while True:
+        path = b"%b%d-%b" % (prefix, number, name) if number else prefix + name
+        taken[name] = number
         try:
             return host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
             number += 1
-            path = b"%b%d-%b" % (prefix, number, name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from pyprocmail.exits import EX_CANTCREAT, EX_IOERR, EX_NOINPUT, EX_NOUSER, EX_OK, EX_OSERR, EX_USAGE
+from pyprocmail.message.visible import blanked
+from pyprocmail.numerals import bounded
 from pyprocmail.tools.formail import edit, idcache, sender
 from pyprocmail.tools.formail.abstract import abstract
 from pyprocmail.tools.formail.body import Body, Layout, Outlet, skip_to_mail
@@ -12,7 +14,6 @@ from pyprocmail.tools.formail.header import POSTMARK, Field, last
 from pyprocmail.tools.formail.options import Options, UsageError, VersionAsked, parse
 from pyprocmail.tools.formail.programs import Numbering, Programs
 from pyprocmail.tools.formail.source import Source, read_header
-from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(
             note(b'formail: Couldn\'t open "%b"\n' % options.cache)
             return EX_CANTCREAT
     try:
-        return _Run(host, options, environ, Source(read), write, note).run()
+        return _Run(host, options, environ, Source(read, host.largest_mail()), write, note).run()
     except OSError as error:
         note(b"formail: %b\n" % (error.strerror or "I/O error").encode())
         return EX_IOERR
@@ -139,8 +140,10 @@ class _Run:
         if follows and not options.total:
             self._complain_of_writing(follows=False)
             return EX_IOERR
-        for _ in range(options.skip):
-            follows = follows and self._treat(None)
+        skip = options.skip
+        while follows and skip > 0:
+            skip -= 1
+            follows = self._treat(None)
         left = options.total
         while follows and left:
             left -= 1
@@ -182,7 +185,8 @@ class _Run:
         )
         if write is not None and options.folder is not None:
             outlet = Outlet(write, size=outlet.size)
-            outlet.put(abstract(result, options.folder, outlet.size))
+            lines = abstract(result, options.folder, outlet.size)
+            outlet.put(lines if self.strict else blanked(lines))
         outlet.flush()
         if outlet.failed:
             self._complain_of_writing(follows=follows)
@@ -231,8 +235,11 @@ class _Run:
         options = self.options
         if options.reply:
             self.no_sender |= address is None
-            fields = edit.reply(fields, options, address or _NOBODY, repeat_re=self.strict)
-            return edit.unique(fields, options.keep_first, options.keep_last)
+            answer = edit.reply(fields, options, address or _NOBODY, repeat_re=self.strict)
+            # The first of several is the one of the mail, which does not go into the answer.
+            firsts = {field.name.lower() for field in fields if options.keep_first.match(field.name.lower())}
+            answer = [field for field in answer if field.name.lower() not in firsts]
+            return edit.unique(answer, options.keep_first, options.keep_last)
         if self._lacks_postmark(fields):
             fields.insert(0, Field(POSTMARK, b"%b  %b" % (address or _NOBODY, self._date(fields))))
         return fields

@@ -292,7 +292,7 @@ class Body:
             data = source.data
             end = -1
             for needle, ahead in self._layout.needles:
-                found = data.find(needle, source.position)
+                found = source.find(needle)
                 if found >= 0 and (end < 0 or found + ahead < end):
                     end = found + ahead
             if end < 0:
@@ -309,7 +309,9 @@ class Body:
 def skip_to_mail(source: Source, layout: Layout) -> bool:
     """In BABYL: consume lines up to what looks like the header of a mail; False when none follows."""
     while not source.at_end():
-        if starts_mail(source, layout)[0]:
+        starts, length = starts_mail(source, layout)
+        if starts:
             return True
-        source.line()
+        # No fewer fields in a row are enough either.
+        source.position += length or len(source.line_at(0))
     return False

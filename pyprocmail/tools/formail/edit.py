@@ -56,6 +56,8 @@ def _rename(field: Field, options: Options) -> Field:
 
 def unique(fields: list[Field], first: Names, final: Names) -> list[Field]:
     """The fields without the repetitions that -u (`first` stays) and -U (`final` stays) remove."""
+    if not first and not final:
+        return fields
     counts: dict[bytes, int] = {}
     for field in fields:
         counts[field.name.lower()] = counts.get(field.name.lower(), 0) + 1
@@ -72,7 +74,7 @@ def unique(fields: list[Field], first: Names, final: Names) -> list[Field]:
 
 def additions(fields: list[Field], options: Options, make_id: Callable[[], bytes]) -> list[Field]:
     """The fields that are appended: those of -a that are missing, then those of -A, -i and -I."""
-    present = {field.name.lower() for field in fields}
+    present = {field.name.lower() for field in fields} if options.add_if_absent else ()
     added = []
     for insertion in options.add_if_absent:
         name = insertion.name.lower()
@@ -95,7 +97,7 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
     for field in fields:
         superseding = _content(field, options.supersede)
         keeping = superseding == b"" or (superseding is None and field.name.lower() == _KEPT_IN_REPLY)
-        if keeping and not options.replace_names.match(field.name):
+        if keeping and not options.replace_names.match(field.name) and _rename(field, options) is field:
             kept.append(field)
     answer = [Field(b"To:", b" " + address)]
     subject = last(fields, b"subject:")

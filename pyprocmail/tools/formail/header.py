@@ -51,7 +51,7 @@ class Field:
 
     def joined(self) -> Field:
         """The field on one line: -c.  The `>From ` lines of a From_ line stay lines."""
-        return Field(self.name, b" ".join(self.content.split(b"\n"))) if not self.is_postmark() else self
+        return Field(self.name, self.content.replace(b"\n", b" ")) if not self.is_postmark() else self
 
 
 class Names:
@@ -64,6 +64,9 @@ class Names:
 
     def __init__(self, names: Iterable[bytes]) -> None:
         self._names = [(name.lower(), is_complete(name)) for name in names]
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
 
     def find(self, field_name: bytes) -> int:
         """The index of the first name that means the field; -1 without."""

@@ -6,11 +6,15 @@ the mark are the oldest ones and still count.  Its format is procmail's, and a p
 
 from __future__ import annotations
 
+import errno
 import os
+
+from pyprocmail.host import LARGEST_FILE_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyprocmail.host import Host
+
 
 _CHUNK_BYTES = 1 << 16
 
@@ -33,7 +37,8 @@ def seen(host: Host, path: bytes, key: bytes, limit_bytes: int) -> bool:
     fd = _open(host, path)
     try:
         host.lock_to_end(fd)
-        found, place = _search(_content(host, fd), key, limit_bytes)
+        # No key that begins behind the limit counts, and no longer one is ours: a stranger's Message-ID may be long.
+        found, place = _search(_content(host, fd, limit_bytes + len(key) + 1), key, limit_bytes)
         if not found:
             host.lseek(fd, place, os.SEEK_SET)
             data = key + b"\0\0"
@@ -45,13 +50,22 @@ def seen(host: Host, path: bytes, key: bytes, limit_bytes: int) -> bool:
 
 
 def _open(host: Host, path: bytes) -> int:
-    return host.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+    return host.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
 
 
-def _content(host: Host, fd: int) -> bytes:
+def _content(host: Host, fd: int, most: int) -> bytes:
+    """The first `most` bytes of the file.
+
+    Raises:
+        OSError: it cannot be read; EFBIG, more than LARGEST_FILE_BYTES would have to be.
+    """
     pieces = []
-    while piece := host.read(fd, _CHUNK_BYTES):
+    left = most
+    while left > 0 and (piece := host.read(fd, min(left, _CHUNK_BYTES))):
         pieces.append(piece)
+        left -= len(piece)
+        if most - left > LARGEST_FILE_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return b"".join(pieces)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyprocmail.exits import PyprocmailError
+from pyprocmail.numerals import bounded
 from pyprocmail.tools.formail.header import Names, is_complete, is_name_start, name_length
-from pyprocmail.tools.numbers import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from pyprocmail.exits import EX_UNAVAILABLE
-from pyprocmail.tools.numbers import bounded
+from pyprocmail.numerals import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
+from pyprocmail.exits import MailTooLargeError
+from pyprocmail.message.header import Names as SameNames
 from pyprocmail.tools.formail.header import BLANKS, POSTMARK, QUOTED_POSTMARK, Field, name_length
 
 TYPE_CHECKING = False
@@ -12,25 +16,44 @@ _CHUNK_BYTES = 1 << 18
 
 
 class Source:
-    """Bytes not yet consumed: `data` from `position` on, and what `read` has still to give."""
+    """Bytes not yet consumed: `data` from `position` on, and what `read` has still to give.
 
-    __slots__ = ("data", "ended", "position", "_read")
+    Not more than `limit_bytes` are held at once.
+    """
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    __slots__ = ("data", "ended", "position", "_found", "_read", "_limit_bytes")
+
+    def __init__(self, read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> None:
         self.data = b""
         self.position = 0
+        # Where each text that `find` was asked for stands in `data`.
+        self._found: dict[bytes, int] = {}
         self.ended = False
         self._read = read
+        self._limit_bytes = limit_bytes
 
     def more(self) -> bool:
-        """Read another piece; False at the end of the input.  What is consumed is forgotten."""
+        """Read another piece; False at the end of the input.  What is consumed is forgotten.
+
+        Raises:
+            MailTooLargeError: what is not consumed yet is too much.
+        """
         if self.ended:
             return False
-        piece = self._read(_CHUNK_BYTES)
-        self.ended = not piece
-        self.data = self.data[self.position :] + piece
+        pieces = [self.data[self.position :]]
+        if len(pieces[0]) > self._limit_bytes:
+            raise MailTooLargeError(self._limit_bytes)
+        # As much again as is there, so that a long line is copied a few times and not once a piece.
+        wanted = max(len(pieces[0]), 1)
+        while wanted > 0 and not self.ended:
+            piece = self._read(_CHUNK_BYTES)
+            self.ended = not piece
+            wanted -= len(piece)
+            pieces.append(piece)
+        self.data = b"".join(pieces)
         self.position = 0
-        return bool(piece)
+        self._found.clear()
+        return len(self.data) > len(pieces[0])
 
     def at_end(self) -> bool:
         """Whether nothing is left."""
@@ -64,6 +87,13 @@ class Source:
         while self.starts_with(b"\n"):
             self.position += 1
 
+    def find(self, text: bytes) -> int:
+        """Where `text` stands next in `data`, -1 for nowhere.  What has been read is searched once."""
+        found = self._found.get(text, 0)
+        if 0 <= found < self.position or text not in self._found:
+            found = self._found[text] = self.data.find(text, self.position)
+        return found
+
     def skip_past(self, text: bytes) -> bool:
         """Consume everything up to `text` and `text` itself; False when the input ends before it."""
         while True:
@@ -84,6 +114,7 @@ def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Fiel
     beginning only.  There a digest may have `Article 1 of group:`, and BABYL `Mail-from: From who`.
     """
     fields = []
+    names = SameNames()
     first = _read_first(source, digest=digest, babyl=babyl)
     if first is not None:
         fields.append(first)
@@ -94,7 +125,7 @@ def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Fiel
             break
         source.position += len(line)
         name = line[: length - 1].rstrip(BLANKS) + b":"
-        fields.append(Field(name, _with_folds(source, line[length:], (b" ", b"\t"))))
+        fields.append(Field(names.one(name), _with_folds(source, line[length:], (b" ", b"\t"))))
     if line == b"\n":
         source.position += 1
     return fields, line == b"\n"
@@ -113,7 +144,10 @@ def _read_first(source: Source, *, digest: bool, babyl: bool) -> Field | None:
 
 def _with_folds(source: Source, content: bytes, marks: tuple[bytes, ...]) -> bytes:
     """`content` and the lines after it that begin with one of `marks`, without the last newline."""
-    lines = [content]
-    while source.line_at(0).startswith(marks) if marks else False:
-        lines.append(source.line())
-    return b"".join(lines).removesuffix(b"\n")
+    if not (marks and source.line_at(0).startswith(marks)):
+        return content.removesuffix(b"\n")
+    lines = bytearray(content)
+    while (line := source.line_at(0)).startswith(marks):
+        lines += line
+        source.position += len(line)
+    return bytes(lines.removesuffix(b"\n"))

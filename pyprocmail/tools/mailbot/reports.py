@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pyprocmail import __version__
+from pyprocmail.message.transfer_encoding import NOT_MIME
 from pyprocmail.tools.reformail import unfolded
 
 TYPE_CHECKING = False
@@ -19,11 +20,6 @@ FEEDBACK = (
     b"authentication-results", b"original-rcpt-to", b"reported-domain",
 )  # fmt: skip
 """What --feedback-NAME tells."""
-
-NOT_MIME = (
-    b"This is a MIME-formatted message.  If you see this text it means that your\n"
-    b"E-mail software does not support MIME-formatted messages.\n"
-)
 
 
 def delivery_status(host: Host, recipient: bytes) -> bytes:
@@ -52,11 +48,14 @@ def original(mail: Mail, data: bytes, *, whole: bool) -> bytes:
     """The part with the mail that it is about, or with its header."""
     if whole:
         return b"Content-Type: message/rfc822\nContent-Disposition: attachment\n\n" + data
-    fields = b"".join(unfolded(field) + b"\n" for field in mail.fields)
+    fields = bytearray()
+    for field in mail.fields:
+        fields += unfolded(field)
+        fields += b"\n"
     return (
         b'Content-Type: text/rfc822-headers; charset="utf-8"\nContent-Disposition: attachment\n'
         b"Content-Transfer-Encoding: 8bit\n\n"
-    ) + fields
+    ) + bytes(fields)
 
 
 def multipart(boundary: bytes, parts: Sequence[bytes]) -> bytes:

@@ -1,0 +1,139 @@
+"""pyprocmail duplicate: whether a mail was here before.  pyprocmail-duplicate(1), RFC 7352
+
+A mail whose delivery failed comes again, the same copy: that is no duplicate, or it would be lost.  Copies are told
+apart by what mail servers wrote on their ways.
+"""
+
+from __future__ import annotations
+
+from pyprocmail.exits import EX_USAGE, MailTooLargeError
+from pyprocmail.numerals import whole
+from pyprocmail.tools.reformail import Mail, name_of
+from pyprocmail.tools.seen import Seen, key_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pyprocmail.host import Host
+
+    Write = Callable[[bytes], None]
+
+DUPLICATE, NEW = 0, 1
+_DAY_S = 86400
+_DAYS = 7
+_MOST_DAYS = 3650
+_FILE = b".duplicate.cache"
+_READ_BYTES = 1 << 20
+_ON_THE_WAY = (b"received:", b"delivered-to:", b"x-original-to:")
+_USAGE = b"""\
+Usage: pyprocmail duplicate [--cache FILE] [--days N] [--handle NAME] [--header NAME] [--exact] [--last]
+
+    Ends with 0 if the mail on standard input was here before, with 1 if not.
+"""
+
+
+class Options:
+    """The command line."""
+
+    __slots__ = ("cache", "days", "handle", "header", "exact", "last")
+
+    def __init__(self) -> None:
+        self.cache = b""
+        self.days = _DAYS
+        self.handle = b""
+        self.header = b"message-id"
+        self.exact = False
+        self.last = False
+
+
+def parse_options(words: Sequence[bytes]) -> Options | None:
+    """Read the command line; None when it cannot be read."""
+    options = Options()
+    rest = list(words)
+    while rest:
+        word, mark, value = rest.pop(0).partition(b"=")
+        if word in (b"--exact", b"--last") and not mark:
+            options.exact |= word == b"--exact"
+            options.last |= word == b"--last"
+            continue
+        if word not in (b"--cache", b"-c", b"--days", b"--handle", b"--header"):
+            return None
+        if not mark:
+            if not rest:
+                return None
+            value = rest.pop(0)
+        if word == b"--days":
+            days = whole(value)
+            if days is None or not 0 < days <= _MOST_DAYS:
+                return None
+            options.days = days
+        elif word == b"--handle":
+            options.handle = value
+        elif word == b"--header":
+            options.header = value.rstrip(b":").lower()
+        else:
+            options.cache = value
+    return options
+
+
+def run(
+    host: Host,
+    argv: Sequence[bytes],
+    environ: Mapping[bytes, bytes],
+    read: Callable[[int], bytes],
+    write: Write,
+    note: Write,
+) -> int:
+    """Run `duplicate` with `argv`; DUPLICATE, NEW, or EX_USAGE.
+
+    Raises:
+        OSError: the cache cannot be used: nobody knows whether the mail was here before.
+    """
+    del write
+    options = parse_options(argv[1:])
+    if options is None:
+        note(_USAGE)
+        return EX_USAGE
+    mail = Mail(read_all(host, read))
+    identity = b" ".join(mail.values(options.header + b":")).strip()
+    if not identity:
+        return NEW
+    key, copy = key_of(options.handle, identity), copy_of(mail)
+    seen = Seen(host, options.cache or in_home(environ, _FILE))
+    try:
+        first = seen.get(key)
+        is_new = first is None or (first == copy != b"-" and not options.exact)
+        if first is None or options.last:
+            seen.put(key, first or copy, host.time() + options.days * _DAY_S)
+    finally:
+        seen.close()
+    return NEW if is_new else DUPLICATE
+
+
+def copy_of(mail: Mail) -> bytes:
+    """What tells this copy from others: the trace of its way.  `-` when no mail server wrote any."""
+    fields = [field for field in mail.fields if name_of(field) in _ON_THE_WAY]
+    return key_of(*fields) if fields else b"-"
+
+
+def in_home(environ: Mapping[bytes, bytes], name: bytes) -> bytes:
+    """The file in the home directory; in the current one without HOME."""
+    home = environ.get(b"HOME", b"")
+    return home + b"/" + name if home else name
+
+
+def read_all(host: Host, read: Callable[[int], bytes]) -> bytes:
+    """The whole mail.
+
+    Raises:
+        MailTooLargeError: it does not fit into memory.
+    """
+    limit = left = host.largest_mail()
+    pieces = []
+    while piece := read(_READ_BYTES):
+        left -= len(piece)
+        if left < 0:
+            raise MailTooLargeError(limit)
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -1,0 +1,225 @@
+"""`encrypt`, `decrypt`, `sign` and `verify` with GnuPG, through python-gnupg.  RFC 3156, OpenPGP/MIME.
+
+The fields about the body go into what is signed or encrypted, and come back from there, so that a mail that is
+encrypted and decrypted again is what it was if these fields stand together.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.message.model import Message, end_of_header
+from pyprocmail.tools.mime.mail import TroubleError, entity_fields, is_protected
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pyprocmail.host import Host
+    from pyprocmail.message.structure import Part
+    from pyprocmail.tools.mime.mail import Mail
+    from pyprocmail.tools.mime.options import Options
+
+BAD = 1
+"""There is no signature, or not a good one."""
+_HASHES = {
+    "1": b"md5",
+    "2": b"sha1",
+    "3": b"ripemd160",
+    "8": b"sha256",
+    "9": b"sha384",
+    "10": b"sha512",
+    "11": b"sha224",
+}
+_FIELD = b"X-PGP-Signature"
+
+
+def _gnupg(mail: Mail, given: Options) -> Any:
+    """python-gnupg, on the keys of --home or of whoever runs this."""
+    try:
+        import gnupg  # type: ignore[import-untyped]  # the package has no types
+    except ImportError:
+        raise TroubleError(b"python-gnupg is not installed: pip install 'pyprocmail[gpg]'") from None
+    home = given.text(b"home") or mail.environment.get(b"GNUPGHOME", b"")
+    try:
+        return gnupg.GPG(gnupghome=os.fsdecode(home) or None)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TroubleError(b"gpg: " + str(error).encode()) from error
+
+
+def _said(result: Any) -> bytes:
+    """What gpg said, on one line."""
+    text = str(result.status or "") or str(result.stderr or "").strip().rpartition("\n")[2] or "no answer"
+    return b"gpg: " + text.encode("utf-8", "replace")
+
+
+def _entity(mail: Mail) -> tuple[bytes, bytes, bytes, bytes]:
+    """The header before and behind the fields about the body, these fields, and the body."""
+    message = mail.message
+    before, entity, after = entity_fields(message.head)
+    if not message.head.endswith((b"\n\n", b"\n\r\n")) and message.head not in (b"\n", b"\r\n"):
+        # A mail that is all header.
+        after += mail.newline
+    return before, entity, after, message.data[message.split :]
+
+
+def encrypt(_host: Host, mail: Mail, given: Options) -> int:
+    """The mail as multipart/encrypted, for the keys of --to; its Subject and addresses stay readable."""
+    if not given.texts.get(b"to"):
+        raise TroubleError(b"--to KEY is missing", EX_USAGE)
+    if is_protected(mail.root) and mail.root.kind == b"multipart/encrypted":
+        mail.change([])
+        return EX_OK
+    before, entity, after, body = _entity(mail)
+    newline = mail.newline
+    result = _gnupg(mail, given).encrypt(
+        entity + newline + body,
+        [one.decode("utf-8", "replace") for one in given.texts[b"to"]],
+        sign=(given.text(b"key").decode() or True) if b"sign" in given.flags else None,
+        always_trust=b"always-trust" in given.flags,
+        armor=True,
+    )
+    if not result.ok:
+        raise TroubleError(_said(result))
+    mark = _boundary(result.data)
+    text = (
+        b'MIME-Version: 1.0\nContent-Type: multipart/encrypted; protocol="application/pgp-encrypted";\n'
+        b' boundary="%b"\n' % mark
+    )
+    parts = (
+        b"--%b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\n"
+        b"--%b\nContent-Type: application/octet-stream\n\n%b\n--%b--\n" % (mark, mark, result.data.rstrip(b"\n"), mark)
+    )
+    mail.write(_line(before, newline) + text.replace(b"\n", newline) + _rest(after, newline))
+    mail.write(parts.replace(b"\r\n", b"\n").replace(b"\n", newline))
+    return EX_OK
+
+
+def decrypt(_host: Host, mail: Mail, given: Options) -> int:
+    """What was encrypted, in its place; a mail that is not stays as it is."""
+    root = mail.root
+    if root.kind != b"multipart/encrypted" or len(root.children) < 2:
+        mail.change([])
+        return EX_OK
+    result = _gnupg(mail, given).decrypt(root.children[1].raw)
+    if not result.ok:
+        raise TroubleError(_said(result))
+    inner = Message(result.data, _head_of(result.data))
+    before, _, after = entity_fields(mail.message.head)
+    fields = inner.head.rstrip(b"\r\n")
+    mail.write(_line(before, mail.newline) + (fields + mail.newline if fields else b"") + _rest(after, mail.newline))
+    mail.write(inner.body)
+    return EX_OK
+
+
+def sign(_host: Host, mail: Mail, given: Options) -> int:
+    """The mail as multipart/signed."""
+    before, entity, after, body = _entity(mail)
+    newline = mail.newline
+    version = b"".join(line for line in _fields(entity) if line.lower().startswith(b"mime-version"))
+    content = b"".join(line for line in _fields(entity) if not line.lower().startswith(b"mime-version"))
+    # The newline before the boundary is none of the signed text; lines end with CR LF in what is signed.
+    signed = (content or b"Content-Type: text/plain" + newline) + newline + body.removesuffix(newline)
+    canonical = signed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    key = given.text(b"key").decode("utf-8", "replace")
+    result = _gnupg(mail, given).sign(canonical, keyid=key or None, detach=True, clearsign=False, binary=False)
+    if not result.data:
+        raise TroubleError(_said(result))
+    mark = _boundary(signed)
+    text = (
+        b'Content-Type: multipart/signed; micalg=pgp-%b;\n protocol="application/pgp-signature";\n boundary="%b"\n'
+        % (_HASHES.get(str(result.hash_algo), b"sha256"), mark)
+    )
+    tail = (
+        b'\n--%b\nContent-Type: application/pgp-signature; name="signature.asc"\n'
+        b"Content-Description: OpenPGP digital signature\n\n%b\n--%b--\n" % (mark, result.data.rstrip(b"\n"), mark)
+    )
+    head = _line(before, newline) + (version or b"MIME-Version: 1.0" + newline) + text.replace(b"\n", newline)
+    mail.write(head + _rest(after, newline) + b"--" + mark + newline + signed)
+    mail.write(tail.replace(b"\r\n", b"\n").replace(b"\n", newline))
+    return EX_OK
+
+
+def verify(host: Host, mail: Mail, given: Options) -> int:
+    """Whether the mail is signed and the signature is good: the exit status is 0 or 1.
+
+    With --mark the mail is written with what was found in a field of its header, and the status is 0.
+    """
+    root = mail.root
+    found = b"none"
+    if root.kind == b"multipart/signed" and len(root.children) == 2:
+        found = _verified(host, mail, given, root.children[0], root.children[1])
+    mail.note(found)
+    if b"mark" not in given.flags:
+        return EX_OK if found.startswith(b"good") else BAD
+    head, newline = mail.message.head, mail.newline
+    kept = [line for line in _fields(head.rstrip(b"\r\n")) if not line.lower().startswith(_FIELD.lower() + b":")]
+    mail.write(_line(b"".join(kept), newline) + _FIELD + b": " + found + newline + newline)
+    mail.write(mail.message.data[mail.message.split :])
+    return EX_OK
+
+
+def _verified(host: Host, mail: Mail, given: Options, content: Part, signature: Part) -> bytes:
+    data = mail.message.data[content.begin : content.end]
+    canonical = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    handle, path = tempfile.mkstemp(prefix="pyprocmail-mime.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(signature.raw)
+        result = _gnupg(mail, given).verify_data(path, canonical)
+    finally:
+        host.unlink(os.fsencode(path))
+    if result.valid:
+        who = f"good; {result.fingerprint}; {result.username}"
+        return who.encode("ascii", "replace").replace(b"\n", b" ")
+    if result.key_id and "NO_PUBKEY" in str(result.stderr):
+        return b"unknown key " + str(result.key_id).encode()
+    return b"bad"
+
+
+def _fields(entity: bytes) -> list[bytes]:
+    out: list[bytes] = []
+    for line in entity.splitlines(keepends=True):
+        if line[:1] in (b" ", b"\t") and out:
+            out[-1] += line
+        else:
+            out.append(line)
+    return out
+
+
+def _head_of(entity: bytes) -> int:
+    """Where the body of an entity begins, which may have no field."""
+    for empty in (b"\n", b"\r\n"):
+        if entity.startswith(empty):
+            return len(empty)
+    return end_of_header(entity)
+
+
+def _line(text: bytes, newline: bytes) -> bytes:
+    return text if not text or text.endswith(b"\n") else text + newline
+
+
+def _rest(after: bytes, newline: bytes) -> bytes:
+    """The fields that follow, and the empty line."""
+    return after or newline
+
+
+def _boundary(data: bytes) -> bytes:
+    while True:
+        mark = b"=_pgp_" + secrets.token_hex(12).encode()
+        if mark not in data:
+            return mark
+
+
+COMMANDS: dict[bytes, Callable[[Host, Mail, Options], int]] = {
+    b"encrypt": encrypt,
+    b"decrypt": decrypt,
+    b"sign": sign,
+    b"verify": verify,
+}
+
+__all__ = ["BAD", "COMMANDS", "EX_TEMPFAIL"]
