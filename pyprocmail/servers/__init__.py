@@ -1,0 +1,1 @@
+"""Servers: LMTP and milter, and what both need."""

@@ -1,0 +1,69 @@
+"""A mail on its way through the gateway, and the marks by which a loop is seen."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyprocmail.servers.outcome import printable
+
+_MARK = rb"by %b \(pyprocmail gateway\)"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An address, and the parameters that RCPT gave it."""
+
+    address: bytes
+    parameters: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """`text` has LF at the ends of its lines.  `greeting` is the client's name for itself, `protocol` what it spoke."""
+
+    sender: bytes
+    recipients: Sequence[Recipient]
+    text: bytes
+    parameters: tuple[bytes, ...] = ()
+    greeting: bytes = b""
+    peer: bytes = b""
+    protocol: bytes = b"ESMTP"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """This gateway's name, how often a mail may come by here, and how many servers it may have passed."""
+
+    name: bytes
+    passes: int = 4
+    hops: int = 50
+
+    def loop(self, text: bytes) -> bytes:
+        """Why the mail goes in circles; empty if it does not."""
+        fields = _received(text)
+        own = re.compile(_MARK % re.escape(self.name))
+        passes = sum(own.search(field) is not None for field in fields)
+        if passes >= self.passes:
+            return b"It came by here %d times already" % passes
+        if len(fields) >= self.hops:
+            return b"It has passed %d servers" % len(fields)
+        return b""
+
+    def received(self, mail: Mail) -> bytes:
+        """The field that is put before the mail: RFC 5321, 4.4.  It names no recipient, whom others need not know."""
+        client = printable(mail.greeting).translate(None, b"()\\") or b"unknown"
+        peer = b" (%b)" % mail.peer if mail.peer else b""
+        when = time.strftime("%a, %d %b %Y %H:%M:%S %z", time.localtime()).encode()
+        return b"Received: from %b%b\n\tby %b (pyprocmail gateway) with %b; %b\n" % (
+            client, peer, self.name, mail.protocol, when,
+        )  # fmt: skip
+
+
+def _received(text: bytes) -> list[bytes]:
+    """The Received fields, each on one line."""
+    head = text[: text.find(b"\n\n") + 1] if b"\n\n" in text else text
+    unfolded = head.replace(b"\n ", b" ").replace(b"\n\t", b" ")
+    return [line for line in unfolded.split(b"\n") if line[:9].lower() == b"received:"]

@@ -1,0 +1,1 @@
+"""LMTP: the dialogue, the server and its workers."""

@@ -1,0 +1,171 @@
+"""What a worker does with a mail: one delivery by the rules of a user, or by those of a virtual domain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyprocmail.engine.verdict import Verdict
+from pyprocmail.engine.world import World
+from pyprocmail.host import Host, User
+from pyprocmail.maildrop import run as filters
+from pyprocmail.maildrop.world import World as FilterWorld
+from pyprocmail.procmail import run as rcfiles
+from pyprocmail.procmail.plan import Plans
+from pyprocmail.procmail.start import Origin
+from pyprocmail.servers.lmtp.ledger import Claim, Ledger, WorkerHost, pack_claims, sweep, unpack_claims
+from pyprocmail.servers.lmtp.pool import pack, unpack
+from pyprocmail.servers.lmtp.replies import LATER, line, reply_of
+
+_NOBODY = b"MAILER-DAEMON"
+"""The sender of the From_ line where the envelope has none."""
+_PIECE = 1 << 20
+_WORTH_A_PLAN = 4
+"""The mail of a worker from which on it looks for the patterns of all recipes in one scan: to prepare that costs more
+than it saves for a few mails."""
+_DELIVERY, _SWEEPING = range(2)
+"""What a job begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What LMTP said about one mail and one recipient."""
+
+    user: User
+    sender: bytes
+    address: bytes
+    detail: bytes
+
+    def pack(self) -> bytes:
+        """As a job for a worker."""
+        return pack(_DELIVERY, *_parts(self.user), self.sender, self.address, self.detail)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Envelope:
+        """What `pack` made."""
+        _, name, uid, gid, home, shell, sender, address, detail = unpack(data)
+        assert isinstance(sender, bytes)
+        assert isinstance(address, bytes)
+        assert isinstance(detail, bytes)
+        return cls(_user(name, uid, gid, home, shell), sender, address, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """What a worker that was killed has left behind: lockfiles of a user."""
+
+    user: User
+    claims: tuple[Claim, ...]
+
+    def pack(self) -> bytes:
+        """As a job for a worker."""
+        return pack(_SWEEPING, *_parts(self.user), pack_claims(self.claims))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Sweeping:
+        """What `pack` made."""
+        _, name, uid, gid, home, shell, claims = unpack(data)
+        assert isinstance(claims, bytes)
+        return cls(_user(name, uid, gid, home, shell), unpack_claims(claims))
+
+
+def _parts(user: User) -> tuple[bytes | int, ...]:
+    return user.name, user.uid, user.gid, user.home, user.shell
+
+
+def _user(name: bytes | int, uid: bytes | int, gid: bytes | int, home: bytes | int, shell: bytes | int) -> User:
+    assert isinstance(name, bytes)
+    assert isinstance(uid, int)
+    assert isinstance(gid, int)
+    assert isinstance(home, bytes)
+    assert isinstance(shell, bytes)
+    return User(name, uid, gid, home, shell)
+
+
+Deliver = Callable[[Host, Envelope, bytes], Verdict]
+
+
+class Desk:
+    """The worker's side of the pipe: a Host and a Deliver that last as long as the process."""
+
+    def __init__(self, make: Callable[[Host], Deliver]) -> None:
+        self._make = make
+        self._host: Host | None = None
+        self._deliver: Deliver | None = None
+
+    def serve(self, job: bytes, fd: int, ledger: Ledger) -> bytes:
+        """Deliver the mail in the file `fd`; the reply."""
+        if self._host is None or self._deliver is None:
+            self._host = WorkerHost(ledger)
+            self._deliver = self._make(self._host)
+        if unpack(job)[0] == _SWEEPING:
+            return self._sweep(self._host, Sweeping.unpack(job))
+        envelope = Envelope.unpack(job)
+        try:
+            mail = b"Return-Path: <%b>\nDelivered-To: %b\n" % (envelope.sender, envelope.address) + _contents(fd)
+        except (OSError, MemoryError) as error:
+            return line(LATER, envelope.address, str(error).encode(errors="replace"))
+        verdict = self._deliver(self._host, envelope, mail)
+        # The next mail does not begin where this one's rcfile went.
+        os.chdir("/")
+        return reply_of(verdict, envelope.address)
+
+    def _sweep(self, host: Host, left: Sweeping) -> bytes:
+        """Remove lockfiles, as the user in whose folders they are; how many."""
+        if host.geteuid() == 0:
+            host.become(left.user)
+        return b"%d" % sweep(left.claims)
+
+
+def _contents(fd: int) -> bytes:
+    """All of the file; its offset belongs to several processes, and is not used."""
+    pieces = []
+    place = 0
+    while piece := os.pread(fd, _PIECE, place):
+        pieces.append(piece)
+        place += len(piece)
+    return b"".join(pieces)
+
+
+def by_rcfile(setup: rcfiles.Setup, rules: bytes) -> Deliver:
+    """procmail's language: the user's own rcfile, or `rules` for all."""
+    begun = 0
+
+    def deliver(host: Host, envelope: Envelope, mail: bytes) -> Verdict:
+        nonlocal begun
+        begun += 1
+        if begun == _WORTH_A_PLAN:
+            setup.plans = Plans(setup.patterns)
+        user = envelope.user
+        origin = Origin(host, user, sender=envelope.sender or _NOBODY, deliver=True, override=False)
+        # Whoever may write to the socket is the mail server, and says who sent the mail.
+        origin.trusted = True
+        if rules:
+            os.chdir(user.home)
+            operands = [rules, envelope.detail, envelope.address, envelope.sender]
+            recipient = rcfiles.Recipient(user, origin, operands=operands, mail_filter=True)
+        else:
+            recipient = rcfiles.Recipient(user, origin, arguments=[envelope.detail], deliver=True)
+        return rcfiles.deliver(World(host), recipient, mail, setup)
+
+    return deliver
+
+
+def by_filter_file(setup: filters.Setup, rules: bytes) -> Deliver:
+    """maildrop's language: the user's own filter file, or `rules` for all."""
+
+    def deliver(host: Host, envelope: Envelope, mail: bytes) -> Verdict:
+        user = envelope.user
+        if rules:
+            os.chdir(user.home)
+            setup.caller.update({b"HOME": user.home, b"LOGNAME": user.name, b"SHELL": user.shell})
+            arguments = [envelope.detail, envelope.address, envelope.sender]
+            recipient = filters.Recipient(user, file=rules, sender=envelope.sender, arguments=arguments)
+        else:
+            recipient = filters.Recipient(
+                user, delivery=True, sender=envelope.sender or _NOBODY, arguments=[envelope.detail]
+            )
+        return filters.deliver(FilterWorld(host), recipient, mail, setup)
+
+    return deliver

@@ -1,0 +1,1 @@
+"""A milter: what a mail server asks of a filter while a mail comes in."""

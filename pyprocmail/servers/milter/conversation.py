@@ -1,0 +1,179 @@
+"""What a logging milter hears of a mail, from its sender to its end; every step is to be continued.
+
+No sockets here: events in, replies out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from asyncio import Future
+from collections.abc import Callable, Iterator
+from typing import IO, Protocol, TypeAlias
+
+from pyprocmail.servers.milter import codec
+
+WANTED = (
+    codec.NO_HELO
+    | codec.NO_UNKNOWN
+    | codec.NO_DATA
+    | codec.NO_CONNECT
+    | codec.NO_REPLY_MAIL
+    | codec.NO_REPLY_RECIPIENT
+    | codec.NO_REPLY_HEADER
+    | codec.NO_REPLY_END_OF_HEADERS
+    | codec.NO_REPLY_BODY
+)
+"""A logger has no use for these steps, or no answer."""
+LARGEST_HEADER_BYTES = 4 << 20
+LARGEST_BODY_BYTES = 1 << 30
+"""What of a header and a body is kept; what comes after it is counted only."""
+SEARCHED_BYTES = 64 << 20
+"""What of a body is looked through for attachments."""
+IN_MEMORY_BYTES = 1 << 20
+"""A body that is larger is kept in a file without a name."""
+
+Reply: TypeAlias = bytes | Future[bytes]
+"""A reply, or one that is to come."""
+
+
+class Mail:
+    """A mail that comes in.
+
+    `sender` and `recipients` are as the mail server wrote them, with brackets.  `header` has LF at the end of its
+    lines.  `size` is that of the body, in bytes, as it comes; what is kept of it is in `body`.
+    """
+
+    __slots__ = ("sender", "recipients", "header", "size", "body", "cut")
+
+    def __init__(self, sender: bytes) -> None:
+        self.sender = sender
+        self.recipients: list[bytes] = []
+        self.header = bytearray()
+        self.size = 0
+        self.body: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  closed by close()
+        self.cut = False
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        """One more field, as far as there is room."""
+        if len(self.header) + len(name) + len(value) > LARGEST_HEADER_BYTES:
+            self.cut = True
+            return
+        self.header += name + b": " + value.lstrip(b" ").replace(b"\r\n", b"\n") + b"\n"
+
+    def add_body(self, chunk: bytes) -> None:
+        """One more piece of the body, as far as there is room."""
+        room = LARGEST_BODY_BYTES - self.size
+        self.size += len(chunk)
+        if room < len(chunk):
+            self.cut = True
+        if room > 0:
+            try:
+                self.body.write(chunk[:room])
+            except OSError:
+                # A full disk costs the names of attachments, never the mail.
+                self.cut = True
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much of the body is in `body`; what lies behind that is not the mail's."""
+        return min(self.size, LARGEST_BODY_BYTES)
+
+    def text(self, most_bytes: int = LARGEST_BODY_BYTES) -> bytes:
+        """The mail, as far as it was kept: LF in the header, CRLF in the body, of which there are `most_bytes`."""
+        self.body.seek(0)
+        return bytes(self.header) + b"\n" + self.body.read(min(most_bytes, self.kept_bytes))
+
+    def close(self) -> None:
+        """Give back what keeps the body."""
+        self.body.close()
+
+
+class Talk(Protocol):
+    """What the server needs of a conversation."""
+
+    ended: bool
+    """The mail server has nothing more to say."""
+    takes_long: bool
+    """The reply that is to come is to the end of a mail, and the mail server may be told that it takes its time."""
+
+    def answer(self, event: codec.Event) -> Iterator[Reply]:
+        """The replies to an event; to be taken up again when one is written.
+
+        Raises:
+            ProtocolError: the mail server cannot do what we need.
+        """
+
+    def abandon(self) -> None:
+        """The mail comes to nothing."""
+
+
+class Conversation:
+    """One connection of a mail server.
+
+    `keep` is given each mail that is complete, and gives the answer; `heard` gets it when the answer is on its way, and
+    closes it.
+    """
+
+    __slots__ = ("_heard", "_keep", "_mail", "_silent", "ended", "takes_long")
+
+    def __init__(self, heard: Callable[[Mail], None], keep: Callable[[Mail], Reply] = lambda _: codec.CONTINUE) -> None:
+        self._heard = heard
+        self._keep = keep
+        self._mail: Mail | None = None
+        self._silent = 0
+        self.ended = False
+        self.takes_long = False
+
+    def answer(self, event: codec.Event) -> Iterator[Reply]:
+        """The reply to an event, if it has one; to be taken up again when it is written.
+
+        Raises:
+            ProtocolError: the mail server cannot do what we need.
+        """
+        if isinstance(event, codec.Body):
+            if self._mail is not None:
+                self._mail.add_body(event.chunk)
+            yield from self._go_on(codec.NO_REPLY_BODY)
+        elif isinstance(event, codec.Header):
+            if self._mail is not None:
+                self._mail.add_field(event.name, event.value)
+            yield from self._go_on(codec.NO_REPLY_HEADER)
+        elif isinstance(event, codec.Macros):
+            pass
+        elif isinstance(event, codec.Recipient):
+            if self._mail is not None:
+                self._mail.recipients.append(event.address)
+            yield from self._go_on(codec.NO_REPLY_RECIPIENT)
+        elif isinstance(event, codec.MailFrom):
+            self.abandon()
+            self._mail = Mail(event.sender)
+            yield from self._go_on(codec.NO_REPLY_MAIL)
+        elif isinstance(event, codec.EndOfMessage):
+            mail, self._mail = self._mail, None
+            if mail is not None and event.chunk:
+                mail.add_body(event.chunk)
+            yield codec.CONTINUE if mail is None else self._keep(mail)
+            if mail is not None:
+                self._heard(mail)
+        elif isinstance(event, codec.EndOfHeaders):
+            yield from self._go_on(codec.NO_REPLY_END_OF_HEADERS)
+        elif isinstance(event, codec.Negotiate):
+            self._silent = WANTED & event.protocol
+            yield codec.negotiate(event, 0, WANTED)
+        elif isinstance(event, codec.Abort):
+            self.abandon()
+        elif isinstance(event, codec.Quit):
+            self.abandon()
+            self.ended = not event.again
+        else:
+            yield codec.CONTINUE
+
+    def _go_on(self, silent: int) -> Iterator[Reply]:
+        if not self._silent & silent:
+            yield codec.CONTINUE
+
+    def abandon(self) -> None:
+        """The mail comes to nothing."""
+        if self._mail is not None:
+            self._mail.close()
+            self._mail = None

@@ -1,0 +1,232 @@
+"""Workers: processes that take mails from the spool, long after the mail server has had its answer."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from pyprocmail.engine.world import World
+from pyprocmail.exits import EX_OK, traced
+from pyprocmail.host import Host, User
+from pyprocmail.procmail import run, start
+from pyprocmail.servers.milter.journal import COMPLAINT_S
+from pyprocmail.servers.spool import Envelope, Spool, Taken
+
+if TYPE_CHECKING:
+    from pyprocmail.procmail.rcfiles import Compiler
+
+COMMAND_S = 960.0
+"""How long a command may take, as TIMEOUT of an rcfile."""
+MAILS_OF_A_WORKER = 1000
+"""After so many a worker is replaced, so that its memory has an end."""
+_LOOK_S = 5.0
+_CRASH_PAUSE_S = 1.0
+"""A worker that crashed is replaced no sooner: one that crashes at once must not keep the machine busy."""
+_OPEN_FILES = 65536
+
+Rule = Callable[[Envelope, bytes], str]
+"""Does with a mail what is to be done; why it could not, empty if it could."""
+
+
+def piped_to(command: str) -> Rule:
+    """-P: the mail goes to a command of the shell, with the From_ line that mailspy writes."""
+
+    def pipe(envelope: Envelope, mail: bytes) -> str:
+        try:
+            done = subprocess.run(  # noqa: S602  the administrator's command
+                command, shell=True, input=postmark(envelope) + mail, timeout=COMMAND_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"{command}: it took longer than {COMMAND_S:.0f} s"
+        except OSError as error:
+            return f"{command}: {error.strerror}"
+        return f"{command}: status {done.returncode}" if done.returncode else ""
+
+    return pipe
+
+
+def ruled_by(rcfile: str, host: Host, compile: Compiler, caller: Mapping[bytes, bytes]) -> Rule:
+    """--rules: the mail goes through an rcfile, as with `procmail -m`; $1 and so on are the recipients."""
+    found = host.user_by_id(os.geteuid())
+    assert found is not None, "a worker has a user"
+    # A system user has a shell that runs nothing.
+    user = User(found.name, found.uid, found.gid, found.home, b"/bin/sh")
+    setup = run.Setup(b"pyprocmail", caller, compile, lambda *_: None)
+    origin = start.Origin(host, user, sender=None, deliver=False, override=False)
+    here = os.getcwd()
+
+    def rule(envelope: Envelope, mail: bytes) -> str:
+        os.chdir(here)
+        words = [recipient.strip(b"<>") for recipient in envelope.recipients]
+        recipient = run.Recipient(user, origin, operands=[os.fsencode(rcfile), *words], mail_filter=True)
+        verdict = run.deliver(World(host), recipient, postmark(envelope) + mail, setup, wait=True)
+        if verdict.status == EX_OK:
+            return ""
+        return verdict.reason().decode(errors="replace") or f"{rcfile}: status {verdict.status}"
+
+    return rule
+
+
+def postmark(envelope: Envelope) -> bytes:
+    """The From_ line: the sender without its brackets, the date in GMT."""
+    sender = envelope.sender.removeprefix(b"<").removesuffix(b">").translate(None, b"\r\n\0")
+    return b"From %b %b\n" % (sender, time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime()).encode())
+
+
+class Crew:
+    """The workers of a milter; `count` processes, each replaced when it ends.
+
+    `complain` is told what an administrator has to know.  `host` is that of the rules.
+    """
+
+    def __init__(self, spool: Spool, rule: Rule, count: int, complain: Callable[[str], None], *, host: Host) -> None:
+        self._spool = spool
+        self._rule = rule
+        self._host = host
+        self._parent = os.getpid()
+        self._count = count
+        self._complain = complain
+        self._pids: set[int] = set()
+        self._listening, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ending = False
+        self._complained = -COMPLAINT_S
+
+    def begin(self) -> None:
+        """Have as many workers as there are to be."""
+        while len(self._pids) < self._count and not self._ending:
+            pid = os.fork()
+            if not pid:
+                self._work()
+            self._pids.add(pid)
+
+    def wake(self) -> None:
+        """There is a new mail."""
+        try:
+            os.write(self._waking, b"x")
+        except BlockingIOError:
+            pass  # they have been told often enough
+
+    def replace(self) -> None:
+        """A child has ended: put another one in its place."""
+        for pid in list(self._pids):
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._pids.discard(pid)
+        self.begin()
+
+    def end(self) -> None:
+        """Have each finish the mail that it works on; what waits stays in the spool."""
+        self._ending = True
+        for pid in self._pids:
+            os.kill(pid, signal.SIGTERM)
+        for pid in self._pids:
+            os.waitpid(pid, 0)
+        self._pids.clear()
+
+    # -- in the worker -------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Work until there is enough done, or somebody ends it; never returns."""
+        status = 1
+        try:
+            self._become_worker()
+            for _ in range(MAILS_OF_A_WORKER):
+                taken = self._next()
+                if taken is None:
+                    break
+                self._try(taken)
+            status = 0
+        except BaseException as error:  # noqa: BLE001  the edge of a process: its mail stays in the spool
+            os.write(2, traced(error).encode(errors="backslashreplace"))
+            time.sleep(_CRASH_PAUSE_S)
+        finally:
+            os._exit(status)
+
+    def _become_worker(self) -> None:
+        """Nothing of the server is held open, and no signal of its loop is heard."""
+        signal.set_wakeup_fd(-1)
+        for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(signum, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, self._note_end)
+        os.closerange(3, self._listening)
+        os.closerange(self._listening + 1, _OPEN_FILES)
+
+    def _note_end(self, _signum: int, _frame: FrameType | None) -> None:
+        self._ending = True
+
+    def _next(self) -> Taken | None:
+        """The next mail, waited for; None when this worker is to end."""
+        while not self._over():
+            try:
+                taken = self._spool.take(time.time())
+                if taken is not None:
+                    return taken
+                due_s = self._spool.due_in(time.time())
+            except OSError as error:
+                self._complain_of_disk(error)
+                due_s = None
+            pause_s = _LOOK_S if due_s is None else min(max(due_s, 0.2), _LOOK_S)
+            ready, _, _ = select.select([self._listening], [], [], pause_s)
+            if ready:
+                try:
+                    os.read(self._listening, 1)
+                except BlockingIOError:
+                    pass  # another one was quicker
+        return None
+
+    def _try(self, taken: Taken) -> None:
+        try:
+            envelope, mail = taken.read()
+            why = self._rule(envelope, mail)
+        except Exception as error:  # noqa: BLE001  one mail must not end all others
+            why = f"{type(error).__name__}: {error}"
+        # A rule hears signals in its own way; that is over.
+        signal.signal(signal.SIGTERM, self._note_end)
+        self._ending = self._ending or self._host.was_interrupted()
+        if not why:
+            self._insist(taken, taken.done)
+        elif self._host.was_interrupted():
+            # It is not the mail's fault.
+            taken.close()
+        else:
+            self._insist(taken, lambda: self._put_off(taken, why))
+
+    def _put_off(self, taken: Taken, why: str) -> None:
+        if not taken.failed(time.time()):
+            self._complain(f"mail {taken.waiting.name} was tried for the last time, and is kept as failed: {why}")
+        else:
+            os.write(2, f"pyprocmail milter: mail {taken.waiting.name} is tried again: {why}\n".encode())
+
+    def _insist(self, taken: Taken, act: Callable[[], None]) -> None:
+        """Have the spool say what became of a mail.
+
+        This worker keeps the mail until it does: whoever took the mail next would run its rules once more.
+        """
+        while True:
+            try:
+                act()
+                return
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and taken.is_removed():
+                    taken.close()
+                    return
+                self._complain_of_disk(error)
+            if self._over():
+                return
+            time.sleep(_LOOK_S)
+
+    def _over(self) -> bool:
+        return self._ending or os.getppid() != self._parent
+
+    def _complain_of_disk(self, error: OSError) -> None:
+        """Say what is wrong with the spool, once a minute at the most."""
+        now = time.monotonic()
+        if now - self._complained >= COMPLAINT_S:
+            self._complained = now
+            self._complain(f"the spool cannot be used: {error.strerror}: {error.filename or self._spool.folder}")
