@@ -1,0 +1,174 @@
+"""A filter file of maildrop that is tried: as `rules` does with an rcfile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import chdir
+from typing import TYPE_CHECKING
+
+from pyprocmail.delivery.folder import MAILDIR, MBOX, Folder
+from pyprocmail.host import LARGEST_RULES_BYTES, Host
+from pyprocmail.maildrop import rehearsal, run
+from pyprocmail.maildrop.syntax import compiled
+from pyprocmail.maildrop.syntax.parse import read
+from pyprocmail.offline.branches import Branches, branches
+from pyprocmail.offline.rules import Line, RulesError, Setup, canned_of, user_of
+from pyprocmail.offline.stage import Canned, Stage
+
+if TYPE_CHECKING:
+    from pyprocmail.delivery.format import Chunk, Text
+    from pyprocmail.delivery.results import Delivered, Failed
+    from pyprocmail.engine.trace import Place, Trace
+    from pyprocmail.host import User
+    from pyprocmail.maildrop.files import FilterFiles
+    from pyprocmail.maildrop.instructions import Program
+    from pyprocmail.maildrop.session import Session
+    from pyprocmail.maildrop.world import Database
+
+Note = Callable[..., None]
+
+
+class FilterStage(Stage, rehearsal.Rehearsal):
+    """The Stage with what maildrop does otherwise."""
+
+    def append(
+        self, path: bytes, text: Text, *, lock_timeout_s: int, note: Note, done: Callable[[], None], mode: int
+    ) -> Delivered | Failed:
+        """As the Rehearsal, and say so before."""
+        self.seen(Folder(path, path, MBOX))
+        return super().append(path, text, lock_timeout_s=lock_timeout_s, note=note, done=done, mode=mode)
+
+    def deposit(
+        self, folder: bytes, chunks: Iterable[Chunk], size: int, *, flags: bytes, keywords: bytes
+    ) -> Delivered | Failed:
+        """As the Rehearsal, and say so before."""
+        self.seen(Folder(folder + b"/", folder, MAILDIR))
+        return super().deposit(folder, chunks, size, flags=flags, keywords=keywords)
+
+    def open_database(self, path: bytes, mode: bytes) -> Database:
+        """As the Rehearsal; what is written is there for the mails that follow."""
+        self.remembers = self.remembers or mode != b"R"
+        return super().open_database(path, mode)
+
+
+class _QuietHost(Host):
+    """A machine on whose standard error nothing is said, and on which nobody has to become the user first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write = _write_but_errors  # type: ignore[assignment]  # the same signature as os.write
+
+    def catch_signals(self, toggle_verbose: Callable[[bool], None]) -> None:
+        """A signal ends the command as ever: nothing is being delivered."""
+
+
+def _write_but_errors(fd: int, data: bytes) -> int:
+    return len(memoryview(data)) if fd == 2 else os.write(fd, data)
+
+
+class FilterRules:
+    """The filter file of a Setup in this process; with `told` the stream tells the parts of each condition.
+
+    Raises:
+        RulesError: it is not there or has a fault, or the user is not there.
+    """
+
+    def __init__(self, setup: Setup, *, told: bool = False) -> None:
+        if setup.before:
+            raise RulesError(f"{setup.rcfile}: --before is for rcfiles, and this is a filter file of maildrop")
+        self.setup = setup
+        self.host = _QuietHost()
+        self.user = user = user_of(self.host, setup)
+        self.host.geteuid = lambda: user.uid  # on this machine only
+        self._told = told
+        self._branches: dict[bytes, Branches] = {}
+        self.path = os.fsencode(os.path.abspath(setup.rcfile))
+        self.sources: dict[bytes, bytes] = {}
+        self.lines: dict[tuple[bytes, int], Line] = {}
+        self.stage: Stage = self._open_stage(self.host, (*setup.answers, *canned_of(setup.canned)), setup.allow)
+        self.caller = {**os.environb, **dict(os.fsencode(word).split(b"=", 1) for word in setup.assignments)}
+        self._setup = run.Setup(self.host, b"maildrop", self.caller, self._compile, _become, tried=True)
+        self.recipient = run.Recipient(
+            self.user,
+            file=self.path,
+            sender=os.fsencode(setup.sender),
+            arguments=[os.fsencode(word) for word in setup.arguments],
+        )
+        self._read(self.path)
+        made = compiled.compile_filter(self.sources[self.path], self.path, embedded=False, traced=False, caret=False)
+        if made.program is None:
+            said = b"; ".join(text for _, text in made.lines).decode("utf-8", "replace")
+            raise RulesError(f"{setup.rcfile}: {said}")
+
+    def _open_stage(self, host: Host, canned: Canned, allowed: bool) -> Stage:
+        with chdir(self.folder()):
+            self._world = FilterStage(host, canned=canned, allowed=allowed)
+        return self._world
+
+    def folder(self) -> bytes:
+        """Where names begin: the home, as in a delivery, or with -m the working folder."""
+        folder = os.getcwdb() if self.setup.mail_filter else self.user.home
+        if not os.path.isdir(folder):
+            raise RulesError(f"{os.fsdecode(folder)}: there is no such home; --home names one")
+        return folder
+
+    def _read(self, path: bytes) -> None:
+        try:
+            self.sources[path] = self.host.read_file(path, LARGEST_RULES_BYTES)
+        except OSError as error:
+            raise RulesError(f"{os.fsdecode(path)}: {error.strerror}") from error
+
+    def _compile(
+        self, session: Session, data: bytes, name: bytes, *, traced: bool, caret: bool
+    ) -> tuple[Program | None, tuple[tuple[bool, bytes], ...]]:
+        path = self.stage.whole(name)
+        if self.sources.get(path) != data:
+            self.sources[path] = data
+            self.lines.clear()
+            self._branches.pop(path, None)
+        made = compiled.compile_filter(
+            data, name, embedded=session.embedded, traced=traced, caret=caret, told=self._told
+        )
+        return made.program, made.lines
+
+    def __enter__(self) -> FilterRules:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what programs wrote."""
+        self.stage.close()
+
+    def line_of(self, path: bytes, offset: int) -> int:
+        """The line of the filter file in which the offset lies, from 1."""
+        return self.sources.get(self.stage.whole(path), b"").count(b"\n", 0, offset) + 1
+
+    def branches_of(self, path: bytes) -> Branches:
+        """The conditions of a filter file that was read."""
+        whole = self.stage.whole(path)
+        found = self._branches.get(whole)
+        if found is None:
+            data = self.sources.get(whole, b"")
+            tree = read(data, embedded=False).tree
+            found = self._branches[whole] = branches(tree, data) if tree is not None else Branches()
+        return found
+
+    def reasons(self, place: Place) -> tuple[Place, tuple[bytes, ...]]:
+        """The innermost `if` around the statement at the place, or itself; and all that it depends on."""
+        around = list(self.branches_of(place[0]).around(place[1]))
+        return (place[0], around[-1][0]) if around else place, tuple(text for _, text in around)
+
+    def run(self, data: bytes, listen: Callable[[Trace], None]) -> int:
+        """Take one mail through the filter file; the exit status."""
+        self.stage.begin()
+        if data.startswith(b"From "):
+            # The empty line behind a message is the mailbox's.
+            data = data.removesuffix(b"\n")
+        # Some of what a filter file names is looked at on the disk, from where it is.
+        with chdir(self.folder()):
+            return run.deliver(self._world, self.recipient, data, self._setup, listen=listen).status
+
+
+def _become(_host: Host, user: User, _files: FilterFiles) -> None:
+    """Nobody is anybody else here."""
+    del user

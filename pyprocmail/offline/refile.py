@@ -1,0 +1,233 @@
+"""refile: the rules over the mail in a folder, for real.
+
+Each mail is first rehearsed.  One that the rules put elsewhere is delivered there by a run like any other, in the real
+world, and taken out of the folder when it is safe; what falls through stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pyprocmail.delivery.folder import MAILDIR
+from pyprocmail.delivery.results import Failed
+from pyprocmail.engine.world import World
+from pyprocmail.offline.listing import cut
+from pyprocmail.offline.outcome import DISCARDED, FOLDER, Outcome, judge
+from pyprocmail.offline.rules import Rules
+from pyprocmail.offline.taking import Item, Source
+from pyprocmail.procmail import run, start
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyprocmail.delivery.folder import Folder, Storing
+    from pyprocmail.delivery.results import Delivered
+    from pyprocmail.engine.trace import Trace
+    from pyprocmail.engine.verdict import Verdict
+    from pyprocmail.host import Host
+    from pyprocmail.message.model import Message
+    from pyprocmail.offline.filters import FilterRules
+
+    Note = Callable[..., None]
+
+GOES, STAYS = "goes", "stays"
+_BATCH = 500
+"""So many mails are delivered before they are taken out of the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to become of a mail: GOES to `where`, or STAYS because of `reason`."""
+
+    outcome: Outcome
+    verb: str
+    where: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to: the mails that went and stayed, and those that could not be delivered, with the reason."""
+
+    gone: int = 0
+    stayed: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def plan(rules: Rules | FilterRules, source: Source, item: Item) -> Plan:
+    """Rehearse a mail.  What others would get (programs, other people) is not sent from an old folder by itself."""
+    outcome = judge(rules, str(source.path), item.data)
+    where = tuple(fate.where for fate in outcome.fates)
+    if outcome.fault or outcome.status:
+        return Plan(outcome, STAYS, where, outcome.fault or "no folder takes it")
+    if outcome.falls_through:
+        return Plan(outcome, STAYS, where, "no recipe wants it")
+    here = os.path.realpath(source.path)
+    if any(_path(rules, name) == here for name in where):
+        return Plan(outcome, STAYS, where, "it is where it belongs")
+    if not rules.setup.allow:
+        if any(fate.kind not in (FOLDER, DISCARDED) for fate in outcome.fates):
+            return Plan(outcome, STAYS, where, "it would be forwarded or go to a program: --allow-commands")
+        if outcome.unanswered:
+            return Plan(outcome, STAYS, where, "a program decides: --allow-commands")
+    return Plan(outcome, GOES, where)
+
+
+def _path(rules: Rules | FilterRules, name: str) -> str:
+    return os.path.realpath(os.path.join(os.fsdecode(rules.user.home), name.removesuffix("/.").rstrip("/")))
+
+
+def execute(
+    rules: Rules | FilterRules, source: Source, deliver: Callable[[Item], str], tell: Callable[[Plan, str], None]
+) -> Report:
+    """Deliver what goes, and take it out.  `deliver` says why a mail could not be delivered; `tell` hears of each.
+
+    Raises:
+        ChangedError, OSError: mails that were delivered could not be taken out: they are there twice.
+    """
+    report = Report()
+    done: list[Item] = []
+    try:
+        for item in source.items():
+            found = plan(rules, source, item)
+            if found.verb == STAYS:
+                report.stayed += 1
+                tell(found, "")
+                continue
+            trouble = deliver(item)
+            tell(found, trouble)
+            if trouble:
+                report.failed.append(trouble)
+                continue
+            report.gone += 1
+            item.data = b""  # its digest will do
+            done.append(item)
+            if isinstance(item.place, str) and len(done) >= _BATCH:
+                batch, done = done, []
+                source.take_out(batch)
+    finally:
+        # Whatever ends the run: what is safe elsewhere goes.
+        source.take_out(done)
+    return report
+
+
+class Deliverer:
+    """Delivers mails by the rules of a Setup in the real world, one after the other."""
+
+    def __init__(self, host: Host, rules: Rules, source: Source, setup: run.Setup) -> None:
+        self._host = host
+        self._setup = setup
+        self._world = _Refiling(host, os.path.realpath(os.fsencode(source.path)))
+        self._start = host.getcwd()
+        given = rules.setup
+        origin = start.Origin(host, rules.user, sender=os.fsencode(given.sender) or None, deliver=False, override=False)
+        rcfile = os.fsencode(given.rcfile) if given.mail_filter else rules.path
+        words = [os.fsencode(word) for word in given.arguments]
+        self._recipient = run.Recipient(
+            rules.user,
+            origin,
+            operands=[*map(os.fsencode, given.assignments), rcfile, *(words if given.mail_filter else ())],
+            arguments=words,
+            mail_filter=given.mail_filter,
+        )
+
+    def deliver(self, item: Item) -> str:
+        """Deliver a mail; why it is not delivered, or nothing."""
+        world = self._world
+        world.begin()
+        self._host.chdir(self._start)
+        try:
+            verdict = run.deliver(world, self._recipient, item.data, self._setup, wait=True, listen=world.listen)
+        finally:
+            self._host.chdir(self._start)
+        return came_to(self._host, verdict, world.maildirs, item)
+
+
+def came_to(host: Host, verdict: Verdict, maildirs: Sequence[bytes], item: Item) -> str:
+    """Why a mail is not delivered, or nothing: then its files in `maildirs` have the flags that it had."""
+    if verdict.status:
+        reason = verdict.reason().decode("utf-8", "replace")
+        return f"exit status {verdict.status}{': ' + reason if reason else ''}"
+    for path in maildirs:
+        _keep_flags(host, path, item)
+    return ""
+
+
+class _Refiling(World):
+    """The real world, but for the folder that the mail is from: that takes nothing, and DEFAULT neither.
+
+    `maildirs` are the files that the mail got in maildirs.
+    """
+
+    __slots__ = ("_source", "_ended", "maildirs")
+
+    def __init__(self, host: Host, source: bytes) -> None:
+        super().__init__(host)
+        self._source = source
+        self._ended = False
+        self.maildirs: list[bytes] = []
+
+    def begin(self) -> None:
+        """The next mail comes."""
+        self._ended = False
+        self.maildirs = []
+
+    def listen(self, trace: Trace) -> None:
+        """Hear when the rcfiles are over."""
+
+        def left(_path: bytes, _ending: str) -> None:
+            self._ended = True
+
+        def entered(_path: bytes) -> None:
+            self._ended = False
+
+        def begun(_place: tuple[bytes, int], _flags: int) -> None:
+            self._ended = False
+
+        trace.left.append(left)
+        trace.entered.append(entered)
+        trace.begun.append(begun)
+
+    def store(
+        self,
+        folder: Folder,
+        further: Sequence[bytes],
+        message: Message,
+        how: Storing,
+        *,
+        note: Note,
+        last_folder: Callable[[bytes], None],
+        done: Callable[[], None],
+    ) -> Delivered | Failed:
+        """As ever, unless the mail would fall through, or come back."""
+        if self._ended or os.path.realpath(folder.path) == self._source:
+            return Failed(folder.path, "the mail stays where it is", errno.EBUSY)
+        result = super().store(folder, further, message, how, note=note, last_folder=last_folder, done=done)
+        if folder.kind == MAILDIR and not isinstance(result, Failed):
+            self.maildirs.append(os.path.abspath(result.folder.partition(b" ")[0]))
+        return result
+
+
+def _keep_flags(host: Host, path: bytes, item: Item) -> None:
+    """Give the new file of a maildir the date and the flags of the old one."""
+    if item.time_ns is None:
+        return
+    folder, name = os.path.split(path)
+    host.utime(path, ns=(item.time_ns, item.time_ns))
+    if item.flags and os.path.basename(folder) == b"new":
+        current = os.path.join(os.path.dirname(folder), b"cur")
+        host.rename(path, os.path.join(current, name.partition(b":")[0] + b":2," + os.fsencode(item.flags)))
+        host.sync_folder(current)
+
+
+def lines(found: Plan, trouble: str) -> Iterator[str]:
+    """What is printed of a mail."""
+    subject = cut(found.outcome.subject) or "(no subject)"
+    if found.verb == GOES and not trouble:
+        yield f"{', '.join(found.where)}  <-  {found.outcome.sender}  {subject}"
+    elif trouble:
+        yield f"failed: {trouble}  {found.outcome.sender}  {subject}"

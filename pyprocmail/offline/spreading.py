@@ -1,0 +1,115 @@
+"""The map over the parts of the input, by whatever executor there is: several processes, or a cluster.
+
+Results come in the order of the input, so that many workers give what one process gives.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from pyprocmail.offline.sources import PART_BYTES, Part, parts
+
+Result = TypeVar("Result")
+
+_TURNS = 4
+"""Parts for each worker that are on their way: so much of the results is held at once."""
+_PATIENCE_S = 10
+_SMALLEST_PART_BYTES = 1 << 20
+"""A smaller part costs more to begin than it gains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Who works: so many processes, or the workers of the Dask scheduler at the address `cluster`."""
+
+    workers: int = 1
+    cluster: str = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process does everything itself."""
+        return self.workers < 2 and not self.cluster
+
+
+ALONE = Spread()
+
+
+def spread(work: Callable[[Part], Result], names: Sequence[str], how: Spread) -> Iterator[Result]:
+    """What `work` makes of each part of the input, in their order.
+
+    Raises:
+        NoMailError: there is no mail where the user said.
+        ClusterError: there is no such cluster, or it lost a part as often as it is tried.
+    """
+    with _executor(how) as (executor, workers):
+        pieces = parts(names, _part_bytes(names, workers))
+        # Workers on other machines see the same files under the same names, but stand elsewhere.
+        there = partial(_standing_in, os.getcwd(), work) if how.cluster else work
+        try:
+            yield from mapped(executor, there, pieces, ahead=workers * _TURNS)
+        except Exception as error:
+            if how.cluster and type(error).__module__.startswith("distributed"):
+                raise ClusterError(f"{how.cluster}: {error}") from error
+            raise
+
+
+class ClusterError(Exception):
+    """The cluster cannot do it: what is wrong, for the user."""
+
+
+@contextmanager
+def _executor(how: Spread) -> Iterator[tuple[Executor, int]]:
+    """The executor, and how many work at it now."""
+    if not how.cluster:
+        with ProcessPoolExecutor(how.workers) as executor:
+            yield executor, how.workers
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ClusterError(f"{error}: install it, or pyprocmail with [cluster]") from error
+    try:
+        client = Client(how.cluster, timeout=_PATIENCE_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"{how.cluster}: {error}") from error
+    with client:
+        threads = client.nthreads().values()
+        if any(number > 1 for number in threads):
+            raise ClusterError(f"{how.cluster}: start workers with one thread (dask worker --nthreads 1 --nworkers N)")
+        # A part whose worker dies is given to another one; `pure` would take equal parts for one.
+        yield client.get_executor(pure=False), max(len(threads), 1)
+
+
+def _standing_in(folder: str, work: Callable[[Part], Result], part: Part) -> Result:
+    """Do the work in the folder of whoever called; a worker has one thread, and does one thing at a time."""
+    with chdir(folder):
+        return work(part)
+
+
+def mapped(
+    executor: Executor, work: Callable[[Part], Result], pieces: Iterable[Part], *, ahead: int
+) -> Iterator[Result]:
+    """What `work` makes of the pieces by an executor, in their order; at most `ahead` pieces are on their way."""
+    waiting = []
+    for piece in pieces:
+        waiting.append(executor.submit(work, piece))
+        if len(waiting) >= ahead:
+            yield waiting.pop(0).result()
+    for future in waiting:
+        yield future.result()
+
+
+def _part_bytes(names: Sequence[str], workers: int) -> int:
+    """Several parts for each worker, so that all end at about the same time."""
+    files = [Path(name) for name in names]
+    if not all(file.is_file() for file in files):
+        return PART_BYTES
+    total = sum(file.stat().st_size for file in files)
+    return min(max(total // (workers * _TURNS), _SMALLEST_PART_BYTES), PART_BYTES)

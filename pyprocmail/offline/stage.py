@@ -1,0 +1,279 @@
+"""The world of these commands: a Rehearsal in which some programs have answers.
+
+formail works as ever, but its cache of Message-IDs is a copy.  What else the rules start is answered from a table, or,
+if the user allows that, started in a folder of its own without network; where neither is so it is taken to succeed, and
+told to `unanswered`.  A program that gets the mail or a copy of it for good is never started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pyprocmail.engine import programs
+from pyprocmail.engine.programs import Ended
+from pyprocmail.engine.rehearsal import Rehearsal
+from pyprocmail.host import Host
+from pyprocmail.tools import formail
+
+if TYPE_CHECKING:
+    from pyprocmail.delivery.folder import Folder, Storing
+    from pyprocmail.delivery.results import Delivered, Failed
+    from pyprocmail.engine.programs import Chunk, Command, Runner
+    from pyprocmail.engine.tools import Toolbox
+    from pyprocmail.message.model import Message
+
+Note = Callable[..., None]
+Answer = tuple[str, int, bytes | None]
+"""The answer of a program: a pattern for its command line, the exit status, what it says (None: what it read)."""
+Canned = Sequence[Answer]
+
+_ASKED = ("filter", "condition", "capture", "backquotes")
+_WITHOUT_NETWORK = ("unshare", "--map-current-user", "--net", "--")
+_LONGEST_RUN_S = 20.0
+_REMEMBERED = 4096
+_Key = TypeVar("_Key")
+_Found = TypeVar("_Found")
+
+
+class CopyingHost(Host):
+    """The machine, on which what is opened to be written is a copy in the folder `scratch`."""
+
+    def __init__(self, scratch: bytes) -> None:
+        super().__init__()
+        self._scratch = scratch
+        self._copies: dict[bytes, bytes] = {}
+        self.open = self._open_copy  # type: ignore[assignment]  # the same signature as os.open, as far as it is used
+
+    def _open_copy(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return os.open(path, flags, mode)
+        path = os.path.abspath(path)
+        copy = self._copies.get(path)
+        if copy is None:
+            if not os.path.isdir(os.path.dirname(path)):
+                raise FileNotFoundError(path)
+            copy = self._copies[path] = self._scratch + b"/%d" % len(self._copies)
+            if os.path.exists(path):
+                shutil.copyfile(path, copy)
+        return os.open(copy, flags, mode)
+
+
+class Stage(Rehearsal):
+    """See above.  One Stage is for many mails: `begin` comes before each.  Without slots, for classes with two bases.
+
+    `seen` is told the folder that takes a mail.  `unanswered` is told the command line of a program whose answer nobody
+    knows.
+    """
+
+    def __init__(self, host: Host, *, canned: Canned = (), allowed: bool = False) -> None:
+        super().__init__(host)
+        self._scratch = ""
+        self._copies: CopyingHost | None = None
+        self._canned = canned
+        self._allowed = allowed
+        self._start = self._here
+        self.seen: Callable[[Folder], None] = lambda _folder: None
+        self.unanswered: Callable[[bytes], None] = lambda _line: None
+        self.remembers = False
+        """Whether what becomes of a mail may depend on those before it."""
+        self._statuses: dict[bytes, str] = {}
+        self._forbidden: dict[tuple[bytes, int], OSError | None] = {}
+
+    def scratch(self) -> str:
+        """A folder for files that programs write."""
+        if not self._scratch:
+            self._scratch = tempfile.mkdtemp(prefix="pyprocmail.")
+        return self._scratch
+
+    def close(self) -> None:
+        """Remove what was written."""
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch, self._copies = "", None
+
+    def begin(self) -> None:
+        """Be where a new process is: in the folder of the start, without locks."""
+        self._here, self._mask = self._start, 0o077
+        self.held.clear()
+
+    def status(self, path: bytes) -> str:
+        """As the Rehearsal; what is on the disk is looked at once, unless programs may change it."""
+        made = self.made.get(path)
+        if made is not None:
+            return made
+        found = self._statuses.get(path)
+        if found is None:
+            found = super().status(path)
+            if not self._allowed:
+                _remember(self._statuses, path, found)
+        return found
+
+    def forbidden(self, whole: bytes, mode: int) -> OSError | None:
+        """As the Rehearsal, looked at once."""
+        if whole in self.made:
+            return None
+        key = whole, mode
+        if key not in self._forbidden:
+            _remember(self._forbidden, key, super().forbidden(whole, mode))
+        return self._forbidden[key]
+
+    def store(
+        self,
+        folder: Folder,
+        further: Sequence[bytes],
+        message: Message,
+        how: Storing,
+        *,
+        note: Note,
+        last_folder: Callable[[bytes], None],
+        done: Callable[[], None],
+    ) -> Delivered | Failed:
+        """As the Rehearsal, and say so before."""
+        self.seen(folder)
+        return super().store(folder, further, message, how, note=note, last_folder=last_folder, done=done)
+
+    def run(
+        self,
+        session: Runner,
+        command: Command,
+        chunks: Iterable[Chunk],
+        *,
+        capture: bool = False,
+        stdout: int | None = None,
+        limit: int | None = None,
+        wait: bool = True,
+        wait_if_missing: bool = False,
+    ) -> Ended:
+        """What the program would have done, as far as that is known."""
+        data = b"".join(chunks)
+        self.answer = lambda asked, text: self._answer(session, asked, text)
+        return super().run(session, command, [data], capture=capture, stdout=stdout, limit=limit, wait=wait)
+
+    def _answer(self, session: Runner, command: Command, data: bytes) -> Ended | None:
+        for known in (self._from_table, self._by_formail, self._by_program):
+            ended = known(session, command, data)
+            if ended is not None:
+                return ended
+        if command.purpose in _ASKED:
+            self.unanswered(command.line)
+        return None
+
+    def _from_table(self, _session: Runner, command: Command, data: bytes) -> Ended | None:
+        line = command.line.decode("utf-8", "surrogateescape").strip()
+        for pattern, status, said in self._canned:
+            if fnmatchcase(line, pattern):
+                return _ended(status, data if said is None else said)
+        return None
+
+    def _by_formail(self, session: Runner, command: Command, data: bytes) -> Ended | None:
+        """formail, or the lockfile that nobody else holds."""
+        name = os.path.basename(command.argv[0])
+        if command.by_shell:
+            return None
+        if name == b"lockfile":
+            return _ended(0, b"")
+        if name != b"formail" or formail.starts_programs(command.argv):
+            return None
+        said: list[bytes] = []
+        position = 0
+
+        def read(size: int) -> bytes:
+            nonlocal position
+            piece = data[position : position + size]
+            position += len(piece)
+            return piece
+
+        if self._copies is None:
+            self._copies = CopyingHost(os.fsencode(self.scratch()))
+        caches = [at for at in range(len(command.argv)) if self._is_cache(command.argv, at)]
+        self.remembers = self.remembers or bool(caches)
+        argv = [self.whole(word) if at in caches else word for at, word in enumerate(command.argv)]
+        status = formail.run(self._copies, argv, session.environment, read, said.append, lambda _text: None)
+        return _ended(status, b"".join(said))
+
+    def _is_cache(self, argv: Sequence[bytes], at: int) -> bool:
+        """Whether that word is the file of -D, which is relative to the folder that the rules are in."""
+        return at >= 2 and argv[at - 2] == b"-D"
+
+    def _by_program(self, session: Runner, command: Command, data: bytes) -> Ended | None:
+        if not self._allowed or command.purpose not in _ASKED:
+            return None
+        guest = _Guest(session, self.host)
+        before = os.getcwd()
+        folder = Path(self.scratch(), "run")
+        folder.mkdir(exist_ok=True)
+        argv = command.argv
+        command.argv = [*map(os.fsencode, without_network()), *argv]
+        try:
+            os.chdir(folder)
+            return programs.run(guest, command, [data], capture=True)
+        finally:
+            os.chdir(before)
+            command.argv = argv
+            guest.close()
+
+
+def _remember(known: dict[_Key, _Found], key: _Key, found: _Found) -> None:
+    """Keep an answer, and not too many: a rcfile may make a name of every mail."""
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = found
+
+
+class _Guest:
+    """What a program that is allowed sees of a session: its variables, and nobody to complain to."""
+
+    def __init__(self, session: Runner, host: Host) -> None:
+        self.host = host
+        self.environment: Mapping[bytes, bytes] = session.environment
+        self.status = 0
+        self.unwaited: list[int] = []
+        self.toolbox: Toolbox | None = None
+        self.fd = host.null_output()
+        self.log = self
+
+    def note(self, kind: str, *texts: bytes | int) -> None:
+        """Nobody listens."""
+
+    def write(self, text: bytes) -> None:
+        """Nobody reads it."""
+
+    def retry_after(self, tries: int) -> None:
+        """A trial gives up at once when the system has no process to spare."""
+
+    def deadline(self) -> float | None:
+        """Programs of a rehearsal are ended early."""
+        return self.host.monotonic() + _LONGEST_RUN_S
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self.host.close(self.fd)
+
+
+def without_network() -> Sequence[str]:
+    """The words before a command that deny it the network, none where the system cannot do that."""
+    unshare = shutil.which(_WITHOUT_NETWORK[0])
+    if unshare is None:
+        return ()
+    host = Host()
+    null = host.null_output()
+    try:
+        words = [os.fsencode(word) for word in (unshare, *_WITHOUT_NETWORK[1:], "true")]
+        pid = host.spawn(words, {b"PATH": b"/usr/bin:/bin"}, stdin=null, stdout=null, stderr=null)
+        denied = host.wait(pid, None) == 0
+    finally:
+        host.close(null)
+    return (unshare, *_WITHOUT_NETWORK[1:]) if denied else ()
+
+
+def _ended(status: int, output: bytes) -> Ended:
+    ended = Ended()
+    ended.status = status
+    ended.output = output
+    return ended

@@ -1,0 +1,109 @@
+"""A line of a log, mailspy's or an object of JSON, as a value.
+
+mailspy's line is the date (GMT) and fields, each after a tab: `YY-MM-DD HH:MM`, `time=`, `from=`, `to=` for each
+recipient, `size=`, `subject=`, `file=` for each attachment.  Fields of other names are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyprocmail.message import mime
+from pyprocmail.message.visible import blanked
+
+RETURNED = "bounce@returned"
+"""What stands for an empty sender, as with htmlspy.pl."""
+_DATE = re.compile(rb"(\d\d)-(\d\d)-(\d\d) +(\d\d):(\d\d)\Z")
+_LATEST_S = 253_402_300_799
+"""The last second of the year 9999."""
+_LARGEST_BYTES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A mail as a log has it: `time` in seconds since 1970, addresses without brackets, `size` of the body in bytes."""
+
+    time: int
+    sender: str
+    recipients: Sequence[str]
+    size: int
+    subject: str
+    files: Sequence[str]
+
+
+def read(line: bytes) -> Logged | None:
+    """The mail that the line tells of; None if it is no such line."""
+    try:
+        return _from_json(line) if line.startswith(b"{") else _from_text(line)
+    except (ValueError, RecursionError):  # the latter is JSON that is too deep
+        return None
+
+
+def _from_text(line: bytes) -> Logged | None:
+    date, *rest = line.rstrip(b"\r\n").split(b"\t")
+    matched = _DATE.match(date)
+    if matched is None or not rest:
+        return None
+    year, month, day, hour, minute = (int(part) for part in matched.groups())
+    when = int(datetime(2000 + year, month, day, hour, minute, tzinfo=UTC).timestamp())
+    found: dict[bytes, list[bytes]] = {}
+    for field in rest:
+        name, equals, value = field.partition(b"=")
+        if equals:
+            found.setdefault(name, []).append(value)
+    if b"from" not in found:
+        return None
+    size = (found.get(b"size") or found.get(b"body") or [b"0"])[0]
+    return Logged(
+        _number(found.get(b"time", [b""])[0], _LATEST_S, when),
+        _address(found[b"from"][0]) or RETURNED,
+        [_address(one) for one in found.get(b"to", [])],
+        _number(size, _LARGEST_BYTES, 0),
+        _text(mime.words(found.get(b"subject", [b""])[0])),
+        [_text(name) for name in found.get(b"file", [])],
+    )
+
+
+def _from_json(line: bytes) -> Logged | None:
+    found = json.loads(line)
+    if not isinstance(found, dict) or not isinstance(found.get("from"), str):
+        return None
+    when, size = found.get("time"), found.get("size")
+    if not isinstance(when, int) or not isinstance(size, int) or not 0 <= when <= _LATEST_S:
+        return None
+    return Logged(
+        when,
+        _address(_bytes(found["from"])) or RETURNED,
+        [_address(_bytes(one)) for one in _strings(found.get("to"))],
+        min(max(size, 0), _LARGEST_BYTES),
+        _text(mime.words(_bytes(str(found.get("subject", ""))))),
+        [_text(_bytes(one)) for one in _strings(found.get("files"))],
+    )
+
+
+def _strings(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="replace")
+
+
+def _number(digits: bytes, largest: int, otherwise: int) -> int:
+    """A number that is in its range."""
+    if not digits.isdigit() or len(digits) > 20:
+        return otherwise
+    found = int(digits)
+    return found if found <= largest else otherwise
+
+
+def _address(text: bytes) -> str:
+    return _text(text.strip().removeprefix(b"<").removesuffix(b">"))
+
+
+def _text(text: bytes) -> str:
+    return blanked(text).replace(b"\t", b" ").replace(b"\n", b" ").decode(errors="replace")
