@@ -2,36 +2,163 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem, get_completion_class
 
 from pyprocmail import __version__
 from pyprocmail.commands import links as launchers
+from pyprocmail.commands import milter, offline
+from pyprocmail.commands.check import check
+from pyprocmail.commands.deliver import deliver
+from pyprocmail.commands.doctor import doctor
+from pyprocmail.commands.fmt import fmt
+from pyprocmail.commands.gateway import gateway
+from pyprocmail.commands.language_server import language_server
+from pyprocmail.commands.lmtp import lmtp
+from pyprocmail.commands.main import OWN_TOOLS, PROGRAMS, SUBCOMMANDS
+from pyprocmail.commands.report import report
+from pyprocmail.commands.screens import SCREENS
+from pyprocmail.exits import EX_USAGE
+
+OPTIONS = ("--help", "--version", "--mbox", "--single", "--sync-each")
+"""Our long options; those after --version are none of click's."""
+SHELLS = ("bash", "zsh", "fish")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.Group):
+    """The group of subcommands, which completes as well what is said without one: our options, and rcfiles."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """See click."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            return found + [CompletionItem(option) for option in OPTIONS[2:] if option.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pyprocmail")
 def cli() -> None:
     """Mail delivery and filtering with procmail's rules.
 
-    Without one of the commands below, the options are procmail's: `pyprocmail -m rules.rc < mbox`
-    runs the messages of a mailbox through an rcfile.  An rcfile that has the name of a command is
-    written ./name.  See pyprocmail(1).
+    Without one of the commands below, the options are procmail's:
+
+    \b
+      pyprocmail -m rules.rc < mbox    run the messages of a mailbox through an rcfile
+      pyprocmail -d alice              deliver the mail on standard input to a user
+
+    An rcfile that has the name of a command is written ./name.  See pyprocmail(1).
     """
 
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-def links(folder: Path) -> None:
-    """Write launchers for procmail and the other programs into DIR.
+@click.option("--force", is_flag=True, help="Replace programs or pages in DIR that are not ours.")
+@click.option("--uninstall", is_flag=True, help="Remove ours from DIR, and nothing else.")
+@click.option("--man", "pages", is_flag=True, help="The manual pages instead, in DIR/man1, DIR/man5 and so on.")
+def links(folder: Path, force: bool, uninstall: bool, pages: bool) -> None:
+    """Write launchers for procmail and the other programs into DIR, and list them.
 
     Put DIR in front of the PATH, or name DIR/procmail where a mail server's configuration names
     procmail.
+
+    \b
+      pyprocmail links /usr/local/bin
+      pyprocmail links --man /usr/local/share/man
+      pyprocmail links --uninstall /usr/local/bin
     """
     try:
-        written = launchers.write(folder)
+        listed = _links(folder, force=force, uninstall=uninstall, pages=pages)
+    except launchers.ForeignProgramError as error:
+        raise click.ClickException(
+            f"{error.path} is there, and is not ours: nothing was written; --force replaces it"
+        ) from error
     except OSError as error:
-        raise click.ClickException(f"cannot write launchers: {error}") from error
-    for path in written:
-        click.echo(path)
+        what = "manual pages" if pages else "launchers"
+        raise click.ClickException(f"cannot {'remove' if uninstall else 'write'} {what}: {error}") from error
+    for path in listed:
+        click.echo(f"removed {path}" if uninstall else path)
+    if uninstall and not listed:
+        click.echo(f"no {'manual page' if pages else 'launcher'} of ours in {folder}", err=True)
+    if not uninstall and not pages:
+        _point_out(folder)
+
+
+def _links(folder: Path, *, force: bool, uninstall: bool, pages: bool) -> list[Path]:
+    if pages:
+        return launchers.remove_pages(folder) if uninstall else launchers.copy_pages(folder, force=force)
+    return launchers.remove(folder) if uninstall else launchers.write(folder, force=force)
+
+
+def _point_out(folder: Path) -> None:
+    """Say who cannot run the launchers, and what else the PATH leads to."""
+    shut = launchers.shut_off() if os.geteuid() == 0 else None
+    if shut is not None:
+        click.echo(
+            f"warning: only root can run these: other users may not enter {shut};"
+            " make the virtual environment elsewhere, and with /usr/bin/python3",
+            err=True,
+        )
+    first = launchers.first_in_path(folder)
+    if first == folder:
+        click.echo(f"note: {folder} is not in the PATH", err=True)
+    elif first is not None:
+        click.echo(f"note: {first} comes first in the PATH", err=True)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Write the completion of `pyprocmail` for a shell.
+
+    \b
+      pyprocmail completion bash > ~/.local/share/bash-completion/completions/pyprocmail
+      pyprocmail completion zsh  > a folder of $fpath, as _pyprocmail
+      pyprocmail completion fish > ~/.config/fish/completions/pyprocmail.fish
+    """
+    found = get_completion_class(shell)
+    assert found is not None, shell
+    click.echo(found(cli, {}, "pyprocmail", "_PYPROCMAIL_COMPLETE").source())
+
+
+def _add_program(name: bytes) -> None:
+    """A command for a program of its own: click shows it and completes it, and does not run it."""
+    screen = SCREENS[name].decode()
+    summary = next(line for line in screen.split("\n\n")[1].split("\n"))
+
+    @cli.command(name.decode(), help=summary, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    @click.argument("arguments", nargs=-1, type=click.Path())
+    def program(arguments: tuple[str, ...]) -> None:
+        raise AssertionError(arguments)
+
+
+for _command in (
+    *offline.COMMANDS,
+    *milter.COMMANDS,
+    report,
+    check,
+    fmt,
+    doctor,
+    language_server,
+    lmtp,
+    deliver,
+    gateway,
+):
+    cli.add_command(_command)
+
+for _name in (*PROGRAMS, *OWN_TOOLS):
+    _add_program(_name)
+
+
+def refuse(word: str) -> int:
+    """Say that the word is neither a command nor an rcfile; the exit status."""
+    known = [*SUBCOMMANDS, *(name.decode() for name in (*PROGRAMS, *OWN_TOOLS)), *OPTIONS]
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    hint = f"do you mean `pyprocmail {near[0]}'?" if near else "see `pyprocmail --help'"
+    what = "option" if word.startswith("-") else "command, and there is no rcfile of that name"
+    click.echo(f"pyprocmail: '{word}' is no {what}: {hint}", err=True)
+    return EX_USAGE

@@ -1,7 +1,8 @@
-"""An rcfile compiled by a process of its own, for one that was root and imports nothing any more.
+"""Programs made of rcfiles and filter files: here, or by a process of its own for one that was root.
 
-That process is the recipient from its first instruction on, so what it answers is the recipient's word about what the
-recipient's rcfile says.  The answer is read as a cache file is, which the recipient writes as well.
+A process that was root imports nothing any more, and no parser either.  The other process is the recipient from its
+first instruction on, so what it answers is the recipient's word about what the recipient's rcfile says.  The answer is
+read as a cache file is, which the recipient writes as well.
 """
 
 from __future__ import annotations
@@ -9,17 +10,33 @@ from __future__ import annotations
 import os
 import sys
 
-from pyprocmail.program.cache import LIMIT_BYTES, pack, unpack
-from pyprocmail.signals import SIGKILL, SIGTERM, Interrupted
+from pyprocmail.engine.cache import pack, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyprocmail.engine.session import Session
-    from pyprocmail.host import Host
-    from pyprocmail.program.instructions import Program
+    from pyprocmail.maildrop.instructions import Program as FilterProgram
+    from pyprocmail.maildrop.session import Session as FilterSession
+    from pyprocmail.procmail.compiled.instructions import Program
+    from pyprocmail.procmail.session import Session
 
-_RUN = "import sys; sys.path[:] = %a; from pyprocmail.commands.compiler import main; main()"
-_STRICT = b"strict"
+    Filter = tuple[FilterProgram | None, tuple[tuple[bool, bytes], ...]]
+
+_MODULE = "pyprocmail.commands.compiler"
+_RCFILE, _FILTER_FILE = b"rcfile", b"filter file"
+_YES = b"yes"
+
+
+def compile_here(_session: Session, data: bytes, *, strict: bool, passing: int | None) -> Program | None:
+    """The program of the rcfile `data`; None when the parser cannot be loaded.
+
+    `strict` and `passing` as for compile_rcfile().
+    """
+    try:
+        from pyprocmail.procmail.syntax.lower import compile_rcfile
+    except (ImportError, OSError):
+        # Half an upgrade, or no descriptor to be had.
+        return None
+    return compile_rcfile(data, strict=strict, passing=passing)
 
 
 def compile_apart(session: Session, data: bytes, *, strict: bool, passing: int | None) -> Program | None:
@@ -27,43 +44,68 @@ def compile_apart(session: Session, data: bytes, *, strict: bool, passing: int |
 
     `strict` and `passing` as for compile_rcfile().
     """
-    host = session.host
-    words = [_STRICT if strict else b"", b"" if passing is None else b"%d" % passing]
-    # It finds its modules where we have found ours.
-    options = b"-IS" if sys.flags.no_site else b"-I"
-    argv = [os.fsencode(sys.executable), options, b"-c", (_RUN % sys.path).encode(), *words]
-    # Files in memory: neither process ever waits for the other to read.
-    source, answer = host.memory_file(data), host.memory_file()
+    words = [_RCFILE, _word(strict), b"" if passing is None else b"%d" % passing]
+    from pyprocmail.engine import apart
+
+    answer = apart.ask(session.host, _MODULE, words, data, session.log.fd, session.deadline())
+    program: Program | None = unpack(answer, plain=True) if answer else None  # type: ignore[assignment]  # our own
+    return program
+
+
+def compile_filter_here(
+    session: FilterSession, data: bytes, name: bytes, *, traced: bool, caret: bool
+) -> Filter | None:
+    """What compile_filter() makes of the filter file `data`; None when the parser cannot be loaded.
+
+    Raises:
+        UnusableError: it is nested too deeply.
+    """
+    from pyprocmail.maildrop.session import UnusableError
+
     try:
-        pid = host.spawn(argv, {}, stdin=source, stdout=answer, stderr=session.log.fd)
-        if _wait(host, pid, session.deadline()) != 0 or host.fstat(answer).st_size > LIMIT_BYTES:
-            return None
-        host.lseek(answer, 0, os.SEEK_SET)
-        return unpack(host.read(answer, LIMIT_BYTES), plain=True)
-    except OSError:
+        from pyprocmail.maildrop.syntax import compiled
+
+        made = compiled.compile_filter(data, name, embedded=session.embedded, traced=traced, caret=caret)
+    except RecursionError as error:
+        raise UnusableError("nested-too-deeply") from error
+    except (ImportError, OSError):
+        # Half an upgrade, or no descriptor to be had.
         return None
-    finally:
-        host.close(source)
-        host.close(answer)
+    return made.program, made.lines
 
 
-def _wait(host: Host, pid: int, deadline: float | None) -> int:
-    try:
-        status = host.wait(pid, deadline)
-    except Interrupted:
-        host.kill(pid, SIGTERM)
-        raise
-    if status is None:
-        host.kill(pid, SIGKILL)
-        status = host.wait(pid, None)
-        assert status is not None
-    return status
+def compile_filter_apart(
+    session: FilterSession, data: bytes, name: bytes, *, traced: bool, caret: bool
+) -> Filter | None:
+    """As compile_filter_here; None when the other process fails, or takes longer than the watchdog allows."""
+    words = [_FILTER_FILE, name, _word(session.embedded), _word(traced), _word(caret)]
+    from pyprocmail.engine import apart
+
+    answer = apart.ask(session.host, _MODULE, words, data, 2, session.deadline())
+    found = unpack(answer, plain=True) if answer else None
+    if found is None or len(found) != 2:
+        return None
+    programs, lines = found
+    return (programs[0] if programs else None), lines  # type: ignore[return-value]  # as `main` has put them
+
+
+def _word(yes: bool) -> bytes:
+    return _YES if yes else b""
 
 
 def main() -> None:
-    """The other process: the rcfile on standard input, its program on standard output."""
-    from pyprocmail.procmailrc.lower import compile_rcfile
+    """The other process: the text on standard input, its program on standard output."""
+    kind, *words = [os.fsencode(word) for word in sys.argv[1:]]
+    data = sys.stdin.buffer.read()
+    if kind == _RCFILE:
+        from pyprocmail.procmail.syntax.lower import compile_rcfile
 
-    strict, passing = sys.argv[1] == _STRICT.decode(), int(sys.argv[2]) if sys.argv[2] else None
-    program = compile_rcfile(sys.stdin.buffer.read(), strict=strict, passing=passing)
-    sys.stdout.buffer.write(pack(program))
+        strict, passing = words
+        answer = pack(compile_rcfile(data, strict=strict == _YES, passing=int(passing) if passing else None))
+    else:
+        from pyprocmail.maildrop.syntax.compiled import compile_filter
+
+        name, embedded, traced, caret = words
+        made = compile_filter(data, name, embedded=embedded == _YES, traced=traced == _YES, caret=caret == _YES)
+        answer = pack((() if made.program is None else (made.program,), made.lines))
+    sys.stdout.buffer.write(answer)

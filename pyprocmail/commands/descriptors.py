@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BytesIO
+
+from pyprocmail.exits import MailTooLargeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,9 +15,28 @@ if TYPE_CHECKING:
     from pyprocmail.host import Host
 
 
+_READ_BYTES = 1 << 20
+
+
 def reader(host: Host, fd: int) -> Callable[[int], bytes]:
     """What reads from `fd`."""
     return lambda size: host.read(fd, size)
+
+
+def read_mail(host: Host) -> bytes:
+    """All of standard input.
+
+    Raises:
+        MailTooLargeError: it does not fit into memory.
+    """
+    limit = left = host.largest_mail()
+    kept = BytesIO()
+    while piece := host.read(0, _READ_BYTES):
+        left -= len(piece)
+        if left < 0:
+            raise MailTooLargeError(limit)
+        kept.write(piece)
+    return kept.getvalue()
 
 
 def is_mailbox(host: Host) -> bool:

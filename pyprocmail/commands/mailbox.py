@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import stat
 
-from pyprocmail.batch import MESSAGES, BatchHost
-from pyprocmail.exits import EX_OK, EX_TEMPFAIL
+from pyprocmail.engine.batch import MESSAGES, BatchHost
+from pyprocmail.engine.world import World
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, MailTooLargeError
 from pyprocmail.message import mailbox
+from pyprocmail.procmail.run import open_session
 from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pyprocmail.commands.options import Input
     from pyprocmail.commands.procmail import Run
     from pyprocmail.commands.workers import Workers
     from pyprocmail.host import Host
+    from pyprocmail.procmail.compiled.instructions import Program
 
 _PROGRESS = 16
 
@@ -32,19 +35,20 @@ class UntouchedError(Exception):
 
 def filter_mailbox(run: Run, given: Input) -> int:
     """procmail's: run every message through the rcfile; the first exit status that is not 0."""
-    from pyprocmail.engine.plan import Plans
+    from pyprocmail.procmail.plan import Plans
 
     host = run.host = run.host if given.sync_each else BatchHost()
-    if run.caller.get(b"PYPROCMAIL_PREFILTER") != b"no":
-        run.plans = Plans(run.patterns)
+    setup = run.setup
+    if setup.caller.get(b"PYPROCMAIL_PREFILTER") != b"no":
+        setup.plans = Plans(setup.patterns)
 
     ahead = _workers(run, given.workers) if given.workers > 1 else None
 
     def deliver(data: bytes) -> int:
-        status = run.deliver(run.invoker, data, wait=True, answers=ahead.next() if ahead else None)
-        if run.unreadable:
-            raise UntouchedError(status, b"the rcfile cannot be read")
-        return status
+        verdict = run.deliver(run.invoker, data, wait=True, answers=ahead.next() if ahead else None)
+        if verdict.untouched:
+            raise UntouchedError(verdict.status, b"the rcfile cannot be read")
+        return verdict.status
 
     try:
         return each_message(host, deliver)
@@ -56,10 +60,10 @@ def filter_mailbox(run: Run, given: Input) -> int:
 def _workers(run: Run, count: int) -> Workers | None:
     """The workers of -j, unless the mails are better looked at one after the other, which is said."""
     from pyprocmail.commands.workers import Workers
-    from pyprocmail.engine.ahead import starts_processes
+    from pyprocmail.procmail.ahead import starts_processes
 
     why = b""
-    program = run.program()
+    program = _program(run)
     if not stat.S_ISREG(run.host.fstat(0).st_mode):
         why = b"standard input is no file"
     elif run.origin.matters:
@@ -72,6 +76,14 @@ def _workers(run: Run, count: int) -> Workers | None:
     return Workers(run, count)
 
 
+def _program(run: Run) -> Program | None:
+    """The program of the rcfile, if it can be read."""
+    recipient = run.recipient(run.invoker)
+    session = open_session(World(run.host), recipient, b"", run.setup)
+    named = next(operand for operand in recipient.operands if b"=" not in operand)
+    return run.setup.loader.load(session, named)
+
+
 def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     """Have every message of the mailbox on standard input delivered; the first exit status that is not 0.
 
@@ -82,7 +94,8 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     terminal = host.isatty(2)
     folder = host.getcwd()
     first, count, failed, signalled = EX_OK, 0, 0, False
-    for data in mailbox.split(lambda size: host.read(0, size)):
+    unread: list[bytes] = []
+    for data in _mails(host, unread):
         host.chdir(folder)
         try:
             host.check_signals()
@@ -110,10 +123,23 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     if signalled:
         summary += b", then a signal: the rest of the mailbox is not delivered"
         first = first or EX_TEMPFAIL
+    if unread:
+        summary += b", then %b: the rest of the mailbox is not delivered" % unread[0]
+        first = first or EX_TEMPFAIL
     _tell(host, (b"\r" if terminal else b"") + b"pyprocmail: " + summary + b"\n")
     if unwritten:
         _tell(host, b"pyprocmail: not everything could be written to disk: keep the mailbox\n")
     return first or unwritten
+
+
+def _mails(host: Host, unread: list[bytes]) -> Iterator[bytes]:
+    """The messages on standard input; why there are no more that could be read is put into `unread`."""
+    try:
+        yield from mailbox.split(lambda size: host.read(0, size), host.largest_mail())
+    except MailTooLargeError as error:
+        unread.append(b"one of more than %d bytes, which is too much for the memory here" % error.limit)
+    except OSError as error:
+        unread.append(b"an error (%b)" % (error.strerror or "it cannot be read").encode())
 
 
 def _write_out(batch: BatchHost) -> int:

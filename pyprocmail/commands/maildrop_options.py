@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyprocmail.program.numerals import integer_at
+from pyprocmail.numerals import as_int, integer_at
 
 USAGE = b"""\
 Usage: maildrop [options] [filter file] [arguments]
@@ -99,8 +99,8 @@ def _set(options: Options, letter: bytes, value: bytes) -> None:
         options.embedded = True
         options.embedded_name = value
     elif letter == b"V":
-        options.verbose = integer_at(value)
+        options.verbose = max(as_int(integer_at(value)[0]), 0)
     elif letter == b"w":
-        options.warn_percent = integer_at(value)
+        options.warn_percent = as_int(integer_at(value)[0])
     else:
         options.warning = value

@@ -1,8 +1,8 @@
-"""The commands that come with maildrop: reformail, lockmail, mailbot, reformime."""
+"""The commands that come with maildrop: all but maildrop itself."""
 
 from __future__ import annotations
 
-from pyprocmail.commands.descriptors import Writer
+from pyprocmail.commands.descriptors import Writer, read_mail
 from pyprocmail.commands.environment import given
 
 TYPE_CHECKING = False
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyprocmail.host import Host
-
-_READ = 1 << 20
 
 
 def main(name: bytes, argv: Sequence[bytes], host: Host, environ: Mapping[bytes, bytes]) -> int:
@@ -26,21 +24,29 @@ def main(name: bytes, argv: Sequence[bytes], host: Host, environ: Mapping[bytes,
         if name == b"reformail":
             from pyprocmail.tools import reformail
 
-            return reformail.run(host, argv, environ, read_all(host), write, note)
+            return reformail.run(host, argv, environ, read_mail(host), write, note)
         if name == b"mailbot":
             from pyprocmail.tools import mailbot
 
-            return mailbot.run(host, argv, environ, read_all(host), write, note)
+            return mailbot.run(host, argv, environ, read_mail(host), write, note)
+        if name == b"maildirmake":
+            from pyprocmail.tools import maildirmake
+
+            return maildirmake.run(host, argv, environ, write, note)
+        if name == b"deliverquota":
+            from pyprocmail.tools import deliverquota
+
+            return deliverquota.run(host, argv, environ, lambda: read_mail(host), write, note)
+        if name == b"makedat":
+            from pyprocmail.tools import makedat
+
+            return makedat.run(host, argv, lambda: read_mail(host), note)
+        if name == b"makemime":
+            from pyprocmail.tools import makemime
+
+            return makemime.run(host, argv, write, note)
         from pyprocmail.tools import reformime
 
-        return reformime.run(host, argv, environ, read_all(host), write, note)
+        return reformime.run(host, argv, environ, lambda: read_mail(host), write, note)
     except BrokenPipeError:
         return 1
-
-
-def read_all(host: Host) -> bytes:
-    """Standard input."""
-    pieces = []
-    while piece := host.read(0, _READ):
-        pieces.append(piece)
-    return b"".join(pieces)

@@ -5,57 +5,132 @@ A rule of the start-up path: nothing is imported here before it is known to be n
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
-from pyprocmail.exits import EX_OK, EX_OSERR, EX_TEMPFAIL, EX_USAGE, traced
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE, MailTooLargeError, traced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUBCOMMANDS = ("links",)
+SUBCOMMANDS = (
+    "links", "completion", "replay", "explain", "diff", "coverage", "test", "refile", "check", "fmt", "doctor",
+    "language-server", "milter", "spool", "maillog", "report", "lmtp", "deliver", "gateway", "help",
+)  # fmt: skip
 """The subcommands of `pyprocmail`.  An rcfile of such a name is written ./name."""
 
 PROGRAMS = (
     b"formail", b"lockfile", b"mailstat", b"maildrop", b"reformail", b"lockmail", b"mailbot", b"reformime",
+    b"maildirmake", b"deliverquota", b"makemime", b"makedat",
 )  # fmt: skip
 """The programs that we are besides procmail: by the name we are called by, or as subcommands."""
 
+OWN_TOOLS = (b"vacation", b"duplicate", b"mime")
+"""Programs of our own for recipes, as subcommands: no launcher has such a name."""
+
+_HELP = ("help", "-h", "-?", "--help")
+_COMPLETION = b"_PYPROCMAIL_COMPLETE"
+
 
 def main() -> None:
-    """Run as the program whose name is in argv[0], and exit."""
-    argv = [os.fsencode(word) for word in sys.argv]
+    """Run as the program whose name is in argv[0], and end the process."""
+    status = _safely(b"pyprocmail", _run_as_called)
+    # What follows an exit by the interpreter could turn the outcome.
+    _flush()
+    os._exit(status)
+
+
+def _run_as_called() -> int:
     _open_standard_descriptors()
-    sys.exit(run(argv))
+    return run([os.fsencode(word) for word in sys.argv])
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # there is none, or nobody reads it
 
 
 def run(argv: list[bytes]) -> int:
     """Run as `argv[0]`; the exit status."""
     name = argv[0].rpartition(b"/")[2]
     if name == b"pyprocmail":
-        if len(argv) > 1 and argv[1].decode("latin-1") in (*SUBCOMMANDS, "--help", "--version"):
-            from pyprocmail.commands.cli import cli
-
-            cli(prog_name="pyprocmail")
-            return 0
-        if len(argv) > 1 and argv[1] in PROGRAMS:
-            return _safely(lambda: _program(argv[1], argv[1:]))
-        return _procmail(argv, ours=True)
+        return _pyprocmail(argv)
+    if name == b"mailspy":
+        return _command("milter")
     if name in PROGRAMS:
-        return _safely(lambda: _program(name, argv))
+        return _safely(name, lambda: _program(name, argv))
     return _procmail(argv, ours=False)
+
+
+def _pyprocmail(argv: list[bytes]) -> int:
+    """Run as `pyprocmail`: a subcommand, a program, or procmail with options of our own."""
+    word = argv[1].decode("utf-8", "surrogateescape") if len(argv) > 1 else ""
+    if word in (*SUBCOMMANDS, *_HELP, "--version") or os.environb.get(_COMPLETION):
+        return _command(word)
+    if argv[1:2] and argv[1] in (*PROGRAMS, *OWN_TOOLS):
+        if argv[2:] == [b"--help"]:
+            from pyprocmail.commands.screens import SCREENS
+
+            os.write(1, SCREENS[argv[1]])
+            return EX_OK
+        if argv[2:] == [b"--version"]:
+            return _command("--version")
+        return _safely(argv[1], lambda: _program(argv[1], argv[1:]))
+    if os.isatty(0) and not word:
+        return _command("help")
+    if _is_mistaken(word):
+        from pyprocmail.commands.cli import refuse
+
+        return refuse(word)
+    return _procmail(argv, ours=True)
+
+
+def _command(word: str) -> int:
+    """Run a subcommand; click knows which one."""
+    from pyprocmail.commands.cli import cli
+
+    arguments = ["--help"] if word in _HELP else ["--version"] if word == "--version" else sys.argv[1:]
+    if sys.argv[0].rpartition("/")[2] == "mailspy":
+        arguments = ["milter", *sys.argv[1:]]
+    try:
+        cli(arguments, prog_name="pyprocmail")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EX_OK if end.code is None else EX_USAGE
+    return EX_OK
+
+
+def _is_mistaken(word: str) -> bool:
+    """Whether somebody at a terminal typed what is no command, no option of ours and no rcfile."""
+    if word.startswith("--"):
+        return word != "--" and word not in ("--mbox", "--single", "--sync-each")
+    if not word or word.startswith("-") or "=" in word or not os.isatty(0):
+        return False
+    home = os.path.expanduser("~")
+    return not os.path.exists(word) and not os.path.exists(os.path.join(home, word))
 
 
 def _procmail(argv: list[bytes], *, ours: bool) -> int:
     """Run procmail; with `ours` our own options stand among its, and a mailbox may come in."""
+    gc.disable()  # nothing that an import makes is garbage
     from pyprocmail.commands import options, procmail
     from pyprocmail.host import Host
 
+    _collect_again()
     if not ours:
-        return _safely(lambda: procmail.main(argv, Host(), os.environb, options.Input()))
+        return _safely(b"procmail", lambda: procmail.main(argv, Host(), os.environb, options.Input()))
     argv, given = options.take_input(argv)
-    return _refuse(given.wrong) or _safely(lambda: procmail.main(argv, Host(), os.environb, given))
+    return _refuse(given.wrong) or _safely(b"procmail", lambda: procmail.main(argv, Host(), os.environb, given))
+
+
+def _collect_again() -> None:
+    """Look for garbage from now on, and never among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def _refuse(wrong: bytes) -> int:
@@ -65,7 +140,7 @@ def _refuse(wrong: bytes) -> int:
 
 
 def _program(name: bytes, argv: list[bytes]) -> int:
-    """Run one of PROGRAMS."""
+    """Run one of PROGRAMS or OWN_TOOLS."""
     if name == b"formail":
         from pyprocmail.commands import formail
 
@@ -80,9 +155,19 @@ def _program(name: bytes, argv: list[bytes]) -> int:
         return mailstat.main(argv)
     from pyprocmail.host import Host
 
+    if name == b"mime":
+        from pyprocmail.commands import mime
+
+        return mime.main([b"pyprocmail", *argv])
+    if name in OWN_TOOLS:
+        from pyprocmail.commands import own_tools
+
+        return own_tools.main(argv, Host(), os.environb)
     if name == b"maildrop":
+        gc.disable()  # as for procmail
         from pyprocmail.commands import maildrop
 
+        _collect_again()
         if argv[0] != name:
             return maildrop.main(argv, Host(), os.environb)
         # A launcher's name has a path.  `pyprocmail maildrop` is typed by somebody who wants to see what is wrong.
@@ -97,16 +182,29 @@ def _program(name: bytes, argv: list[bytes]) -> int:
     return maildrop_tools.main(name, argv, siblings.SiblingHost(), os.environb)
 
 
-def _safely(program: Callable[[], int]) -> int:
-    """The status of a program; EX_TEMPFAIL when we are at fault: the mail is safer with the caller."""
+def _safely(name: bytes, program: Callable[[], int]) -> int:
+    """The status of a program; EX_TEMPFAIL when we are at fault, or ended: the mail is safer with the caller.
+
+    What the system refuses is one line that names the program, the reason and the file; a fault of ours is traced.
+    """
     try:
         return program()
-    except Exception as error:  # noqa: BLE001  the edge of a session
-        try:
-            os.write(2, traced(error).encode(errors="backslashreplace"))
-        except OSError:
-            pass
-        return EX_TEMPFAIL
+    except SystemExit:
+        raise
+    except KeyboardInterrupt:
+        return EX_TEMPFAIL  # somebody at a terminal, who knows
+    except MailTooLargeError as error:
+        text = b"%b: The input has more than %d bytes, which is too much for the memory here\n" % (name, error.limit)
+    except OSError as error:
+        where = b": " + os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b""
+        text = b"%b: %b%b\n" % (name, os.fsencode(error.strerror or str(error)), where)
+    except BaseException as error:  # noqa: BLE001  the edge of a session
+        text = traced(error).encode(errors="backslashreplace")
+    try:
+        os.write(2, text)
+    except OSError:
+        pass  # nobody is there to be told
+    return EX_TEMPFAIL
 
 
 def _open_standard_descriptors() -> None:
@@ -116,4 +214,4 @@ def _open_standard_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             if os.open(os.devnull, os.O_RDWR) != fd:
-                sys.exit(EX_OSERR)
+                raise

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pyprocmail.numerals import whole
+
+_MOST_WORKERS = 256
+
 USAGE = b"""\
 Usage: procmail [-vptoY] [-f fromwhom] [parameter=value | rcfile] ...
    Or: procmail [-toY] [-f fromwhom] [-a argument] ... -d recipient ...
@@ -108,11 +112,13 @@ def _read_cluster(options: Options, cluster: bytes, rest: list[bytes]) -> None:
             else:
                 options.messages.append(b"procmail: Missing recipient\n")
             return
-        elif letter == b"-":
+        elif letter == b"-" and not cluster:
+            rest.insert(0, b"--")  # the end of the options
             return
         else:
-            unknown = b'procmail: Unrecognised options: "%b"\n' % (letter + cluster)
-            options.messages += [unknown, USAGE, b"Processing continued\n"]
+            unknown = cluster if letter == b"-" else letter + cluster
+            text = b'procmail: Unrecognised options: "%b"\n' % unknown
+            options.messages += [text, USAGE, b"Processing continued\n"]
             return
 
 
@@ -168,10 +174,11 @@ def take_input(argv: list[bytes]) -> tuple[list[bytes], Input]:
             given.sync_each = True
         elif word.startswith(b"-j"):
             number = word[2:] or (left.pop(0) if left else b"")
-            if number.isdigit() and int(number):
-                given.workers = int(number)
+            count = whole(number) or 0
+            if 1 <= count <= _MOST_WORKERS:
+                given.workers = count
             else:
-                given.wrong = b"-j takes how many processes are to work, 1 or more, not '%b'" % number
+                given.wrong = b"-j takes how many processes are to work, 1 to %d, not '%b'" % (_MOST_WORKERS, number)
         else:
             rest.append(word)
     return rest + left, given

@@ -11,9 +11,9 @@ import sys
 
 from pyprocmail.commands.compiler import compile_apart
 from pyprocmail.commands.toolbox import Toolbox
-from pyprocmail.engine import comsat  # noqa: F401  imports what talking to a server takes
 from pyprocmail.exits import LateImportError
 from pyprocmail.matching import re2core
+from pyprocmail.procmail import comsat  # noqa: F401  imports what talking to a server takes
 
 __all__ = ["compile_apart", "drop", "load"]
 
@@ -36,8 +36,37 @@ def drop(host: Host, user: User) -> None:
     sys.meta_path.insert(0, _Refusal())
 
 
+def drop_for_maildrop(host: Host, user: User) -> None:
+    """As `drop`, for what filter files may need.
+
+    Raises:
+        OSError: the identity could not be taken.
+    """
+    load_for_maildrop()
+    host.become(user)
+    sys.meta_path.insert(0, _Refusal())
+
+
+def load_for_maildrop() -> None:
+    """As `load`, of what filter files may need."""
+    import math  # noqa: F401  to have it
+
+    from pyprocmail.delivery import dotlocks, folder, gdbm, maildirplus, quota, refresh  # noqa: F401  to have them
+    from pyprocmail.maildrop import database  # noqa: F401  to have them
+    from pyprocmail.matching import pcre
+    from pyprocmail.message import charsets
+
+    pcre.load()
+    charsets.load()
+    load()
+
+
 def load() -> None:
     """Import what a delivery imports when it needs it, and let that import what it needs in turn."""
+    from pyprocmail.delivery import spool_lock  # noqa: F401  to have it
+    from pyprocmail.engine import apart  # noqa: F401  to have it
+    from pyprocmail.matching import utf8  # noqa: F401  to have it
+
     re2core.compile(b"a", fold=False)
     Toolbox().load()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pyprocmail.exits import LateImportError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pyprocmail.engine.builtins import Tool
+    from pyprocmail.engine.tools import Tool
     from pyprocmail.host import Host
 
 
 class Toolbox:
-    """formail and lockfile, as functions."""
+    """formail, lockfile and our own tools, as functions."""
 
     __slots__ = ()
 
@@ -19,6 +21,18 @@ class Toolbox:
         """The tool for this call; None for a call that starts programs itself."""
         if argv[0] == b"lockfile":
             return _lockfile
+        if argv[0] == b"pyprocmail":
+            try:
+                if argv[1] != b"mime":
+                    from pyprocmail.commands import own_tools
+
+                    own_tools.find(argv[1])
+                    return _own
+                from pyprocmail.tools import mime
+            except LateImportError:
+                # It is much, and seldom used: a process that was root has not loaded it.
+                return None
+            return None if mime.starts_programs(argv) else mime.run
         from pyprocmail.tools import formail
 
         return None if formail.starts_programs(argv) else formail.run
@@ -26,6 +40,30 @@ class Toolbox:
     def load(self) -> None:
         """Import what any call may need: before the rights to do so are given up."""
         from pyprocmail.tools import formail, lockfile  # noqa: F401  to have them
+
+
+def _own(
+    host: Host,
+    argv: Sequence[bytes],
+    environment: Mapping[bytes, bytes],
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], None],
+    note: Callable[[bytes], None],
+) -> int:
+    """`pyprocmail vacation` and the like: what the system refuses is a line in the log and 75, as for the command."""
+    from pyprocmail.commands import own_tools
+    from pyprocmail.exits import EX_TEMPFAIL, MailTooLargeError
+
+    try:
+        return own_tools.find(argv[1])(host, argv[1:], environment, read, write, note)
+    except MailTooLargeError:
+        note(b"%b: the mail is too large\n" % argv[1])
+    except OSError as error:
+        import os
+
+        where = b": " + os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b""
+        note(b"%b: %b%b\n" % (argv[1], os.fsencode(error.strerror or str(error)), where))
+    return EX_TEMPFAIL
 
 
 def _lockfile(

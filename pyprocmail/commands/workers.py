@@ -10,19 +10,15 @@ from __future__ import annotations
 import marshal
 import os
 
-from pyprocmail.delivery.results import Delivered
-from pyprocmail.engine.ahead import Recalling, Recording
-from pyprocmail.engine.log import Log
-from pyprocmail.host import Host
+from pyprocmail.engine.rehearsal import Rehearsal
 from pyprocmail.message import mailbox
+from pyprocmail.procmail.ahead import Recalling, Recording
+from pyprocmail.procmail.run import assign_operands, open_session, run_rcfiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pyprocmail.commands.procmail import Run
-    from pyprocmail.engine.ahead import Answers
-    from pyprocmail.message.model import Message
+    from pyprocmail.procmail.ahead import Answers
 
 _LENGTH_BYTES = 4
 
@@ -84,7 +80,6 @@ def _work(run: Run, output: int, at: int, number: int, count: int) -> None:
         at += len(data)
         return data
 
-    run.host = _Bystander()
     try:
         folder = os.getcwdb()
         for index, data in enumerate(mailbox.split(read)):
@@ -103,62 +98,13 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _answers(run: Run, data: bytes) -> Answers:
-    """What the rules ask of a mail, up to where they would start a process."""
+    """What the rules ask of a mail, as far as they come without the programs that they would start."""
     recording = Recording()
-    session = run.session(run.invoker, data, _Silence(run.host))
-    session.questions = recording
-    session.deliverer = _Nowhere()  # type: ignore[assignment]  # as much of a Deliverer as the engine asks for
-    session.toolbox = None
-    session.take_lock = _no_lock  # type: ignore[method-assign,assignment]
-    try:
-        named = run.operands(session)
-        if named is not None:
-            run.run_rcfiles(session, named, privileged=False)
-    except _StartedError:
-        pass
+    recipient, setup = run.recipient(run.invoker), run.setup
+    session = open_session(Rehearsal(run.host), recipient, data, setup)
+    session.log.turn(session.world.open_log(b"", 0, session.log.limits))
+    session.mail.questions = recording
+    named = assign_operands(session, recipient)
+    if named is not None:
+        run_rcfiles(session, recipient, named, setup.loader, privileged=False)
     return recording.answers
-
-
-class _StartedError(BaseException):
-    """The rules want a process started.  No Exception: nobody may take it for a program that is missing."""
-
-
-class _Bystander(Host):
-    """A machine on which no process is started and no time passes."""
-
-    def fork(self) -> int:
-        """Refuse."""
-        raise _StartedError
-
-    def pipe(self) -> tuple[int, int]:
-        """Refuse: it is for a program."""
-        raise _StartedError
-
-    def sleep(self, seconds: float) -> None:
-        """Do not."""
-
-
-class _Silence(Log):
-    """A log that is not written."""
-
-    __slots__ = ()
-
-    def write(self, text: bytes) -> None:
-        """Do not."""
-
-    def open(self, path: bytes) -> bool:
-        """Do not, as if it were done."""
-        self.opened = True
-        return True
-
-
-class _Nowhere:
-    """A Deliverer that stores nothing and succeeds."""
-
-    def deliver(self, names: Sequence[bytes], message: Message, **_: object) -> Delivered:
-        """As if the mail were in the folder names[0]."""
-        return Delivered(names[0], len(message))
-
-
-def _no_lock(_path: bytes) -> None:
-    """Lockfiles are for who delivers."""

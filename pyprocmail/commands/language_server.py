@@ -1,0 +1,41 @@
+"""`pyprocmail language-server`: for editors, over standard input and output."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from pyprocmail.commands.links import pages
+from pyprocmail.editor.manual import Manual, read
+from pyprocmail.lint.machine import Machine
+
+TROUBLE = 2
+
+
+@click.command("language-server", epilog="See pyprocmail-language-server(1).")
+@click.option("--home", metavar="DIR", default="", help="The value of HOME; by default yours.")
+@click.option("--stdio", is_flag=True, hidden=True, expose_value=False, help="What some editors add.")
+def language_server(home: str) -> None:
+    """Serve an editor by the Language Server Protocol, on standard input and output.
+
+    It shows mistakes in rcfiles and filter files while you type, mends them, tells what a flag, variable or macro
+    means, opens included files, folds, lays out and completes.  An editor starts it; it needs
+    pip install 'pyprocmail[editor]'.
+    """
+    try:
+        from pyprocmail.editor import server
+    except ImportError as error:
+        click.echo(f"pyprocmail language-server needs pygls: pip install 'pyprocmail[editor]' ({error})", err=True)
+        sys.exit(TROUBLE)
+    machine = Machine(os.fsencode(home or os.path.expanduser("~")), os.environb.get(b"PATH", os.defpath.encode()))
+    server.make(machine, _manual("pyprocmailrc"), _manual("maildropfilter")).start_io()
+
+
+def _manual(name: str) -> Manual:
+    """A page of the manual, where it is installed; without it there is less to show."""
+    try:
+        return next((read(page.read_text("utf-8")) for page in pages() if page.stem == name), Manual())
+    except OSError:
+        return Manual()

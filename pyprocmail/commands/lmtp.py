@@ -1,0 +1,293 @@
+"""`pyprocmail lmtp`: an LMTP server.  pyprocmail-lmtp(8)"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from pyprocmail.commands.compiler import compile_filter_here, compile_here
+from pyprocmail.commands.maildrop import _become as become_for_maildrop
+from pyprocmail.commands.procmail import _become as become
+from pyprocmail.commands.toolbox import Toolbox
+from pyprocmail.commands.values import Seconds, permissions
+from pyprocmail.exits import EX_TEMPFAIL
+from pyprocmail.host import Host, User
+from pyprocmail.maildrop import run as filters
+from pyprocmail.procmail import run as rcfiles
+from pyprocmail.servers import listening
+from pyprocmail.servers.lmtp import delivering, users
+from pyprocmail.servers.lmtp.codec import Limits
+from pyprocmail.servers.lmtp.ledger import Ledger
+from pyprocmail.servers.lmtp.paths import Address
+from pyprocmail.servers.lmtp.pool import Pool, log, pack, unpack
+from pyprocmail.servers.lmtp.server import LOOK_UP, Finder, Server, Settings
+from pyprocmail.servers.lmtp.starter import Starter
+
+_LOOKUPS = 8
+_LOOKUP_S = 30.0
+_DEEPEST = 20_000
+
+
+@click.command()
+@click.option(
+    "--listen",
+    "addresses",
+    metavar="ADDR",
+    multiple=True,
+    required=True,
+    help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; more than once for several.",
+)
+@click.option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
+@click.option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
+@click.option("--user", metavar="NAME", default="", help="Started by root: be this user, and serve as that user does.")
+@click.option("--virtual", metavar="DIR", default="", help="Serve addresses without accounts: folders DIR/DOMAIN/NAME.")
+@click.option("--rules", metavar="RC", default="", help="With --virtual: the rcfile for all of them.")
+@click.option("--language", type=click.Choice(["procmail", "maildrop"]), default="procmail", show_default=True)
+@click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Processes that deliver.")
+@click.option("--connections", type=click.IntRange(1, 10_000), default=200, show_default=True)
+@click.option(
+    "--max-size", type=click.IntRange(1024, 1 << 30), default=50 << 20, show_default=True, help="Of a mail, in bytes."
+)
+@click.option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option(
+    "--session-timeout",
+    type=Seconds(1),
+    default=300.0,
+    show_default=True,
+    help="Of a silent client, in seconds.",
+)
+@click.option(
+    "--recipient-timeout",
+    type=Seconds(1),
+    default=300.0,
+    show_default=True,
+    help="Of one delivery, in seconds.",
+)
+@click.option(
+    "--stop-timeout",
+    type=Seconds(0),
+    default=60.0,
+    show_default=True,
+    help="How long to finish what is begun, in seconds.",
+)
+@click.option("--spool", metavar="DIR", default="/var/tmp", show_default=True, help="Where large mails wait.")  # noqa: S108
+@click.option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
+def lmtp(
+    addresses: tuple[str, ...],
+    socket_mode: str,
+    socket_group: str,
+    user: str,
+    virtual: str,
+    rules: str,
+    language: str,
+    workers: int,
+    connections: int,
+    max_size: int,
+    max_recipients: int,
+    session_timeout: float,
+    recipient_timeout: float,
+    stop_timeout: float,
+    spool: str,
+    metrics: str,
+) -> None:
+    """Deliver mail that a mail server hands over by LMTP, with the recipients' own rules.
+
+    Started by root, it serves every user, each as that user.  Started by anybody else, it serves that user; with
+    --virtual, addresses that have no account.
+
+    \b
+      pyprocmail lmtp --listen unix:/run/pyprocmail/lmtp.sock --socket-group postfix
+      pyprocmail lmtp --listen 127.0.0.1:2424 --user vmail --virtual /var/vmail --rules /etc/virtual.rc
+
+    See pyprocmail-lmtp(8).
+    """
+    if bool(virtual) != bool(rules):
+        raise click.UsageError("--virtual and --rules belong together")
+    listeners = _listen(addresses, permissions(socket_mode), socket_group)
+    names = listening.Names(map(listening.parse, addresses))
+    if user:
+        _be(user)
+    if virtual and os.geteuid() == 0:
+        raise click.UsageError("--virtual does not run as root; --user names who owns the folders")
+    settings = Settings(
+        socket.gethostname().encode(),
+        Limits(max_size, recipients=max_recipients),
+        workers=workers,
+        connections=connections,
+        session_s=session_timeout,
+        recipient_s=recipient_timeout,
+        stop_s=stop_timeout,
+        spool=spool,
+        metrics=Path(metrics).absolute() if metrics else None,
+    )
+    make = _maker(language, os.fsencode(Path(rules).absolute()) if rules else b"")
+    folder = os.fsencode(Path(virtual).absolute()) if virtual else b""
+    try:
+        # Before a client comes: what it says is not in the memory of workers then.
+        starter = Starter([delivering.Desk(make).serve, _look_up])
+        failed = asyncio.run(_serve(settings, starter, folder, listeners))
+    finally:
+        names.remove()
+    if failed:
+        raise SystemExit(EX_TEMPFAIL)
+
+
+async def _serve(settings: Settings, starter: Starter, folder: bytes, listeners: list[socket.socket]) -> bool:
+    """Serve until the end; whether it came by a failure."""
+    host = Host()
+    apart = os.geteuid() == 0
+    find = _found_by_others(starter) if apart else _find_here(host, folder)
+    server = Server(settings, starter, find, apart=apart)
+    log(f"serving {'every user' if apart else os.fsdecode(folder) or 'one user'} with {settings.workers} workers")
+    await server.serve(listeners)
+    return server.failed
+
+
+def _listen(addresses: tuple[str, ...], mode: int, group: str) -> list[socket.socket]:
+    found = []
+    try:
+        for text in addresses:
+            address = listening.parse(text)
+            found.append(listening.listen(address, mode=mode))
+            if group and address.path:
+                os.chown(address.path, -1, grp.getgrnam(group).gr_gid)
+    except listening.AddressError as error:
+        raise click.UsageError(str(error)) from error
+    except KeyError as error:
+        raise click.UsageError(f"{group}: no such group") from error
+    except OSError as error:
+        click.echo(f"pyprocmail: {error.filename}: {error.strerror}", err=True)
+        raise SystemExit(EX_TEMPFAIL) from error
+    return found
+
+
+def _be(name: str) -> None:
+    """Become the user for good."""
+    host = Host()
+    found = host.user_by_name(os.fsencode(name))
+    if found is None:
+        raise click.UsageError(f"{name}: no such user")
+    if os.geteuid() == 0:
+        host.become(found)
+    elif os.geteuid() != found.uid:
+        raise click.UsageError("only root may become somebody else")
+
+
+def _maker(language: str, rules: bytes) -> Callable[[Host], delivering.Deliver]:
+    """What a worker makes its deliveries with; what it will need is imported here, once for all workers."""
+    caller = {name: value for name, value in os.environb.items() if name == b"TZ"}
+    if language == "maildrop":
+        import sys
+
+        from pyprocmail.commands import privileges
+        from pyprocmail.maildrop.syntax import compiled
+
+        # The tables of the parser are made now, in the memory that all workers share.
+        compiled.compile_filter(b'if (/^x/)\n{\n to "x"\n}\n', b"")
+        sys.setrecursionlimit(_DEEPEST)
+        privileges.load_for_maildrop()
+        given = {**caller, b"PATH": b"/usr/local/bin:/usr/bin:/bin"}
+        return lambda host: delivering.by_filter_file(
+            filters.Setup(host, b"maildrop", given, compile_filter_here, become_for_maildrop), rules
+        )
+    from pyprocmail.commands import privileges
+    from pyprocmail.procmail.syntax import lower
+
+    lower.compile_rcfile(b":0:\n* ^x\nx\n", strict=False, passing=None)
+    privileges.load()
+    return lambda _host: delivering.by_rcfile(
+        rcfiles.Setup(b"procmail", caller, compile_here, become, toolbox=Toolbox()), rules
+    )
+
+
+# -- recipients ------------------------------------------------------------------------------
+
+
+def _find_here(host: Host, folder: bytes) -> Finder:
+    """Folders, or ourselves."""
+    loop = asyncio.get_running_loop()
+    own = host.user_by_id(os.getuid())
+
+    def find(address: Address) -> asyncio.Future[users.Found | None]:
+        future: asyncio.Future[users.Found | None] = loop.create_future()
+        try:
+            if folder:
+                future.set_result(users.find_virtual(folder, address, host))
+            else:
+                future.set_result(users.find_own(address, own) if own is not None else None)
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+    return find
+
+
+def _found_by_others(starter: Starter) -> Finder:
+    """The system's users, asked for in processes of their own: a directory service may be slow, and others wait not."""
+    pool = Pool(starter, LOOK_UP, size=_LOOKUPS, share=_LOOKUPS, limit_s=_LOOKUP_S)
+    loop = asyncio.get_running_loop()
+    recent = users.Recent(loop.time, lambda answer: len(unpack(answer)) > 1)
+
+    def find(address: Address) -> asyncio.Future[users.Found | None]:
+        name, detail = users.split_detail(address)
+        future: asyncio.Future[users.Found | None] = loop.create_future()
+
+        def done(answer: asyncio.Future[bytes]) -> None:
+            if future.done():
+                return
+            error = answer.exception()
+            if error is not None:
+                future.set_exception(error)
+                return
+            try:
+                future.set_result(_user_of(answer.result(), detail))
+            except OSError as trouble:
+                future.set_exception(trouble)
+
+        answer = recent.get(name)
+        if answer is None:
+            answer = pool.ask(b"=" + name)
+            recent.put(name, answer)
+        if answer.done():
+            done(answer)
+        else:
+            answer.add_done_callback(done)
+        return future
+
+    return find
+
+
+def _look_up(name: bytes, _fd: int, _ledger: Ledger) -> bytes:
+    """In a process of its own: the user's entry, nothing if there is none, or what went wrong."""
+    name = name.removeprefix(b"=")  # no job is empty
+    found = Host().user_by_name(name)
+    if found is None:
+        from pyprocmail.commands import user_database
+
+        try:
+            user_database.check(name)
+        except OSError as error:
+            return pack((error.strerror or "").encode())
+        return pack()
+    return pack(found.name, found.uid, found.gid, found.home, found.shell)
+
+
+def _user_of(answer: bytes, detail: bytes) -> users.Found | None:
+    values = unpack(answer)
+    if not values:
+        return None
+    if len(values) == 1:
+        raise OSError(str(values[0]))
+    name, uid, gid, home, shell = values
+    assert isinstance(name, bytes)
+    assert isinstance(uid, int)
+    assert isinstance(gid, int)
+    assert isinstance(home, bytes)
+    assert isinstance(shell, bytes)
+    return users.Found(User(name, uid, gid, home, shell), detail)

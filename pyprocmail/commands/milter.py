@@ -1,0 +1,565 @@
+"""The commands milter, which logs what passes a mail server, and maillog, which does so for saved mail."""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import os
+import socket
+import sys
+import syslog
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from pyprocmail.commands import policy as policies
+from pyprocmail.commands.compiler import compile_here
+from pyprocmail.commands.descriptors import Writer, reader
+from pyprocmail.commands.policy import Examined, Rules
+from pyprocmail.commands.values import Seconds
+from pyprocmail.engine.logfile import DEFAULT_KEEP, LARGEST_KEEP, Limits
+from pyprocmail.exits import EX_CANTCREAT, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.host import Host, User
+from pyprocmail.servers import listening, notify
+from pyprocmail.servers.listening import Address, AddressError
+from pyprocmail.servers.lmtp.starter import Starter
+from pyprocmail.servers.metrics import Metrics
+from pyprocmail.servers.milter import codec
+from pyprocmail.servers.milter.conversation import Conversation, Mail, Reply, Talk
+from pyprocmail.servers.milter.journal import Format, Journal
+from pyprocmail.servers.milter.keeping import Keeping
+from pyprocmail.servers.milter.server import MOST_CONNECTIONS, Server
+from pyprocmail.servers.milter.workers import Crew, piped_to, postmark, ruled_by
+from pyprocmail.servers.outcome import OnError
+from pyprocmail.servers.spool import Spool, Waiting, read, who_else_may_write
+from pyprocmail.tools import maillog as log_lines
+
+SOCKET, PID_FILE = "/var/run/mailspy/milter", "/var/run/mailspy/pid"
+"""Where mailspy has them; the pid file is only written by default where that folder is."""
+NOTHING_TO_DO = 4
+"""mailspy's exit status when no log is named."""
+SPOOL = "/var/spool/pyprocmail-milter"
+_METRICS_S = 15.0
+_NAME = "pyprocmail milter"
+_EX_DATAERR = 65
+
+
+class AddressType(click.ParamType[Address]):
+    """Where to listen, as listening.parse reads it."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """The address."""
+        try:
+            return listening.parse(value)
+        except AddressError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _complain(text: str) -> None:
+    """Tell the administrator: on standard error and in the system's log."""
+    click.echo(f"{_NAME}: {text}", err=True)
+    syslog.syslog(syslog.LOG_ERR, text)
+
+
+@click.command()
+@click.option(
+    "-p",
+    "address",
+    metavar="SOCKET",
+    type=AddressType(),
+    default=SOCKET,
+    show_default=True,
+    help="unix:PATH, inet:PORT@HOST, inet6:PORT@HOST, or systemd for socket activation.",
+)
+@click.option("-f", "log", metavar="LOG", default="", help="Append a line for each mail.")
+@click.option("-h", "header_log", metavar="LOG", default="", help="Append the header of each mail.")
+@click.option("-P", "command", metavar="COMMAND", default="", help="Give each mail to this command of the shell.")
+@click.option("--rules", metavar="RCFILE", default="", help="Run each mail through this rcfile.")
+@click.option("--policy", metavar="RCFILE", default="", help="Have this rcfile decide about each mail.")
+@click.option("--at-rcpt", metavar="RCFILE", default="", help="Have this rcfile decide about each recipient.")
+@click.option(
+    "--on-error",
+    type=click.Choice([one.value for one in OnError]),
+    default=OnError.TEMPFAIL.value,
+    show_default=True,
+    help="What becomes of a mail whose policy fails or takes too long.",
+)
+@click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=Seconds(0.1, 3600),
+    default=240.0,
+    show_default=True,
+    help="How long a policy may take.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["procmail", "maildrop"]),
+    default="procmail",
+    show_default=True,
+    help="The language of --policy and --at-rcpt.",
+)
+@click.option(
+    "--spool",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=SPOOL,
+    show_default=True,
+    help="Where mails wait for -P and --rules.",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Processes that run rules.",
+)
+@click.option(
+    "--when-full",
+    type=click.Choice(["pass", "tempfail"]),
+    default="pass",
+    show_default=True,
+    help="What the mail server is told of a mail that cannot be kept.",
+)
+@click.option("-u", "user", metavar="USER", default="", help="Started by root: be this user.")
+@click.option("--group", metavar="GROUP", default="", help="The group of a Unix socket: that of the mail server.")
+@click.option("--mode", metavar="OCTAL", default="0660", show_default=True, help="Permissions of a Unix socket.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="text is mailspy's line, json an object a line.",
+)
+@click.option("--decode", is_flag=True, help="Have subjects in UTF-8 in the lines.")
+@click.option(
+    "--max-size",
+    metavar="BYTES",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Rotate a log that has grown beyond this; 0 is never.",
+)
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(0, LARGEST_KEEP),
+    default=DEFAULT_KEEP,
+    show_default=True,
+    help="Rotated logs to keep.",
+)
+@click.option(
+    "--connections",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    default=MOST_CONNECTIONS,
+    show_default=True,
+    help="The most connections at a time.",
+)
+@click.option("--pid-file", metavar="FILE", type=click.Path(path_type=Path), help=f"By default {PID_FILE}.")
+@click.option(
+    "--metrics", metavar="FILE", type=click.Path(path_type=Path), help="Write counters there, for Prometheus."
+)
+@click.option("--check", is_flag=True, help="Look whether it could start, and say what is wrong.")
+def milter(
+    address: Address,
+    log: str,
+    header_log: str,
+    command: str,
+    rules: str,
+    policy: str,
+    at_rcpt: str,
+    on_error: str,
+    time_limit: float,
+    language: str,
+    folder: Path,
+    workers: int,
+    when_full: str,
+    user: str,
+    group: str,
+    mode: str,
+    form: str,
+    decode: bool,
+    max_size: int,
+    keep: int,
+    connections: int,
+    pid_file: Path | None,
+    metrics: Path | None,
+    check: bool,
+) -> None:
+    """Log every mail that passes a mail server, or have rules decide about it.
+
+    The mail server connects as to any milter.  Without --policy and --at-rcpt it is always told to go on, whatever
+    happens here.  SIGUSR1 opens the logs anew.  See pyprocmail-milter(8).
+    """
+    if not (log or header_log or command or rules or policy or at_rcpt):
+        _refuse("nothing to do: name a log with -f or -h, or rules with -P, --rules or --policy", NOTHING_TO_DO)
+    if (policy or at_rcpt) and (command or rules):
+        _refuse("a milter decides, or has rules run afterwards: choose --policy or --rules", EX_USAGE)
+    if command and rules:
+        _refuse("-P and --rules do the same in two ways: choose one", EX_USAGE)
+    permissions = _octal(mode)
+    syslog.openlog("pyprocmail-milter", syslog.LOG_PID, syslog.LOG_MAIL)
+    host = Host()
+    identity = _identity(host, user)
+    gid = _group(group)
+    if pid_file is None and address.path == SOCKET:
+        pid_file = Path(PID_FILE)
+    counters = _counters()
+    limits = Limits()
+    limits.max_bytes, limits.keep = max_size, keep
+    journal = Journal(
+        host,
+        os.fsencode(log),
+        os.fsencode(header_log),
+        form=Format(json=form == "json", decode=decode),
+        limits=limits,
+        metrics=counters,
+        complain=_complain,
+    )
+    deciding = None
+    if policy or at_rcpt:
+        deciding = Rules(policy, at_rcpt, language, workers, time_limit, OnError(on_error))
+        policies.count(counters)
+    try:
+        taken = listening.listen(address, mode=permissions)
+    except OSError as error:
+        _refuse(f"cannot listen on {address}: {error.strerror}", EX_CANTCREAT)
+    names = listening.Names([address])
+    keeping = None
+    with closing(taken):
+        try:
+            _give(address, identity, gid)
+            _start(host, identity, journal, None if check else pid_file, folder if command or rules else None)
+            if command or rules:
+                keeping = _keeping(host, command, rules, folder, workers, counters, tempfail=when_full == "tempfail")
+            examined = None if deciding is None else _examine(deciding, tell=check)
+            if check:
+                if keeping is not None:
+                    _tell_who_may_write(folder)
+                click.echo(f"{_NAME}: it could start")
+                return
+            if keeping is not None:
+                keeping.crew.begin()
+
+            starter = None if deciding is None else _starter(deciding)
+
+            def begin() -> Server:
+                converse = _converse(journal, keeping)
+                if deciding is not None and starter is not None and examined is not None:
+                    heard = journal.heard if log or header_log else None
+                    converse = policies.begin(deciding, starter, examined, counters, _complain, heard).converse
+                server = Server(converse, _complain, counters, most=connections)
+                if starter is not None:
+                    asyncio.get_running_loop().add_reader(starter.control, _starter_ended, server)
+                return server
+
+            asyncio.run(_serve(begin, taken, journal, counters, metrics, keeping))
+        finally:
+            if keeping is not None:
+                keeping.close()
+                keeping.crew.end()
+            journal.close()
+            names.remove()
+
+
+def _converse(journal: Journal, keeping: Keeping | None) -> Callable[[], Talk]:
+    """What begins the conversation of a milter that only logs, and keeps mails for rules."""
+    keep: Callable[[Mail], Reply] = keeping.keep if keeping is not None else lambda _: codec.CONTINUE
+    return lambda: Conversation(journal.heard, keep)
+
+
+def _starter(rules: Rules) -> Starter:
+    try:
+        return policies.start(rules)
+    except OSError as error:
+        _refuse(f"cannot start: {error.strerror}", EX_TEMPFAIL)
+
+
+def _starter_ended(server: Server) -> None:
+    """Without it there are no new workers; the service manager starts the milter anew."""
+    _complain("the process that starts workers has ended, so the milter ends")
+    server.stop()
+
+
+def _examine(rules: Rules, *, tell: bool) -> Examined:
+    """When the rules decide; what is no answer to a mail server ends the command."""
+    try:
+        found = Examined(rules)
+    except OSError as error:
+        _refuse(f"cannot start: {error.strerror}: {os.fsdecode(error.filename or b'')}", EX_TEMPFAIL)
+    for line in found.wrong:
+        click.echo(f"{_NAME}: {line}", err=True)
+    if found.wrong:
+        sys.exit(_EX_DATAERR)
+    if tell:
+        for line in found.told:
+            click.echo(f"{_NAME}: {line}")
+    return found
+
+
+def _keeping(
+    host: Host, command: str, rules: str, folder: Path, workers: int, counters: Metrics, *, tempfail: bool
+) -> Keeping:
+    """The spool and its workers."""
+    spool = Spool(folder)
+    try:
+        spool.prepare()
+        if rules:
+            with open(rules, "rb"):
+                pass
+    except OSError as error:
+        _refuse(f"cannot start: {error.strerror}: {error.filename}", EX_TEMPFAIL)
+    rule = piped_to(command) if command else ruled_by(rules, host, compile_here, os.environb)
+    return Keeping(spool, Crew(spool, rule, workers, _complain, host=host), counters, _complain, tempfail=tempfail)
+
+
+def _tell_who_may_write(folder: Path) -> None:
+    found = list(who_else_may_write(folder))
+    for who, above in found:
+        click.echo(f"{_NAME}: {who} can put another folder in the place of the spool: {above} may be written", err=True)
+    if not found:
+        click.echo(f"{_NAME}: nobody else can write to the spool {folder}")
+
+
+def _octal(mode: str) -> int:
+    try:
+        return int(mode, 8) & 0o777
+    except ValueError:
+        _refuse(f"--mode {mode}: permissions are an octal number, such as 0660", EX_USAGE)
+
+
+def _refuse(text: str, status: int) -> NoReturn:
+    click.echo(f"{_NAME}: {text}", err=True)
+    sys.exit(status)
+
+
+def _identity(host: Host, name: str) -> User | None:
+    """Whom root is to become."""
+    if not name:
+        return None
+    found = host.user_by_name(os.fsencode(name))
+    if found is None:
+        _refuse(f"there is no user {name}", EX_NOUSER)
+    return found
+
+
+def _counters() -> Metrics:
+    counters = Metrics("pyprocmail_milter")
+    counters.counter("mails_total", "Mails that passed.")
+    counters.counter("bytes_total", "Bytes of their bodies.")
+    counters.counter("failures_total", "Mails that could not be logged.")
+    counters.counter("kept_total", "Mails that were kept for the rules.")
+    counters.counter("dropped_total", "Mails that could not be kept for the rules.")
+    counters.gauge("spool_depth", "Mails that wait for the rules.")
+    counters.counter("connections_total", "Connections of mail servers.")
+    counters.gauge("connections", "Connections that are open.")
+    return counters
+
+
+def _group(name: str) -> int:
+    """The number of the group; -1 without one."""
+    try:
+        return grp.getgrnam(name).gr_gid if name else -1
+    except KeyError:
+        _refuse(f"there is no group {name}", EX_NOUSER)
+
+
+def _give(address: Address, identity: User | None, gid: int) -> None:
+    """Have a Unix socket belong to the user, and to the group of the mail server."""
+    if not address.path or (identity is None and gid < 0):
+        return
+    uid = -1 if identity is None else identity.uid
+    try:
+        os.chown(address.path, uid, gid if gid >= 0 or identity is None else identity.gid)
+    except OSError as error:
+        _refuse(f"the socket {address} cannot be given to that user or group: {error.strerror}", EX_TEMPFAIL)
+
+
+def _start(
+    host: Host,
+    identity: User | None,
+    journal: Journal,
+    pid_file: Path | None,
+    spool: Path | None,
+) -> None:
+    """Write the pid file, become the user, open the logs: in that order, so that the logs are the user's."""
+    try:
+        if spool is not None and not spool.exists():
+            spool.mkdir(mode=0o700)
+            if identity is not None:
+                os.chown(spool, identity.uid, identity.gid)
+        if pid_file is not None:
+            pid_file.write_text(f"{os.getpid()}\n")
+        if identity is not None and os.geteuid() != identity.uid:
+            host.become(identity)
+        journal.open()
+    except OSError as error:
+        where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+        _refuse(f"cannot start: {error.strerror}{where}", EX_TEMPFAIL)
+
+
+async def _serve(
+    begin: Callable[[], Server],
+    taken: socket.socket,
+    journal: Journal,
+    counters: Metrics,
+    metrics: Path | None,
+    keeping: Keeping | None,
+) -> None:
+    tasks = [asyncio.create_task(_watch())]
+    if metrics is not None:
+        tasks.append(asyncio.create_task(_count(counters, metrics, keeping)))
+    await begin().serve(
+        taken,
+        reopen=journal.reopen,
+        ready=lambda: _tell(notify.READY),
+        child_ended=keeping.crew.replace if keeping is not None else None,
+    )
+    _tell(notify.STOPPING)
+    await journal.settle()
+    for task in tasks:
+        task.cancel()
+    if metrics is not None:
+        _write(counters, metrics, keeping)
+
+
+def _tell(state: str) -> None:
+    notify.notify(state)
+
+
+async def _watch() -> None:
+    """Tell the service manager that we are alive, as often as it wants."""
+    pause_s = notify.watchdog_s()
+    while pause_s:
+        notify.notify(notify.WATCHDOG)
+        await asyncio.sleep(pause_s)
+
+
+async def _count(counters: Metrics, path: Path, keeping: Keeping | None) -> None:
+    while True:
+        _write(counters, path, keeping)
+        await asyncio.sleep(_METRICS_S)
+
+
+def _write(counters: Metrics, path: Path, keeping: Keeping | None) -> None:
+    try:
+        if keeping is not None:
+            counters.set("spool_depth", keeping.depth())
+        counters.write(path)
+    except OSError as error:
+        click.echo(f"{_NAME}: {path} cannot be written: {error.strerror}", err=True)
+
+
+@click.group()
+@click.option(
+    "--spool",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=SPOOL,
+    show_default=True,
+    help="The spool of the milter.",
+)
+@click.pass_context
+def spool(ctx: click.Context, folder: Path) -> None:
+    """Look at the mails that wait for the rules of a milter, or that these could not take."""
+    ctx.obj = Spool(folder)
+
+
+@spool.command("list")
+@click.pass_obj
+def spool_list(found: Spool) -> None:
+    """List the mails: name, size, how often tried, when next, sender."""
+    for part in ("new", "failed"):
+        for one in found.waiting(part):
+            due = "failed" if part == "failed" else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.due))
+            due = "now" if part == "new" and one.due <= time.time() else due
+            click.echo(f"{one.name}  {one.path.stat().st_size:>9}  {one.tries:>2}  {due:<16}  {_sender(one)}")
+
+
+def _sender(one: Waiting) -> str:
+    try:
+        with one.path.open("rb") as file:
+            return read(file.fileno())[0].sender.decode(errors="replace")
+    except (OSError, ValueError):
+        return "?"
+
+
+def _named(found: Spool, name: str) -> Waiting:
+    for one in found.find(name):
+        return one
+    raise click.ClickException(f"there is no mail {name} in {found.folder}; `pyprocmail spool list` has the names")
+
+
+@contextmanager
+def _told(one: Waiting) -> Iterator[None]:
+    """Tell why the mail cannot be had."""
+    try:
+        yield
+    except BlockingIOError as error:
+        raise click.ClickException(f"{one.name}: a worker has it; wait until it is done") from error
+    except OSError as error:
+        raise click.ClickException(f"{one.name}: {error.strerror}") from error
+
+
+@spool.command("show")
+@click.argument("name")
+@click.pass_obj
+def spool_show(found: Spool, name: str) -> None:
+    """Write a mail on standard output, as the rules would get it."""
+    with _named(found, name).path.open("rb") as file:
+        envelope, mail = read(file.fileno())
+    click.echo(postmark(envelope) + mail, nl=False)
+
+
+@spool.command("retry")
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that failed.")
+@click.pass_obj
+def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
+    """Have mails tried again now, whether they wait or have failed."""
+    if bool(names) == every:
+        raise click.UsageError("name the mails that are to be tried, or say --all for those that failed")
+    chosen = found.waiting("failed") if every else [_named(found, name) for name in names]
+    for one in chosen:
+        with _told(one):
+            found.retry(one)
+        click.echo(f"{one.name} is tried again")
+
+
+@spool.command("drop")
+@click.argument("names", nargs=-1, required=True)
+@click.pass_obj
+def spool_drop(found: Spool, names: tuple[str, ...]) -> None:
+    """Remove mails for good."""
+    for one in [_named(found, name) for name in names]:
+        with _told(one):
+            found.drop(one)
+        click.echo(f"{one.name} is removed")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="An object for each mail.")
+@click.option("--decode", is_flag=True, help="Have subjects in UTF-8.")
+def maillog(as_json: bool, decode: bool) -> None:
+    """Write the line of each mail of the mailbox on standard input, as the milter logs them.
+
+    The From_ line names the sender, To: and Cc: the recipients.
+    """
+    host = Host()
+    argv = [b"maillog", *([b"--json"] if as_json else []), *([b"--decode"] if decode else [])]
+    status = log_lines.run(host, argv, os.environb, reader(host, 0), Writer(host, 1), Writer(host, 2))
+    if status != EX_OK:
+        sys.exit(status)
+
+
+COMMANDS = (milter, spool, maillog)

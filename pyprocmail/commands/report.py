@@ -1,0 +1,62 @@
+"""`pyprocmail report`: pages from the logs of the milter, or of mailspy."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from pyprocmail.exits import EX_TEMPFAIL, EX_UNAVAILABLE
+from pyprocmail.report.archive import Archive, Taken
+
+
+@click.command(epilog="See pyprocmail-report(1).")
+@click.argument(
+    "logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option(
+    "--output",
+    "-o",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the pages are; made if it is not there.",
+)
+@click.option(
+    "--days",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=366,
+    show_default=True,
+    help="Keep so many of the newest days.",
+)
+def report(logs: tuple[Path, ...], output: Path, days: int) -> None:
+    """Write pages of the mails in logs: by day, sender, recipient, domain, subject and attachment, and a search.
+
+    The logs are those of `pyprocmail milter` and of mailspy, rotated and compressed ones too; what an earlier run has
+    read is not read again.
+
+    \b
+      15 * * * * pyprocmail report -o /var/www/mail /var/log/mailspy/mailspy*
+    """
+    try:
+        from pyprocmail.report.pages import Pages
+    except ImportError as error:
+        click.echo(f"pyprocmail report: {error}: install it, or pyprocmail with [report]", err=True)
+        sys.exit(EX_UNAVAILABLE)
+    taken = Taken()
+    try:
+        output.mkdir(mode=0o750, exist_ok=True)
+        with closing(Archive(output / ".report.sqlite")) as kept:
+            for log in logs:
+                kept.add(log, taken)
+            gone = kept.forget(days)
+            Pages(kept, output).write(taken.days - gone, gone)
+    except (OSError, EOFError, sqlite3.Error) as error:
+        click.echo(f"pyprocmail report: {error}", err=True)
+        sys.exit(EX_TEMPFAIL)
+    skipped = f", {taken.skipped} lines that are none" if taken.skipped else ""
+    click.echo(f"{taken.mails} new mails{skipped}")
