@@ -2,14 +2,16 @@
 
 import os
 import shutil
-import subprocess
-import sys
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import installation
 import pytest
+from clamd import Clamd
 
+pytest_plugins = ["lmtp_server"]
 ROOT = Path(__file__).parent.parent
 
 
@@ -17,6 +19,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update-cases` is for a developer, `--fail-on-skip` for CI."""
     parser.addoption("--update-cases", action="store_true", help="rewrite the expectations under tests/cases")
     parser.addoption("--fail-on-skip", action="store_true", help="a skipped test makes the run fail")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have signals do what they do at a prompt, whatever the caller ignores; make a place for an installation."""
+    reset_signals()
+    if installation.VARIABLE not in os.environ:
+        folder = installation.begin()
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def reset_signals() -> None:
+    """Undo what nohup(1), a shell in the background or a supervisor did: the programs under test would inherit it.
+
+    SIGPIPE is Python's to ignore; what Python starts gets it back.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGKILL, signal.SIGSTOP, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
@@ -39,8 +60,7 @@ def launchers() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="launchers."))
     directory.chmod(0o755)
     try:
-        script = Path(sys.executable).with_name("pyprocmail")
-        subprocess.run([script, "links", directory], check=True)
+        installation.launchers(directory)
         yield directory
     finally:
         shutil.rmtree(directory)
@@ -53,3 +73,11 @@ def reference() -> Path:
     if None in found:
         pytest.skip("the reference procmail and formail are not installed (apt-get install procmail)")
     return Path(str(found[0])).parent
+
+
+@pytest.fixture
+def clamd(tmp_path: Path) -> Iterator[Clamd]:
+    """A scanner on a socket."""
+    server = Clamd(tmp_path / "clamd")
+    yield server
+    server.close()

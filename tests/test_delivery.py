@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocmail.delivery import format, storage
-from pyprocmail.delivery.deliverer import Deliverer
+from pyprocmail.delivery.folder import Store, Storing, prepare
 from pyprocmail.delivery.results import Delivered, Failed
 from pyprocmail.host import Host
 from pyprocmail.message import content_length, mailbox, postmark
@@ -106,7 +106,8 @@ class Observer:
 
 def deliver(host: Host, names: list[bytes], data: bytes = MAIL, **options: Any) -> tuple[Delivered | Failed, list[str]]:
     observer = Observer()
-    return Deliverer(host, observer).deliver(names, Message(data), **options), observer.log
+    store = Store(host, observer.note, observer.last_folder)
+    return store.into(prepare(host, names[0]), names[1:], Message(data), Storing(**options)), observer.log
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -216,7 +217,8 @@ def test_devices_and_standard_output(tmp_path: Path) -> None:
     assert log == ["last-folder", "opening full", "acquiring-kernel-lock", "error-writing full"]
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
     observer = Observer()
-    Deliverer(Host(), observer, stdout=fd).deliver([b"| cat"], Message(MAIL))
+    store = Store(Host(), observer.note, observer.last_folder, stdout=fd)
+    store.into(prepare(Host(), b"| cat"), [], Message(MAIL), Storing())
     os.close(fd)
     assert ((tmp_path / "out").read_bytes(), observer.log) == (STORED, ["last-folder"])
 
@@ -277,6 +279,7 @@ def test_every_call_fails_once(tmp_path: Path, name: str, error: int) -> None:
         result, _ = deliver(host, [os.fsencode(f"{root}/{name}")])
         after = {path: data for path, data in tree(root).items() if data or path in before}
         if isinstance(result, Delivered):
+            assert host.failed != "fsync", "a mail that is not on disk is not delivered"
             assert sum(map(len, after.values())) == sum(map(len, before.values())) + result.size
         else:
             assert result.temporary
@@ -397,21 +400,20 @@ def test_no_hard_links(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from pyprocmail.delivery.deliverer import Deliverer
+from pyprocmail.delivery.folder import Storing, prepare, Store
 from pyprocmail.delivery.results import Delivered
 from pyprocmail.host import Host
 from pyprocmail.message.model import Message
 
 host = Host()
 
-class Silent:
-    def note(self, kind, *texts): pass
-    def last_folder(self, name): pass
+def silent(*_): pass
 
 name, writer = sys.argv[1].encode(), sys.argv[2]
 for n in range(20):
     mail = f"From a@b Thu Jan  1 00:00:00 2026\\nX-N: {writer}-{n}\\n\\n" + f"{writer}-{n}\\n" * 2000
-    assert isinstance(Deliverer(host, Silent()).deliver([name], Message(mail.encode())), Delivered)
+    stored = Store(host, silent, silent).into(prepare(host, name), [], Message(mail.encode()), Storing())
+    assert isinstance(stored, Delivered)
 """
 
 

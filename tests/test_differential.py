@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import installation
 import pytest
 from conftest import ROOT
 from differential.kinds import KINDS
+from test_conformance import has_unreadable_file
 
 CASES = ROOT / "tests" / "cases" / "differential"
 WORKERS = max(2, os.cpu_count() or 1)
@@ -22,10 +24,9 @@ SLEEPERS = {"folders": 16}
 
 def run_seeds(kind: str, first: int, count: int) -> None:
     """Fail if a seed differs; the report has the cases, reduced to their cores."""
-    command = [sys.executable, "-m", "differential", kind, str(first), str(count)]
+    command = [str(installation.interpreter()), "-m", "differential", kind, str(first), str(count)]
     command += ["--workers", str(SLEEPERS.get(kind, WORKERS)), "--shrink"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT / "tests", env=environment)
+    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT / "tests")
     assert re.search(rf"(?m)^{kind}: {count} seeds: ", run.stdout), run.stdout + run.stderr
     assert run.returncode == 0, run.stdout + run.stderr
 
@@ -47,7 +48,8 @@ def test_many_seeds(kind: str) -> None:
 
 def test_what_once_differed(launchers: Path) -> None:
     """The cores of differences that were found are as recorded from the reference."""
-    cases = sorted(CASES.glob("*.json"))
+    # What only root can look into is left to root.
+    cases = [case for case in sorted(CASES.glob("*.json")) if os.geteuid() == 0 or not has_unreadable_file(case)]
     command: list[str | Path] = [sys.executable, ROOT / "tests" / "conformance" / "conform.py", "check", "--diff"]
     command += ["--jobs", "16", "--env", "PYPROCMAIL_STRICT=yes", "--timeout", "60", "--bin", launchers, *cases]
     run = subprocess.run(command, text=True, capture_output=True, check=False)

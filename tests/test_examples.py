@@ -12,7 +12,7 @@ from conftest import ROOT
 EXAMPLES = ROOT / "examples"
 TESTED = {
     "rules.rc", "inbox.mbox", "count.py", "archive.rc", "lists.rc", "outbound.rc", "spam.rc", "dot-forward",
-    "vacation.rc", "duplicates.rc",
+    "vacation.rc", "duplicates.rc", "mailspy.rc", "away.rc", "away.mbox", "once.rc", "once.mbox",
 }  # fmt: skip
 
 
@@ -63,6 +63,57 @@ def test_archive_keeps_a_copy(launchers: Path, tmp_path: Path) -> None:
     assert found.pop("inbox") == 1
     assert len(found) == 1
     assert found.popitem() in [(f"archive-{month}", 1) for month in months]
+
+
+def test_away_answers_whom_it_should(launchers: Path, tmp_path: Path) -> None:
+    """Of the ten mails two: not lists, bounces, robots, bulk, blind copies, my own, nor the same sender again."""
+    server = tmp_path / "sendmail"
+    server.write_text(f'#!/bin/sh\n(echo "args $*"; cat) >> {tmp_path}/sent\n')
+    server.chmod(0o755)
+    text = tmp_path / "text"
+    text.write_text("Subject: away ($SUBJECT)\n\nI am away.\n")
+    (tmp_path / "folders").mkdir()
+    settings = [f"FOLDERS={tmp_path}/folders", f"VACATION={text}", f"SENDMAIL={server}"]
+    for _ in range(2):
+        with (EXAMPLES / "away.mbox").open("rb") as mailbox:
+            command: list[str | Path] = [launchers / "pyprocmail", "-m", *settings, "away.rc"]
+            subprocess.run(command, stdin=mailbox, cwd=EXAMPLES, check=True)
+    sent = (tmp_path / "sent").read_text()
+    assert [line for line in sent.splitlines() if line.startswith("args")] == [
+        "args -oi -f <> -- ann@example.org", "args -oi -f <> -- bob@example.org",
+    ]  # fmt: skip
+    assert "\nSubject: away =?utf-8?" in sent
+    assert "\nIn-Reply-To: <1@example.org>\n" in sent
+    assert folders(tmp_path / "folders")["inbox"] == 20
+
+
+def test_once_keeps_copies_apart(launchers: Path, tmp_path: Path) -> None:
+    """The copy that came another way; not the mail that came again, nor those without Message-ID."""
+    with (EXAMPLES / "once.mbox").open("rb") as mailbox:
+        command: list[str | Path] = [launchers / "pyprocmail", "-m", f"FOLDERS={tmp_path}", "once.rc"]
+        subprocess.run(command, stdin=mailbox, cwd=EXAMPLES, check=True)
+    found = folders(tmp_path)
+    assert (found["inbox"], found["duplicates"]) == (5, 1)
+    assert b"its copy through a list" in (tmp_path / "duplicates").read_bytes()
+
+
+def test_mailspy_keeps_headers_and_forwards_invoices(launchers: Path, tmp_path: Path) -> None:
+    """Each header once; an invoice to accounting, but not its copy; what was cut off nowhere."""
+    server = tmp_path / "sendmail"
+    server.write_text(f'#!/bin/sh\n(echo "to $*"; cat) >> {tmp_path}/sent\n')
+    server.chmod(0o755)
+    invoice, loop = "Subject: Your invoice 17", "X-Loop: archive@example.com"
+    mails = [mail("Subject: lunch"), mail(invoice), mail(invoice, loop), b"From x\nSub"]
+    (tmp_path / "folders").mkdir()
+    for each in mails:
+        command = [str(launchers / "procmail"), "-m", f"FOLDERS={tmp_path}/folders", f"SENDMAIL={server}", "mailspy.rc"]
+        subprocess.run([*command, "bob@example.org"], input=each, cwd=EXAMPLES, check=True)
+    (kept,) = (tmp_path / "folders").glob("headers-*")
+    assert kept.read_text().count("\nSubject: ") == 3
+    assert "text" not in kept.read_text()
+    sent = (tmp_path / "sent").read_text()
+    assert sent.count("to -oi accounting@example.com\n") == 1
+    assert sent.count("X-Loop: archive@example.com\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_signal(tmp_path: Path, signum: signal.Signals) -> None:
 def test_one_at_a_time(tmp_path: Path) -> None:
     """Four processes count to twenty in a file that only one may change at a time."""
     (tmp_path / "n").write_text("0")
-    launcher = f'{sys.executable} -c "$LAUNCHER"'
+    launcher = f'"{sys.executable}" -c "$LAUNCHER"'
     script = (
         f"for i in 1 2 3 4 5; do {launcher} -0 n.lock; echo $(($(cat n) + 1)) >n.new; mv n.new n; rm -f n.lock; done"
     )

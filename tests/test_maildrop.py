@@ -394,7 +394,7 @@ def test_a_delivery_imports_only_what_it_needs(launchers: Path, tmp_path: Path) 
         for _ in range(2)
     ]
     loaded = set(re.findall(r"(?m)^import time:\s*\d+ \|\s*\d+ \|\s*(\S+)$", ran.stderr.decode()))
-    assert "pyprocmail.engine.maildrop" in loaded
+    assert "pyprocmail.maildrop.interpreter" in loaded
     bare = subprocess.run([sys.executable, "-I", "-X", "importtime", "-c", ""], capture_output=True, check=True)
     loaded -= set(re.findall(r"(?m)\|\s*(\S+)$", bare.stderr.decode()))
     assert loaded & FORBIDDEN == set()
@@ -514,5 +514,17 @@ def test_a_signal_ends_a_mailbox_run(launchers: Path, tmp_path: Path) -> None:
     text = '`kill -TERM $PPID`\nto "box"\n'
     done = run_mailbox([launchers / "pyprocmail", "maildrop", "rc"], tmp_path, text)
     assert done.returncode == 75
-    assert done.stderr == b"pyprocmail: 0 messages, then a signal: the rest of the mailbox is not delivered\n"
+    assert done.stderr == (
+        b"maildrop: signal 0x0F\npyprocmail: 1 message, 1 of them with an exit status, the first 75, then a signal: "
+        b"the rest of the mailbox is not delivered\n"
+    )
     assert not (tmp_path / "box").exists()
+
+
+def test_lines_counts_the_mail_and_not_what_is_added(launchers: Path, tmp_path: Path) -> None:
+    """With -A, SIZE counts the header that is added and LINES does not: as maildrop has it."""
+    arguments = ("-A", "X-One: 1", "-A", "X-Two: 2", "-V", "0")
+    (tmp_path / "rc").write_text('echo "$SIZE $LINES"\nexit\n')
+    (tmp_path / "rc").chmod(0o600)
+    ran = program(launchers, tmp_path, "maildrop", *arguments, "rc", mail=b"Subject: a\n\nb\n")
+    assert ran == Ran(0, "32 3\n", "")

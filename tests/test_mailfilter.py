@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from differential import maildrop as differential
-from hypothesis import given
+from differential import pcre as patterns
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyprocmail.diagnostics import render
-from pyprocmail.mailfilter.compiled import compile_filter
-from pyprocmail.mailfilter.lexer import lex
-from pyprocmail.mailfilter.parse import parse, read
-from pyprocmail.matching.pcre import LimitError, PatternError, Regex
+from pyprocmail.maildrop.arithmetic import is_true, real, written
+from pyprocmail.maildrop.syntax import nodes
+from pyprocmail.maildrop.syntax.compiled import compile_filter
+from pyprocmail.maildrop.syntax.lexer import lex
+from pyprocmail.maildrop.syntax.parse import parse, read
+from pyprocmail.matching.pcre import DEAR_SEARCHES, LimitError, PatternError, Regex
 from pyprocmail.message import address, mime
-from pyprocmail.program.numerals import is_true, number_at, written
 from pyprocmail.source import Source
 
 FAULTS = sorted((ROOT / "tests" / "cases" / "mailfilter" / "faults").glob("*.filter"))
@@ -58,6 +60,83 @@ def test_lexemes_lie_in_order(data: bytes) -> None:
     assert lexemes[-1].type in ("EOF", "ERROR")
 
 
+STATEMENTS = [
+    "if (/a/)", "if (1) {", "{", "}", "else", "elsif (2)", 'to "x"', "A=1", "(A)=(B+1)*2", "A=B=", ")", "foreach /x/",
+    "foreach (/x/)", "foreach 1", "exception {", 'dotlock "l" {', "# c", "; # c", "while (1 &&", '"x', "/x", "%",
+    "exit",
+    "cc 'y' \\ # c", "x", "", "'a' b", "a !~ /b/", "substr(a,1,2)", "length(", "\\q", "`d`", "} else", "!(a =~ /b/)",
+]  # fmt: skip
+
+
+def check_tree(data: bytes) -> list[str]:
+    """The tree is the file, its spans nest; the kinds of its statements."""
+    tree, diagnostics = parse(data)
+    assert nodes.unparse(tree) == data
+    kinds: list[str] = []
+    todo: list[nodes.Node] = [tree]
+    while todo:
+        node = todo.pop()
+        at = node.span.start
+        for child in nodes.children(node):
+            assert at <= child.span.start <= child.span.end
+            assert child.span.end <= node.span.end or not diagnostics
+            at = child.span.end
+        kinds.append(type(node).__name__)
+        todo += nodes.children(node)
+    assert bool(diagnostics) == (read(data).fault is not None)
+    assert "Faulty" not in kinds or diagnostics
+    if not diagnostics:
+        assert compile_filter(data, b"f").program is not None
+    return kinds
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(STATEMENTS), max_size=12).map("\n".join) | st.text("if(){};\n\"'`/=~ae$\\#,1<&|!"))
+def test_a_tree_is_its_file(text: str) -> None:
+    """Whatever stands in it, faults included."""
+    check_tree(text.encode())
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80))
+def test_a_tree_is_its_file_of_any_bytes(data: bytes) -> None:
+    """The same for what nobody writes."""
+    check_tree(data)
+
+
+def test_trees_of_files() -> None:
+    """And for what people write."""
+    files = [path for path in ROOT.glob("tests/**/*mailfilter") if path.is_file()]
+    assert files
+    for path in [*FAULTS, *files]:
+        check_tree(path.read_bytes())
+
+
+def test_the_parser_goes_on_behind_a_fault() -> None:
+    """Each fault is told, and the statements between them are there."""
+    data = (
+        b'A=1 # one\nB==\nif (/x/) {\n  to "a"\n}\nelse\n{\n  cc )\n  C=2\n} # two\n\'\nfor each\nexit\n'
+        b'while (1)\n{\n  to "b" \\ # three\n'
+    )
+    tree, diagnostics = parse(data)
+    assert [data.count(b"\n", 0, diagnostic.span.start) + 1 for diagnostic in diagnostics] == [2, 3, 8, 11, 15]
+    assert read(data).fault is not None
+    kinds = check_tree(data)
+    assert [kinds.count(kind) for kind in ("Faulty", "If", "Command", "Assign", "While")] == [3, 1, 3, 2, 1]
+    assert [comment.raw for comment in nodes.comments(tree)] == [b"# one", b"# two", b"# three"]
+
+
+def test_parentheses_are_kept() -> None:
+    """With the expression that they hold together."""
+    (statement,) = parse(b"A=((B + 1)) * 2\n")[0].statements
+    assert isinstance(statement, nodes.Evaluate)
+    assert isinstance(statement.expression, nodes.Assign)
+    product = statement.expression.value
+    assert isinstance(product, nodes.Binary)
+    assert product.left.parentheses is not None
+    assert [lexeme.raw for lexeme in product.left.parentheses.lexemes()] == [b"(", b")", b"(", b")"]
+
+
 def test_else_belongs_to_the_nearest_if() -> None:
     """As the manual says of statements without braces."""
     parsed = read(b"if (1)\nif (0)\nA=1\nelse\nA=2\n")
@@ -92,6 +171,47 @@ def test_a_bad_pattern_is_refused(text: bytes) -> None:
     """At once, not when it is searched."""
     with pytest.raises(PatternError):
         Regex(text, fold=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "span"),
+    [
+        (b"(?=x)x\\x{e9}", "ax\u00e9", (1, 4)),
+        (b"(?=a)a{,3}b", "aab a{,3}b", (4, 10)),
+        (b"(?=a)a{ 1, 3 }b", "aab", None),
+        (b"(?=a)a{1,3}b", "aab", (0, 3)),
+        (b"(?=a)\\Qa{,3}\\E", "a{,3}", (0, 5)),
+        (b"[\\w-.]+$", "x a-b.c", (2, 7)),
+        (b"[[:alpha:]-.]+$", "x a-b.c", (2, 7)),
+        (b"[^\\s-\\d]+$", "1-ab", (2, 4)),
+        (b"(?#[\\w-)x", "x", (0, 1)),
+        (b"\\c[(?=b)b{,1}", "\x1bb{,1}", (0, 6)),
+    ],
+)
+def test_pcre2_is_asked_in_the_words_of_maildrop(text: bytes, subject: str, span: tuple[int, int] | None) -> None:
+    """PCRE2 reads some of them otherwise than the PCRE of maildrop 2.9.3 does."""
+    found = Regex(text, fold=False).search(subject.encode())
+    assert (found and found[0]) == span
+
+
+def test_the_offset_of_a_fault_is_that_of_what_was_written() -> None:
+    """Backslashes that PCRE2 is given do not count."""
+    with pytest.raises(PatternError) as caught:
+        Regex(b"{,3}[\\w-.](x", fold=False)
+    assert (caught.value.offset, caught.value.reason) == (12, "missing )")
+
+
+def test_a_mail_of_many_dear_lines_is_given_up() -> None:
+    """One line may take long, and a few; a mail has as many lines as its sender likes."""
+    regex = Regex(b"^(?=x|a)(a+)+$", fold=False)
+    dear, cheap = b"a" * 17 + b"!", b"aaa"
+    for _ in range(DEAR_SEARCHES):
+        assert regex.search(dear) is None
+    assert regex.search(cheap) is not None
+    with pytest.raises(LimitError):
+        regex.search(dear)
+    regex.afresh()
+    assert regex.search(dear) is None
 
 
 ATOMS = [
@@ -172,7 +292,7 @@ def test_the_literal_text_of_a_pattern(text: bytes, fold: bool, literal: bytes) 
 )
 def test_numbers(text: bytes, number: bytes) -> None:
     """As atof and printf have them."""
-    assert written(number_at(text)) == number
+    assert written(real(text)) == number
 
 
 @pytest.mark.parametrize("text", [b"", b" ", b"0", b" 0 ", b".0", b"0.00", b"0.5 ", b". "])
@@ -198,6 +318,15 @@ def test_lines_of_a_mime_message() -> None:
     assert body == ["\u00e9 soft line".encode(), b"endnext"]
     # Only in the text of both, the line that goes on meets the next part's header first.
     assert whole[-2:] == [b"endContent-Type: image/gif", b"next"]
+
+
+def test_a_message_of_many_parts() -> None:
+    """What follows the last part that is told apart is still searched."""
+    data = (
+        b"Mime-Version: 1.0\nContent-Type: multipart/mixed; boundary=z\n\n" + b"--z\n\nx\n" * 12_000 + b"spam\n--z--\n"
+    )
+    assert len(mime.parse(data).children) == 10_000
+    assert b"spam" in mime.View(data).lines(mime.BODY)
 
 
 def test_parts_have_the_character_set_of_their_multipart() -> None:
@@ -274,3 +403,24 @@ def test_agrees_with_the_installed_maildrop(kind: str) -> None:
     found, broken = differential.differences(kind, range(5000, 5100))
     assert found == [], "\n".join(found)
     assert broken < 60
+
+
+def test_a_few_patterns_against_pcre2() -> None:
+    """What RE2 answers for a pattern is what PCRE2 answers."""
+    for wild in (False, True):
+        assert [line for seed in range(1500) for line in patterns.differing(seed, texts=6, wild=wild)] == []
+
+
+@pytest.mark.slow
+def test_many_patterns_against_pcre2() -> None:
+    """The same for patterns enough to meet rare combinations."""
+    assert [line for seed in range(10_000, 40_000) for line in patterns.differing(seed)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_a_million_wild_comparisons(part: int) -> None:
+    """Everything that PCRE2 knows, signs in any order, and any bytes: RE2 is trusted with what is the same."""
+    outcomes = [patterns.compare(seed, wild=True) for seed in range(part * 25_000, (part + 1) * 25_000)]
+    assert [line for outcome in outcomes for line in outcome.found] == []
+    assert sum(outcome.compared for outcome in outcomes) > 125_000

@@ -292,7 +292,7 @@ TEXTS = st.text("abcA \n", max_size=9).map(str.encode)
 def test_three_opinions(pattern: Naive, text: bytes) -> None:
     """RE2, the automaton and the naive matcher agree whether, and where first, a pattern matches."""
     syntax, ends = pattern
-    padded = Area(text).padded
+    padded = bytes(Area(text).padded)
     tree = egrep.parse(syntax)
     found = Automaton(tree, fold=True).find(padded)
     naive = [end for start in range(len(padded) - 1) for end in ends(padded, start)]
@@ -308,7 +308,7 @@ def test_shortest_left_longest_right(left: Naive, right: Naive, text: bytes) -> 
     pattern = egrep.parse(left[0] + rb"\/" + right[0])
     # Nor those that match nothing in several ways.
     assume(not Automaton(pattern, fold=True, literally=False).strays)
-    padded = Area(text).padded
+    padded = bytes(Area(text).padded)
     splits = {split for start in range(len(padded) - 1) for split in left[1](padded, start)}
     naive = [(split, max(ends)) for split in sorted(splits) if (ends := right[1](padded, split))]
     found = Automaton(pattern, fold=True).find(padded)

@@ -8,11 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyprocmail.message import content_length, mailbox, postmark
-from pyprocmail.message.model import Message
+from pyprocmail.message import content_length, header, mailbox, postmark
+from pyprocmail.message.model import Message, field_places
 
 CASES = tomllib.loads(Path(__file__).with_name("cases").joinpath("message", "message.toml").read_text())
 WHEN = time.struct_time((2026, 11, 20, 7, 17, 44, 4, 324, 0))
@@ -83,3 +83,23 @@ def test_split_holds_one_message_at_a_time() -> None:
         taken += 1
         assert given_out <= taken + 2
     assert taken == 99
+
+
+def test_fields_with_their_places() -> None:
+    """The one that wants its colon at once, and the one that takes the folds with it."""
+    head = b"Subject: a\n b\nX-Subject: n\nSUBJECT : c\nsubject:d\n\n"
+    found = [head[start:end] for start, _, end in field_places(head, b"subject:")]
+    assert found == [b"Subject: a", b"subject:d"]
+    assert [head[value:end] for _, value, end in field_places(head, b"subject:")] == [b" a", b"d"]
+    assert [head[start:end] for start, end in header.places(head)] == list(header.fields(head))
+    named = list(header.named(head, (b"subject",)))
+    assert [value for _, _, value in named] == [b" a\n b", b" c", b"d"]
+    assert [head[start:end].partition(b":")[2] for start, end, _ in named] == [value for _, _, value in named]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([b"a:", b"A:", b"a", b":", b"\n", b"\n\n", b" ", b"x"]), max_size=20).map(b"".join))
+def test_places_of_fields(head: bytes) -> None:
+    """As a reader that goes from line to line finds them."""
+    expected = [line for line in head.split(b"\n") if line[:2].lower() == b"a:"]
+    assert [head[start:end] for start, _, end in field_places(head, b"a:")] == expected

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pyprocmail.batch import BatchHost
+from pyprocmail.commands.mailbox import each_message
+from pyprocmail.engine.batch import BatchHost
 from pyprocmail.host import Host
 
 MESSAGE = b"From a@b Thu Jan  1 00:00:00 2026\nSubject: one\n\nbody\n\n"
@@ -88,10 +89,38 @@ def test_a_missing_rcfile_is_said_once(launchers: Path, tmp_path: Path) -> None:
     with (tmp_path / "mail").open("rb") as stdin:
         command = [str(launchers / "pyprocmail"), "-m", "./missing"]
         done = subprocess.run(command, stdin=stdin, capture_output=True, cwd=tmp_path, check=False, timeout=60)
-    assert done.returncode == 73
+    assert done.returncode == 75
     assert done.stderr == (
         b'procmail: Couldn\'t read "./missing"\npyprocmail: the rcfile cannot be read, so no mail was touched\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "strict", "status", "log"),
+    [
+        (("-m",), "no", 75, b'procmail: Couldn\'t read "./folder"\n'),
+        (("-m",), "yes", 73, b""),
+        ((), "no", 0, b'procmail: Couldn\'t read "./folder"\n'),
+        ((), "yes", 0, b""),
+    ],
+)
+def test_a_folder_is_no_rcfile(
+    launchers: Path, tmp_path: Path, options: tuple[str, ...], strict: str, status: int, log: bytes
+) -> None:
+    """It is a missing rcfile; procmail takes it for an empty one, and with -m has the mail returned."""
+    (tmp_path / "folder").mkdir()
+    folders = () if options else (f"DEFAULT={tmp_path}/inbox", f"ORGMAIL={tmp_path}/inbox")
+    done = subprocess.run(
+        [launchers / "procmail", *options, *folders, "./folder"],
+        input=MESSAGE,
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYPROCMAIL_STRICT": strict},
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (status, log)
+    assert (tmp_path / "inbox").exists() == (not options)
 
 
 def test_variables_do_not_leak_from_message_to_message(run: Run, tmp_path: Path) -> None:
@@ -148,6 +177,17 @@ def test_strict_in_the_rcfile(run: Run, rcfile: str, status: int) -> None:
     done = run(rcfile)
     assert done.returncode == status
     assert b"PYPROCMAIL_STRICT" not in done.stderr
+
+
+@pytest.mark.parametrize("rcfile", [":0:\nbox\n", "DEFAULT=box\n", ":0 w:\n| cat >> box\n"])
+def test_a_folder_is_never_its_own_lockfile(run: Run, tmp_path: Path, rcfile: str) -> None:
+    """With an empty LOCKEXT the lockfile is `.lock`, and what was in the folder stays, old or new."""
+    box = tmp_path / "box"
+    box.write_bytes(b"From x\n\nold mail\n\n")
+    os.utime(box, (0, 0))
+    assert run("LOCKEXT=\nLOCKTIMEOUT=2\n" + rcfile).returncode == 0
+    assert box.read_bytes().startswith(b"From x\n\nold mail\n\nFrom ")
+    assert sorted(path.name for path in tmp_path.glob("*.lock")) == []
 
 
 def test_strict_in_the_rcfile_decides_where_the_header_ends(run: Run) -> None:
@@ -375,18 +415,17 @@ def test_a_lock_is_waited_for_no_longer_than_timeout_allows(run: Run, tmp_path: 
 # -- our own faults ----------------------------------------------------------------------------
 
 FAULTY = """\
-#!{python} -I
 import sys
-from pyprocmail.delivery.deliverer import Deliverer
+from pyprocmail.delivery.folder import Store
 from pyprocmail.commands.main import main
 
-def deliver(self, names, message, **rest):
+def into(self, folder, further, message, how):
     raise RuntimeError("a fault of ours")
 
-def faulty(self, names, message, **rest):
-    return (deliver if b"Subject: one" in message.head else whole)(self, names, message, **rest)
+def faulty(self, folder, further, message, how):
+    return (into if b"Subject: one" in message.head else whole)(self, folder, further, message, how)
 
-whole, Deliverer.deliver = Deliverer.deliver, faulty
+whole, Store.into = Store.into, faulty
 sys.argv[0] = {name!r}
 main()
 """
@@ -396,14 +435,17 @@ main()
 def test_a_fault_of_ours_costs_no_mail(tmp_path: Path, clone: bool) -> None:
     """75, the traceback in the log, no lock left, and the other mails of a mailbox are delivered once."""
     program = tmp_path / "pyprocmail"
-    program.write_text(FAULTY.format(python=sys.executable, name=os.fspath(program)))
-    program.chmod(0o755)
+    program.write_text(FAULTY.format(name=os.fspath(program)))
     block = ":0 cw\n{ :0\nbox\n}\nDEFAULT=/dev/null\n" if clone else ":0\nbox\n"
     (tmp_path / "rc").write_text(f"MAILDIR={tmp_path}\nLOGFILE=log\nLOCKFILE=global.lck\nDEFAULT=inbox\n{block}")
     (tmp_path / "mail").write_bytes(MESSAGE + SECOND + MESSAGE)
     with (tmp_path / "mail").open("rb") as stdin:
         done = subprocess.run(
-            [program, "-m", tmp_path / "rc"], stdin=stdin, capture_output=True, check=False, timeout=60
+            [sys.executable, "-I", program, "-m", tmp_path / "rc"],
+            stdin=stdin,
+            capture_output=True,
+            check=False,
+            timeout=60,
         )
     assert done.returncode == 75
     assert b"3 messages, 2 of them with an exit status" in done.stderr
@@ -416,3 +458,38 @@ def test_a_batch_changes_nothing_but_when_mail_is_synced() -> None:
     """What BatchHost has in the place of something of Host is what it means to put off."""
     replaced = {name for name in vars(BatchHost) if not name.startswith("__") and hasattr(Host, name)}
     assert replaced == {"fsync", "sync_folder"}
+
+
+class Unwritable:
+    """A C library whose syncfs(2) finds a disk that is full."""
+
+    def syncfs(self, _fd: int) -> int:
+        return -1
+
+
+class Mailbox(BatchHost):
+    """Standard input is a mailbox of one mail, whose file system cannot be written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._libc = Unwritable()  # type: ignore[assignment]  # what BatchHost uses of it
+        self._rest = MESSAGE
+        self.read = self._read
+        self.write = lambda _fd, data: memoryview(data).nbytes
+
+    def _read(self, _fd: int, size: int) -> bytes:
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def test_a_batch_that_cannot_be_written_is_no_success(tmp_path: Path) -> None:
+    """Each mail seemed to be stored."""
+    host = Mailbox()
+
+    def deliver(_data: bytes) -> int:
+        fd = os.open(tmp_path / "box", os.O_WRONLY | os.O_CREAT)
+        host.fsync(fd)
+        os.close(fd)
+        return 0
+
+    assert each_message(host, deliver) == 75

@@ -6,6 +6,7 @@ import marshal
 import random
 import subprocess
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocmail.diagnostics import render
-from pyprocmail.procmailrc import nodes
-from pyprocmail.procmailrc.lower import compile_rcfile, lower
-from pyprocmail.procmailrc.parse import parse
-from pyprocmail.procmailrc.unparse import unparse
-from pyprocmail.program import instructions as op
+from pyprocmail.procmail.compiled import instructions as op
+from pyprocmail.procmail.syntax import nodes
+from pyprocmail.procmail.syntax.lower import compile_rcfile, lower
+from pyprocmail.procmail.syntax.parse import parse
+from pyprocmail.procmail.syntax.unparse import unparse
 from pyprocmail.source import Source, Span
 
 if TYPE_CHECKING:
-    from pyprocmail.program.instructions import Program, Value
+    from pyprocmail.engine.cache import Value
+    from pyprocmail.procmail.compiled.instructions import Instruction, Program
 
 CASES = Path(__file__).parent / "cases" / "syntax"
 
@@ -60,17 +62,21 @@ def check(path: Path, found: str, *, update: bool) -> None:
     assert found == path.read_text("utf-8")
 
 
+HIDDEN = {"span", "items", "conditions", "passed", "number", "flags", "lockfile", "unread", "prefixes", "test"}
+"""What are nodes themselves, or None."""
+
+
 def dump(tree: nodes.Rcfile) -> Iterator[str]:
     """A line a node: span, kind, and the fields that are not nodes themselves."""
     todo: list[tuple[int, nodes.Node]] = [(0, tree)]
     while todo:
         depth, node = todo.pop()
-        fields = []
-        for name in node.__slots__:
-            value = getattr(node, name)
-            if name not in ("span", "items", "conditions", "passed") and not isinstance(value, nodes.Node | Span):
-                fields.append(f" {name}={value!r}")
-        yield f"{node.span.start:4}-{node.span.end:<4} {'  ' * depth}{type(node).__name__}{''.join(fields)}"
+        shown = []
+        for field in fields(node):
+            value = getattr(node, field.name)
+            if field.name not in HIDDEN and not isinstance(value, nodes.Node | Span):
+                shown.append(f" {field.name}={value!r}")
+        yield f"{node.span.start:4}-{node.span.end:<4} {'  ' * depth}{type(node).__name__}{''.join(shown)}"
         todo += ((depth + 1, child) for child in reversed(nodes.children(node)))
 
 
@@ -140,20 +146,20 @@ def test_line_ends_of_another_system() -> None:
     assert [without_offset(i) for i in lower(tree)] == [without_offset(i) for i in compile_rcfile(unix)]
 
 
-def without_offset(instruction: tuple[object, ...]) -> object:
+def without_offset(instruction: Instruction) -> object:
     """`instruction` without the offsets and raw lengths, which count the carriage returns."""
     if instruction[0] != op.RECIPE:
         return instruction[:1] + instruction[2:]
     conditions, action = instruction[3], instruction[4]
-    assert isinstance(conditions, tuple)
-    assert isinstance(action, tuple)
     return instruction[2], [c[2:] for c in conditions], action[:1] + action[2:3], instruction[5:]
 
 
 def test_strict_keeps_carriage_returns() -> None:
     program = compile_rcfile(b"A=b\r\n:0\r\n* c\r\nd\r\n", strict=True)
-    assert program[0][3] == b"b\r"
-    assert program[1][2] == (0, None, b"\r")
+    assignment, recipe = program[:2]
+    assert assignment[0] == op.ASSIGN
+    assert assignment[3] == b"b\r"
+    assert recipe[2:3] == ((0, None, b"\r"),)
 
 
 @pytest.mark.parametrize(
@@ -217,9 +223,9 @@ NOTES = {
 
 def skipped_log(program: Program) -> list[bytes] | None:
     """What is logged when the block of the first recipe is skipped; None when something follows it."""
-    notes = list(members(program[0][7]))
-    end = program[0][5]
-    assert isinstance(end, int)
+    recipe = program[0]
+    assert recipe[0] == op.RECIPE
+    notes, end = list(recipe[7]), recipe[5]
     if end < len(program) - 1:
         return None
     for instruction in program[1:]:

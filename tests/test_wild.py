@@ -3,13 +3,13 @@
 To look at one:  cd tests && python -m wild --diff 15-subroutines
 """
 
-import os
 import re
 import subprocess
-import sys
 import tomllib
+from pathlib import Path
 
 import compatibility
+import installation
 import pytest
 from conftest import ROOT
 from wild.cases import HERE, mails, rcfiles
@@ -20,9 +20,8 @@ FAST = 40
 
 def compare(*options: str, runs: int) -> None:
     """Fail if a run differs; the report tells how."""
-    command = [sys.executable, "-m", "wild", "--diff", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT / "tests", env=environment)
+    command: list[str | Path] = [installation.interpreter(), "-m", "wild", "--diff", *options]
+    run = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT / "tests")
     found = re.search(r"(?m)^wild: (\d+) runs, 0 not as they should be$", run.stdout)
     assert found, run.stdout + run.stderr
     assert int(found[1]) == runs

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyprocmail.program import conditions, start_line
-from pyprocmail.program.conditions import EXPAND, LARGER, PROGRAM, REGEX, SMALLER
-from pyprocmail.program.pieces import (
+from pyprocmail.procmail.compiled import conditions, start_line
+from pyprocmail.procmail.compiled.conditions import EXPAND, LARGER, PROGRAM, REGEX, SMALLER
+from pyprocmail.procmail.compiled.pieces import (
     ALTERNATIVE,
     ARGUMENTS,
     BACKQUOTE,
@@ -20,10 +20,10 @@ from pyprocmail.program.pieces import (
     VARIABLE,
     literal,
 )
-from pyprocmail.program.words import scan_list, scan_quoted, scan_size, scan_value
+from pyprocmail.procmail.compiled.words import scan_list, scan_quoted, scan_size, scan_value
 
 if TYPE_CHECKING:
-    from pyprocmail.program.pieces import Pieces
+    from pyprocmail.procmail.compiled.pieces import Pieces
 
 _ = (BREAK,)
 

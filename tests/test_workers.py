@@ -13,10 +13,10 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocmail.engine.ahead import Recalling, Recording, starts_processes
 from pyprocmail.matching.prefilter import PatternSet
 from pyprocmail.matching.regex import Area, Match, Regex
-from pyprocmail.procmailrc.lower import compile_rcfile
+from pyprocmail.procmail.ahead import Recalling, Recording, starts_processes
+from pyprocmail.procmail.syntax.lower import compile_rcfile
 
 INBOX = ROOT / "examples" / "inbox.mbox"
 WORDS = [

@@ -6,6 +6,7 @@ whatever else the machine does meets both.  The multiple is that of the medians.
 
 import marshal
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -15,7 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pyprocmail.procmailrc.lower import compile_rcfile
+from pyprocmail.lint.machine import NoMachine
+from pyprocmail.lint.run import Selection, check_filter, check_rcfile
+from pyprocmail.offline.replay import summed
+from pyprocmail.offline.rules import Setup
+from pyprocmail.offline.sources import mails
+from pyprocmail.procmail.syntax.lower import compile_rcfile
+from pyprocmail.procmail.syntax.parse import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
@@ -170,6 +177,22 @@ def bench_formail(work: Path, ours: Path, mailbox: Path) -> None:
     row("five filters with formail", job, "procmail", command("procmail", "-m", theirs, stdin=MESSAGE), 20)
 
 
+def bench_start(links: Path, one: Job, bare: Job) -> None:
+    """The same beside a Python that does not even look for packages; with the bundle, and without."""
+    row("the same", one, "`python3 -IS -c pass`", bare, 60)
+    found = re.search(r"open\('(.*bundle)'", (links / "procmail").read_text())
+    bundle = Path(found[1]) if found else None
+    if bundle is None or not bundle.exists():
+        print("\nThe package belongs to somebody else: there is no bundle.")
+        return
+    aside = bundle.with_suffix(".aside")
+    bundle.rename(aside)
+    try:
+        row("the same without the bundle", one, "`python3 -IS -c pass`", bare, 60)
+    finally:
+        aside.rename(bundle)
+
+
 def bench_maildrop(work: Path, ours: Path, mailbox: Path) -> None:
     """maildrop beside maildrop."""
     if not shutil.which("maildrop", path=os.defpath):
@@ -255,8 +278,11 @@ def bench_compile() -> None:
     """Reading an rcfile of a thousand recipes, and having it read before."""
     data = recipes(1000).encode()
     compile_rcfile(b"")
-    parsing, loading = [], []
+    reading, parsing, loading = [], [], []
     for _ in range(7):
+        before = time.process_time()
+        parse(data)
+        reading.append(time.process_time() - before)
         begin = time.perf_counter()
         program = compile_rcfile(data)
         parsing.append(time.perf_counter() - begin)
@@ -264,7 +290,79 @@ def bench_compile() -> None:
         begin = time.perf_counter()
         marshal.loads(stored)  # noqa: S302  our own, made above
         loading.append(time.perf_counter() - begin)
-    print(f"\n1,000 recipes: parse and lower {shown(parsing)} ms, load from the cache {shown(loading)} ms")
+    print(f"\n1,000 recipes to a tree: {shown(reading)} ms of processor time.")
+    print(f"1,000 recipes: parse and lower {shown(parsing)} ms, load from the cache {shown(loading)} ms")
+
+
+def bench_check() -> None:
+    """The checks of an rcfile of 1,000 recipes, and of a filter file with as many conditions."""
+    recipe = b":0:\n* ^From:.*anna%d@friends\\.example\n* ! ^Subject:.*\\<re\\>\nfriends-%d\n\n"
+    data = b"MAILDIR=$HOME/Mail\n" + b"".join(recipe % (number, number) for number in range(1000))
+    times: list[float] = []
+    for _ in range(5):
+        before = time.process_time()
+        assert not check_rcfile("rc", data, NoMachine(), Selection())
+        times.append(time.process_time() - before)
+    print(f"\nChecking 1,000 recipes: {statistics.median(times) * 1000:.0f} ms of processor time.")
+    rule = b'if (/^From:.*anna%d@friends\\.example/ && !/^Subject:.*\\bre\\b/)\n{\n    to "friends-%d"\n}\n\n'
+    data = b"".join(rule % (number, number) for number in range(1000))
+    times.clear()
+    for _ in range(5):
+        before = time.process_time()
+        assert not check_filter("mailfilter", data, NoMachine(), Selection())
+        times.append(time.process_time() - before)
+    print(f"Checking a filter file of 1,000 conditions: {statistics.median(times) * 1000:.0f} ms of processor time.")
+
+
+def bench_replay(work: Path, ours: Path) -> None:
+    """replay of 3,000 mails with 100 recipes: beside reading them, with -j, and what memory it takes."""
+    inbox = (ROOT / "examples" / "inbox.mbox").read_bytes()
+    mailbox, rcfile = work / "many.mbox", work / "hundred"
+    mailbox.write_bytes(inbox * 15)
+    rcfile.write_text(recipes(100))
+    (work / "folders").mkdir(exist_ok=True)
+    setup = Setup(str(rcfile), home=str(work))
+    floor, replaying = [], []
+    for _ in range(9):
+        begin = time.process_time()
+        assert sum(1 for _ in mails([str(mailbox)])) == 3000
+        middle = time.process_time()
+        assert summed(setup, [str(mailbox)]).mails == 3000
+        floor.append(middle - begin)
+        replaying.append(time.process_time() - middle)
+    multiple = statistics.median(replaying) / statistics.median(floor)
+    print(
+        f"\n`replay` of 3,000 mails, 100 recipes, ms of processor time: {shown(replaying)}; reading them:"
+        f" {shown(floor)}; {multiple:.1f} times that."
+    )
+    mailbox.write_bytes(inbox * 240)
+    words: list[str | Path] = [ours / "pyprocmail", "replay", "--home", work]
+    job = mailbox_run(Path(os.devnull), work, *words, "-j", "2", rcfile, mailbox)
+    print("\n| job | ms: median (quartiles) | against | ms: median (quartiles) | multiple | rounds |")
+    print("|---|---|---|---|---|---|")
+    row(
+        "`replay -j 2`, 48,000 mails",
+        job,
+        "without `-j`",
+        mailbox_run(Path(os.devnull), work, *words, rcfile, mailbox),
+        3,
+    )
+    print("\n| mailbox, MB | `replay`: peak, MB |")
+    print("|---|---|")
+    for count in (10, 1200):
+        with mailbox.open("wb") as file:
+            for _ in range(count):
+                file.write(inbox)
+        code = (
+            "import resource, sys; from pyprocmail.commands.main import run; run([b'pyprocmail', *map(str.encode,"
+            " sys.argv[1:])]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, words[1:]), str(rcfile), str(mailbox)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        print(f"| {count * len(inbox) / 1e6:.0f} | {done.stderr.split()[-1]} |", flush=True)
+    mailbox.unlink()
 
 
 def main() -> None:
@@ -286,6 +384,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|")
         one = command(links / "procmail", "-m", rcfile, stdin=MESSAGE)
         row("one message, one process, to a Maildir", one, "`python3 -c pass`", command(python, "-I", "-c", "pass"), 60)
+        bench_start(links, one, command(python, "-IS", "-c", "pass"))
         if not (shutil.which("procmail", path=os.defpath) and shutil.which("formail", path=os.defpath)):
             print("\nThe reference procmail is not installed: no comparison with it.")
             return
@@ -296,6 +395,8 @@ def main() -> None:
         bench_memory(work, links)
         bench_hostile(work, links)
         bench_compile()
+        bench_check()
+        bench_replay(work, links)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from differential.harness import Outcome
 from pyprocmail.matching import egrep
 from pyprocmail.matching.automaton import Automaton
 from pyprocmail.message.model import end_of_header
+from pyprocmail.message.visible import blanked
 
 Reference = Callable[[Case], Outcome]
 
@@ -43,12 +44,28 @@ _NO_PROGRAM = re.compile(rb"(?m)^(?:/bin/)?sh: .*(?:cannot open|not found|Permis
 _EMPTY_LINES = re.compile(rb"(?m)^(?:\r?\n)+")
 _SIZE = re.compile(rb"(?m)^(  Folder: .*?)[\t ]+\d+$")
 _MEMORY = (b"Rescue of unfiltered data failed", b"\t18446744073709551615\n")
+# A value with newlines goes on in the next line.
+_LOGGED = re.compile(
+    rb"(?m)^(?:(?:From .*\n)?(?: Subject:.*\n)?  Folder: .*|procmail: .*(?:\n(?!procmail: |  Folder: ).*)*)$",
+    re.IGNORECASE,
+)
 _BOUNCED, _REQUEUED = b"  Folder: **Bounced**", b"  Folder: **Requeued**"
 
 
 def explain(case: Case, want: Outcome, got: Outcome, reference: Reference) -> str | None:
     """The row that explains the difference between `want`, the reference's, and `got`; None if none does."""
-    return None if _has_crashed(got) else _explain(case, want, got, reference, ())
+    if _has_crashed(got):
+        return None
+    # Ours has blanks in the log where the reference has control characters, but for what LOG= writes.
+    shown, ours = (_changed(outcome, _without_controls) for outcome in (want, got))
+    if shown != want and shown == ours:
+        return "log-controls"
+    return _explain(case, shown, ours, reference, ()) or _explain(case, want, got, reference, ())
+
+
+def _without_controls(text: bytes) -> bytes:
+    """The text with blanks for the control characters in lines of a log."""
+    return _LOGGED.sub(lambda found: blanked(found[0]), text)
 
 
 def _explain(case: Case, want: Outcome, got: Outcome, reference: Reference, rows: tuple[str, ...]) -> str | None:

@@ -27,7 +27,7 @@ from types import FrameType
 from differential.cases import DIR, Case
 from pyprocmail.commands import main as ours
 from pyprocmail.commands import procmail  # noqa: F401  before the fork, once
-from pyprocmail.procmailrc.lower import compile_rcfile
+from pyprocmail.procmail.syntax.lower import compile_rcfile
 
 USER = "pmcase"
 REFERENCE = shutil.which("procmail", path="/usr/bin:/bin")

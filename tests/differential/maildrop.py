@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyprocmail.commands import main as ours
-from pyprocmail.mailfilter.compiled import compile_filter
+from pyprocmail.maildrop.syntax.compiled import compile_filter
 
 REFERENCE = shutil.which("maildrop", path="/usr/bin:/bin")
 LIMIT_S = 3

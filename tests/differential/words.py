@@ -6,8 +6,9 @@ import random
 import re
 
 from differential.cases import Case, File
-from pyprocmail.procmailrc.lexer import lex
-from pyprocmail.program.pieces import ALTERNATIVE
+from pyprocmail.procmail.compiled.pieces import ALTERNATIVE
+from pyprocmail.procmail.syntax.nodes import Node, Word, children
+from pyprocmail.procmail.syntax.parse import parse
 
 ARGS = rb"""#!/bin/sh
 for word; do printf '<%s>' "$word" >&2; done
@@ -104,9 +105,14 @@ def _statements(rng: random.Random) -> bytes:
 
 def _leaves_open(rcfile: bytes) -> bool:
     """Whether a word has a `${NAME:-` that is not closed: of that the reference remembers in words of other lines."""
-    scans = (lexeme.scan for lexeme in lex(rcfile, strict=True)[0] if lexeme.scan)
-    pieces = (piece for scan in scans for piece in scan.pieces if isinstance(piece, tuple))
-    return any(piece[0] == ALTERNATIVE and len(piece) > 4 for piece in pieces)
+    todo: list[Node] = [parse(rcfile, strict=True)[0]]
+    while todo:
+        node = todo.pop()
+        todo += children(node)
+        pieces = node.pieces if isinstance(node, Word) else ()
+        if any(isinstance(piece, tuple) and piece[0] == ALTERNATIVE and len(piece) > 4 for piece in pieces):
+            return True
+    return False
 
 
 def _soup(rng: random.Random, most: int = 6) -> str:

@@ -1,0 +1,209 @@
+"""What all servers need: where they listen, what they tell the service manager, what they count."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pyprocmail.commands.cli import cli
+from pyprocmail.commands.values import permissions
+from pyprocmail.servers import listening, notify
+from pyprocmail.servers.listening import Address, AddressError
+from pyprocmail.servers.metrics import Metrics
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("unix:/run/x", Address(path="/run/x")),
+        ("local:run/x", Address(path="run/x")),
+        ("/run/x", Address(path="/run/x")),
+        ("./x", Address(path="./x")),
+        ("inet:8891@127.0.0.1", Address(host="127.0.0.1", port=8891)),
+        ("inet:8891", Address(port=8891)),
+        ("inet6:8891@[::1]", Address(host="::1", port=8891, family=socket.AF_INET6)),
+        ("inet6:0@localhost", Address(host="::1", family=socket.AF_INET6)),
+        ("127.0.0.1:24", Address(host="127.0.0.1", port=24)),
+        ("[::1]:24", Address(host="::1", port=24, family=socket.AF_INET6)),
+        ("fd:3", Address(fd=3)),
+        ("systemd", Address(fd=3)),
+    ],
+)
+def test_addresses(text: str, address: Address) -> None:
+    """As libmilter, mailspy and everybody else write them; each has a form that is read again."""
+    assert listening.parse(text) == address
+    assert listening.parse(str(address)) == address
+
+
+@pytest.mark.parametrize("text", ["", "x", "unix:", "inet:x@y", "inet:70000@y", "localhost:", "localhost:-1", "fd:x"])
+def test_what_is_no_address(text: str) -> None:
+    """A sentence says what is wrong."""
+    with pytest.raises(AddressError, match=r"."):
+        listening.parse(text)
+
+
+def test_a_unix_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its mode; another server is not driven out, and what a dead one left is replaced."""
+    monkeypatch.chdir(tmp_path)
+    address = listening.parse("./s")
+    first = listening.listen(address, mode=0o660)
+    assert os.stat("s").st_mode & 0o777 == 0o660
+    with pytest.raises(OSError, match="another server"):
+        listening.listen(address)
+    first.close()
+    listening.listen(address, mode=0o600).close()
+    listening.Names([address]).remove()
+    assert not os.path.exists("s")
+    Path("s").write_text("mine")
+    with pytest.raises(OSError, match="no socket"):
+        listening.listen(address)
+    assert Path("s").read_text() == "mine"
+
+
+def test_a_name_that_another_server_has_bound_stays(tmp_path: Path) -> None:
+    """The first server still ends what it has begun, and listens no more, when the next one starts."""
+    address = listening.parse(f"unix:{tmp_path}/s")
+    first = listening.listen(address, mode=0o600)
+    names = listening.Names([address])
+    first.close()
+    with listening.listen(address, mode=0o600):
+        names.remove()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(address.path)
+    os.unlink(address.path)
+    names.remove()
+
+
+def test_tcp() -> None:
+    """On loopback, v4 and v6; a taken port is refused."""
+    for text in ("inet:0@127.0.0.1", "[::1]:0"):
+        try:
+            taken = listening.listen(listening.parse(text))
+        except OSError as error:
+            if ":" in text[1:4]:
+                pytest.skip(f"no IPv6 here: {error}")
+            raise
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            listening.listen(listening.parse(text.replace(":0", f":{port}")))
+        taken.close()
+
+
+def test_socket_activation(tmp_path: Path) -> None:
+    """A descriptor that listens, and is meant for this process."""
+    made = listening.listen(Address(path=str(tmp_path / "s")))
+    fd = os.dup(made.fileno())
+    ours = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(fd - 2)}
+    taken = listening.listen(Address(fd=fd), environ=ours)
+    assert taken.getsockname() == str(tmp_path / "s")
+    for environ in ({"LISTEN_PID": "1", "LISTEN_FDS": "9"}, {**ours, "LISTEN_FDS": "0"}, {**ours, "LISTEN_FDS": "x"}):
+        with pytest.raises(OSError, match="no such socket"):
+            listening.listen(Address(fd=fd), environ=environ)
+    taken.close()
+    made.close()
+    with open(os.devnull) as null, pytest.raises(OSError, match=r"fd:"):
+        listening.listen(Address(fd=null.fileno()), environ={})
+
+
+def test_notify(tmp_path: Path) -> None:
+    """What a service manager hears, and how often it wants to."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        assert notify.notify(notify.READY, {"NOTIFY_SOCKET": str(tmp_path / "n")})
+        assert manager.recv(100) == b"READY=1"
+    assert not notify.notify(notify.READY, {"NOTIFY_SOCKET": str(tmp_path / "n")})
+    assert not notify.notify(notify.READY, {})
+    assert notify.watchdog_s({"WATCHDOG_USEC": "30000000"}) == 15
+    assert notify.watchdog_s({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}) == 0
+    assert notify.watchdog_s({"WATCHDOG_USEC": "x"}) == notify.watchdog_s({}) == 0
+
+
+def test_metrics(tmp_path: Path) -> None:
+    """The file is whole, readable by everybody, and as Prometheus wants it."""
+    metrics = Metrics("pyprocmail_milter")
+    metrics.counter("mails_total", "Mails seen.")
+    metrics.gauge("spool_depth", "Mails that wait.")
+    metrics.add("mails_total")
+    metrics.add("mails_total", 2)
+    metrics.set("spool_depth", 5)
+    metrics.write(tmp_path / "m.prom")
+    assert (tmp_path / "m.prom").read_text().splitlines() == [
+        "# HELP pyprocmail_milter_mails_total Mails seen.",
+        "# TYPE pyprocmail_milter_mails_total counter",
+        "pyprocmail_milter_mails_total 3",
+        "# HELP pyprocmail_milter_spool_depth Mails that wait.",
+        "# TYPE pyprocmail_milter_spool_depth gauge",
+        "pyprocmail_milter_spool_depth 5",
+    ]
+    assert (tmp_path / "m.prom").stat().st_mode & 0o777 == 0o644
+    with pytest.raises(OSError, match="No such"):
+        metrics.write(tmp_path / "nowhere" / "m.prom")
+    assert list(tmp_path.iterdir()) == [tmp_path / "m.prom"]
+
+
+class Wishes:
+    """A socket that remembers what was wanted of it."""
+
+    def __init__(self, family: int, *, works: bool = True) -> None:
+        self.family = family
+        self.wanted: list[tuple[int, int, int]] = []
+        self.works = works
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None:
+        self.wanted.append((level, option, value))
+        if not self.works:
+            raise OSError
+
+
+def test_acknowledging_at_once() -> None:
+    """Before each read of a TCP connection; a Unix socket has nothing to acknowledge, and a failure ends it."""
+    wish = (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    for family, works, wanted in (
+        (socket.AF_INET, True, [wish, wish]),
+        (socket.AF_INET6, True, [wish, wish]),
+        (socket.AF_UNIX, True, []),
+        (socket.AF_INET, False, [wish]),
+    ):
+        taken = Wishes(family, works=works)
+        acknowledging = listening.Acknowledging(taken)
+        acknowledging.at_once()
+        acknowledging.at_once()
+        assert taken.wanted == wanted
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lmtp", "--listen", "unix:no/x", "--recipient-timeout"],
+        ["gateway", "--listen", "unix:no/x", "--next-hop", "unix:no/y", "--rules", "table", "--mail-timeout"],
+        ["milter", "-p", "unix:no/x", "-f", "log", "--time-limit"],
+        ["deliver", "--socket", "unix:no/x", "alice", "--timeout"],
+    ],
+)
+def test_a_time_has_an_end(command: list[str], value: str) -> None:
+    """It is refused on the command line; timers would never ring, or ring at once."""
+    done = CliRunner().invoke(cli, [*command, value])
+    assert done.exit_code == 2, done.output
+    assert f"Invalid value for '{command[-1]}': " in done.output
+
+
+@pytest.mark.parametrize("mode", ["", "9", "-1", "7777777777777777777"])
+def test_what_are_no_permissions(mode: str) -> None:
+    """A sentence says so, and not the system."""
+    with pytest.raises(click.UsageError, match="write 0660"):
+        permissions(mode)
+    assert permissions("0660") == permissions("660") == 0o660
+
+
+@pytest.mark.parametrize("words", [[], ["--all", "one"]])
+def test_retry_wants_names_or_all(words: list[str], tmp_path: Path) -> None:
+    """Without either it would do nothing, and look as if it had."""
+    done = CliRunner().invoke(cli, ["spool", "--spool", str(tmp_path), "retry", *words])
+    assert done.exit_code == 2
+    assert "say --all for those that failed" in done.output
