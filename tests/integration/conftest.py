@@ -65,7 +65,7 @@ class User:
                 subprocess.run(["umount", path], check=True)
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for left in Path("/var/mail").glob(f"*{self.name}*"):
-            left.unlink()
+            left.unlink(missing_ok=True)
 
     def stored(self, *names: str) -> bytes:
         """All that is in files of the home, or in the mailbox if none is named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -98,23 +99,28 @@ class Sendmail:
 
     def _waiting(self) -> list[str]:
         """The recipients in the queue, but those of our own bounces."""
-        found = []
+        return re.findall(r"(?m)^R[A-Z]*:?<?([^<>\s]+@machine\.example)", "\n".join(self._control_files()))
+
+    @staticmethod
+    def _control_files() -> list[str]:
+        """The texts of the queue's control files; one that Sendmail removes meanwhile is no longer in the queue."""
+        texts = []
         for path in Path("/var/spool/mqueue").glob("qf*"):
-            found += re.findall(r"(?m)^R[A-Z]*:?<?([^<>\s]+@machine\.example)", path.read_text("latin-1"))
-        return found
+            with contextlib.suppress(FileNotFoundError):
+                texts.append(path.read_text("latin-1"))
+        return texts
 
     def queued(self) -> int:
         return len(self._waiting())
 
     def bounced(self) -> int:
         """Bounces to the sender stay in the queue, since there is no network."""
-        names = Path("/var/spool/mqueue").glob("qf*")
-        return sum("elsewhere.example" in re.sub(r"(?m)^[^R].*$", "", path.read_text("latin-1")) for path in names)
+        return sum("elsewhere.example" in re.sub(r"(?m)^[^R].*$", "", text) for text in self._control_files())
 
     def empty(self) -> None:
         """Delete what is queued."""
         for path in Path("/var/spool/mqueue").iterdir():
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("scene", scenes.ALL, ids=lambda scene: scene.__name__)
