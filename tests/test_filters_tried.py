@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_refile import ENDING, EndingHost, mail, make, subjects
 
-from pyprocmail.commands.offline import deliverer
+from pyprocmail.commands.offline.refile import deliverer
 from pyprocmail.host import Host
 from pyprocmail.matching import near_lines
 from pyprocmail.offline import refile, taking

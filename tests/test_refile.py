@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocmail.commands.offline import deliverer
+from pyprocmail.commands.offline.refile import deliverer
 from pyprocmail.host import Host
 from pyprocmail.offline import refile, taking
 from pyprocmail.offline.rules import Rules, Setup

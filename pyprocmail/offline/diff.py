@@ -159,3 +159,8 @@ def difference_json(found: Difference) -> dict[str, object]:
         "new": [fate_json(fate) for fate in found.new],
         "changed": list(found.changed),
     }
+
+
+def summary_json(count: Compared) -> dict[str, object]:
+    """The sums."""
+    return {"compared": count.mails, "different": count.different}

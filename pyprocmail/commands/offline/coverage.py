@@ -1,0 +1,79 @@
+"""pyprocmail coverage: how often each recipe and condition was tried, and held."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from pyprocmail.commands.colours import echo
+from pyprocmail.commands.offline.options import (
+    DIFFERENT,
+    EPILOG,
+    OfflineCommand,
+    about_rules,
+    about_workers,
+    setup_of,
+    spread_of,
+)
+from pyprocmail.exits import EX_OK
+from pyprocmail.offline import coverage as counting
+from pyprocmail.offline import listing
+from pyprocmail.offline.sources import NoMailError
+
+if TYPE_CHECKING:
+    from pyprocmail.offline.filters import FilterRules
+    from pyprocmail.offline.rules import Rules
+
+
+@click.command(cls=OfflineCommand, epilog=EPILOG.format(name="coverage"))
+@click.argument("rcfile")
+@click.argument("mail", nargs=-1)
+@click.option("--log", metavar="FILE", default="", help="Count what a VERBOSE log says, instead of mail.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
+@click.option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
+@about_workers
+@about_rules
+def coverage(
+    rcfile: str,
+    mail: tuple[str, ...],
+    log: str,
+    as_json: bool,
+    threshold: float,
+    workers: int,
+    cluster: str,
+    **named: object,
+) -> None:
+    """List RCFILE with how often each recipe and condition was tried, and held.
+
+    It also says which conditions were the only ones to fail, which never decided, and which recipes no mail reaches.
+
+    \b
+      pyprocmail coverage ~/.procmailrc ~/Mail
+      pyprocmail coverage --log ~/procmail.log ~/.procmailrc
+    """
+    rules: Rules | FilterRules
+    setup = setup_of(rcfile, **named)  # type: ignore[arg-type]  # click calls with what `about_rules` names
+    if log:
+        try:
+            with open(log, "rb") as file:
+                found, rules = counting.logged(setup, file)
+        except OSError as error:
+            raise NoMailError(log, error.strerror or "cannot be read") from error
+    else:
+        found, rules = counting.covered(setup, mail, how=spread_of(workers, cluster, mail, setup))
+    with rules:
+        table = list(counting.rows(found, rules))
+    # A log does not say which recipe matched.
+    reached = 100.0 if log else counting.share(table)
+    if as_json:
+        counted = [counting.row_json(row) for row in table if row.tried is not None]
+        head = {"schema": "pyprocmail-coverage", "version": listing.VERSION, "mails": found.mails}
+        click.echo(json.dumps({**head, "matched_percent": round(reached, 1), "rows": counted}, indent=1))
+    else:
+        for line in counting.lines(table):
+            echo(line)
+        if not log:
+            click.echo(f"\n{reached:.1f}% of the recipes matched one of {found.mails:,} mails")
+    click.get_current_context().exit(DIFFERENT if reached < threshold else EX_OK)

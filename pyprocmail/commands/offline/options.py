@@ -1,0 +1,120 @@
+"""What the commands that try rules have in common: their options, and the exit status of their mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from pyprocmail.exits import EX_USAGE
+from pyprocmail.offline.replay import depends_on_order
+from pyprocmail.offline.rules import MAILDROP, PROCMAIL, RulesError, Setup
+from pyprocmail.offline.sources import NoMailError
+from pyprocmail.offline.spreading import ClusterError, Spread
+
+Function = TypeVar("Function", bound=Callable[..., None])
+DIFFERENT = 1
+"""The exit status of what these commands are asked to find: a difference, a mail that would not be delivered."""
+_ONE_PROCESS = "pyprocmail: one process, since a mail may depend on those before it, or the input is a pipe"
+EPILOG = "Nothing is delivered, sent or changed.  See pyprocmail-{name}(1)."
+
+
+class WrongUsageError(click.UsageError):
+    """What click would have told, with our exit status."""
+
+    exit_code = EX_USAGE
+
+
+class OfflineCommand(click.Command):
+    """A command with the exit status 64 for what is wrong on its command line, or with what it names."""
+
+    trouble = EX_USAGE
+
+    def make_context(self, *arguments, **named) -> click.Context:  # type: ignore[no-untyped-def]  # click's own, as it is
+        try:
+            return super().make_context(*arguments, **named)
+        except click.UsageError as error:
+            raise WrongUsageError(error.format_message(), error.ctx) from error
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run it; what cannot be read is a line on standard error."""
+        try:
+            super().invoke(ctx)
+        except (RulesError, NoMailError, ClusterError) as error:
+            click.echo(f"pyprocmail: {error}", err=True)
+            ctx.exit(self.trouble)
+
+
+def about_rules(function: Function) -> Function:
+    """The options that say who the rules are for, and which programs run."""
+    options = [
+        click.option("-m", "mail_filter", is_flag=True, help="As procmail -m: MAILDIR is this folder; no DEFAULT."),
+        click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Assign before the rcfile."),
+        click.option("-a", "arguments", metavar="ARGUMENT", multiple=True, help="$1, $2 and so on."),
+        click.option("-f", "sender", metavar="SENDER", default="", help="The envelope sender."),
+        click.option("--user", default="", help="Whom the rules are for; by default you."),
+        click.option("--home", metavar="DIR", default="", help="The home of that user, if it is another one."),
+        click.option(
+            "--language", type=click.Choice((PROCMAIL, MAILDROP)), default=None, help="Of the rules, if it is not seen."
+        ),
+        click.option(
+            "--before", metavar="FILE", default="", help="An rcfile that runs first, as /etc/procmailrc does."
+        ),
+        click.option("--canned", metavar="FILE", default="", help="Answers of programs, a TOML file."),
+        click.option("--allow-commands", "allow", is_flag=True, help="Run filters and conditions, without network."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def setup_of(
+    rcfile: str,
+    mail_filter: bool,
+    assignments: tuple[str, ...],
+    arguments: tuple[str, ...],
+    sender: str,
+    user: str,
+    home: str,
+    language: str | None,
+    before: str,
+    canned: str,
+    allow: bool,
+) -> Setup:
+    """What those options say."""
+    for assignment in assignments:
+        if "=" not in assignment:
+            raise RulesError(f"--set {assignment}: this is not NAME=VALUE")
+    return Setup(
+        rcfile,
+        user,
+        home,
+        mail_filter,
+        assignments,
+        arguments,
+        sender,
+        canned,
+        allow,
+        language=language or "",
+        before=before,
+    )
+
+
+def about_workers(function: Function) -> Function:
+    """The options that say who works."""
+    workers = click.option(
+        "-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes."
+    )
+    cluster = click.option(
+        "--cluster", metavar="ADDRESS", default="", help="Work on the machines of a Dask scheduler, as tcp://host:8786."
+    )
+    return workers(cluster(function))
+
+
+def spread_of(workers: int, cluster: str, mail: tuple[str, ...], *setups: Setup) -> Spread:
+    """Who works: this process alone, as it says, where a mail may depend on those before it."""
+    if (workers > 1 or cluster) and any(depends_on_order(setup, mail) for setup in setups):
+        click.echo(_ONE_PROCESS, err=True)
+        return Spread()
+    return Spread(workers, cluster)

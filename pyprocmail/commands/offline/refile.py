@@ -1,0 +1,100 @@
+"""pyprocmail refile: the rules over the mail that a folder has, for real."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from pyprocmail.commands.offline.options import DIFFERENT, OfflineCommand, about_rules, setup_of
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL
+from pyprocmail.host import Host
+from pyprocmail.offline.outcome import open_rules
+from pyprocmail.offline.rules import Rules, RulesError
+
+if TYPE_CHECKING:
+    from pyprocmail.host import User
+    from pyprocmail.offline.filters import FilterRules
+    from pyprocmail.offline.taking import Item, Source
+    from pyprocmail.procmail.rcfiles import Loader
+
+
+@click.command(cls=OfflineCommand, epilog="See pyprocmail-refile(1).")
+@click.argument("rcfile")
+@click.argument("folder")
+@click.option("--execute", is_flag=True, help="Do it; without this the plan is shown, and nothing done.")
+@about_rules
+def refile(rcfile: str, folder: str, execute: bool, **named: object) -> None:
+    """Run RCFILE over the mail that is in FOLDER: an mbox, a Maildir or an MH folder.
+
+    What a recipe puts elsewhere is delivered there, and then taken out of FOLDER; what no recipe wants stays.  The exit
+    status is 1 if a mail could not be delivered.
+
+    \b
+      pyprocmail refile ~/.procmailrc ~/Mail/inbox
+      pyprocmail refile --execute ~/.procmailrc ~/Mail/inbox
+    """
+    from pyprocmail.offline import refile as refiling
+    from pyprocmail.offline import taking
+
+    setup = setup_of(rcfile, **named)  # type: ignore[arg-type]  # click calls with what `about_rules` names
+    if setup.before:
+        raise RulesError("refile runs one rcfile: --before is not for it")
+    host = Host()
+    reasons: Counter[str] = Counter()
+    unheard: list[OSError] = []
+
+    def tell(found: refiling.Plan, trouble: str) -> None:
+        """Say what becomes of a mail.  Where nobody listens any more, what was begun is finished all the same."""
+        reasons[found.reason] += found.verb == refiling.STAYS
+        try:
+            for line in refiling.lines(found, trouble) if not unheard else ():
+                click.echo(line)
+        except OSError as error:
+            unheard.append(error)
+            if not execute:
+                raise
+
+    with open_rules(setup) as rules:
+        source = taking.source_of(host, folder) if execute else taking.to_look_at(host, folder)
+        deliver = deliverer(host, rules, source) if execute else lambda _item: ""
+        try:
+            report = refiling.execute(rules, source, deliver, tell)
+        except (taking.ChangedError, OSError) as error:
+            if not execute and isinstance(error, OSError):
+                raise
+            click.echo(f"pyprocmail: {folder}: delivered mails are still there, too: {error}", err=True)
+            click.get_current_context().exit(EX_TEMPFAIL)
+    verb = "moved" if execute else "would be moved (--execute does it)"
+    sums = f"{report.gone} {verb}, {report.stayed} stay, {len(report.failed)} failed"
+    if unheard:
+        click.echo(f"pyprocmail: standard output: {unheard[0].strerror}: {sums}", err=True)
+        click.get_current_context().exit(DIFFERENT if report.failed else EX_OK)
+    click.echo(f"\n{sums}")
+    for reason, count in sorted(reasons.items()):
+        if count:
+            click.echo(f"{count:6}  stay: {reason}")
+    click.get_current_context().exit(DIFFERENT if report.failed else EX_OK)
+
+
+def deliverer(host: Host, rules: Rules | FilterRules, source: Source) -> Callable[[Item], str]:
+    """What delivers a mail for real."""
+    from pyprocmail.commands.compiler import compile_filter_here, compile_here
+    from pyprocmail.commands.toolbox import Toolbox
+    from pyprocmail.offline.refile import Deliverer
+    from pyprocmail.procmail import run
+
+    if not isinstance(rules, Rules):
+        from pyprocmail.offline.refile_filters import FilterDeliverer
+
+        return FilterDeliverer(host, rules, source, compile_filter_here).deliver
+
+    def become(_host: Host, user: User, _loader: Loader) -> None:
+        raise PermissionError(errno.EPERM, f"this runs as whoever calls it, not as {os.fsdecode(user.name)}")
+
+    setup = run.Setup(b"procmail", os.environb, compile_here, become, toolbox=Toolbox())
+    return Deliverer(host, rules, source, setup).deliver

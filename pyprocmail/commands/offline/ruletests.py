@@ -1,0 +1,56 @@
+"""pyprocmail test: the tests that lie beside rcfiles."""
+
+from __future__ import annotations
+
+import click
+
+from pyprocmail.commands.offline.options import DIFFERENT, EPILOG, OfflineCommand
+from pyprocmail.exits import EX_OK
+from pyprocmail.offline.rules import RulesError
+
+
+@click.command(cls=OfflineCommand, epilog=EPILOG.format(name="test"))
+@click.argument("names", nargs=-1, required=True, metavar="DIR|FILE...")
+@click.option(
+    "--output-format",
+    "form",
+    type=click.Choice(("full", "concise", "junit", "github")),
+    default="concise",
+    help="How the results are written.",
+)
+@click.option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
+@click.option("--update", is_flag=True, help="Write what happens into the tests that fail.")
+@click.option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
+def test(names: tuple[str, ...], form: str, threshold: float, update: bool, workers: int) -> None:
+    """Run the tests of rcfiles: TOML files that say what must become of mails.
+
+    The exit status is 1 if a test fails.
+
+    \b
+      [[test]]
+      name = "a list"
+      mail = \"\"\"
+      Subject: the list
+      \"\"\"
+      folder = "Mail/lists"
+    """
+    from pyprocmail.offline import ruletests
+
+    try:
+        found = [(path, ruletests.cases(path)) for path in ruletests.files(names)]
+    except ruletests.UnreadableError as error:
+        raise RulesError(str(error)) from error
+    every = [case for _, cases in found for case in cases]
+    results = list(ruletests.results(every, workers, counted=threshold > 0))
+    for line in ruletests.report(results, form):
+        click.echo(line)
+    if update:
+        for path, _ in found:
+            changed = ruletests.update(path, [result for result in results if result.case.path == path])
+            if changed:
+                click.echo(f"{path}: wrote what happens into {changed} of its tests: review it", err=True)
+    reached = ruletests.share_of(results) if threshold else 100.0
+    if threshold:
+        click.echo(f"{reached:.1f}% of the recipes matched in a test", err=True)
+    failed = reached < threshold or any(result.failures for result in results)
+    click.get_current_context().exit(DIFFERENT if failed else EX_OK)
