@@ -142,14 +142,32 @@ def sweep(folder: Path, *argv: str) -> None:
     assert wrong.strip() == ""
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_procmail(tmp_path: Path, name: str) -> None:
-    (tmp_path / "rc").write_text(SETS[name].format(folder=tmp_path))
-    sweep(tmp_path, "procmail", "-m", f"{tmp_path}/rc")
+def sweep_procmail(folder: Path, name: str) -> None:
+    (folder / "rc").write_text(SETS[name].format(folder=folder))
+    sweep(folder, "procmail", "-m", f"{folder}/rc")
 
 
-@pytest.mark.parametrize("name", FILTERS)
-def test_maildrop(tmp_path: Path, name: str) -> None:
-    (tmp_path / "rc").write_text(FILTERS[name].format(folder=tmp_path))
-    (tmp_path / "rc").chmod(0o600)
-    sweep(tmp_path, "/bin/maildrop", f"{tmp_path}/rc")
+def sweep_maildrop(folder: Path, name: str) -> None:
+    (folder / "rc").write_text(FILTERS[name].format(folder=folder))
+    (folder / "rc").chmod(0o600)
+    sweep(folder, "/bin/maildrop", f"{folder}/rc")
+
+
+def test_procmail(tmp_path: Path) -> None:
+    sweep_procmail(tmp_path, "mbox")
+
+
+def test_maildrop(tmp_path: Path) -> None:
+    sweep_maildrop(tmp_path, "mbox")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SETS.keys() - {"mbox"}))
+def test_other_rcfiles(tmp_path: Path, name: str) -> None:
+    sweep_procmail(tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FILTERS.keys() - {"mbox"}))
+def test_other_filter_files(tmp_path: Path, name: str) -> None:
+    sweep_maildrop(tmp_path, name)

@@ -85,6 +85,7 @@ def test_threshold_and_json(launchers: Path, folder: Path) -> None:
     assert (row["kind"], row["tried"], row["held"]) == ("condition", 2, 1)
 
 
+@pytest.mark.slow
 def test_several_processes_count_the_same(launchers: Path, folder: Path) -> None:
     """To the byte."""
     (folder / "big").write_bytes(INBOX.read_bytes() * 10)

@@ -35,7 +35,7 @@ def run_seeds(kind: str, first: int, count: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_seeds(kind: str) -> None:
     """Nothing observable differs but what deviations.py explains."""
-    run_seeds(kind, 0, 60)
+    run_seeds(kind, 0, 25)
 
 
 @pytest.mark.slow
@@ -46,6 +46,7 @@ def test_many_seeds(kind: str) -> None:
     run_seeds(kind, 1000, 700)
 
 
+@pytest.mark.slow
 def test_what_once_differed(launchers: Path) -> None:
     """The cores of differences that were found are as recorded from the reference."""
     # What only root can look into is left to root.

@@ -552,6 +552,7 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_rules_run_after_the_answer(launchers: Path, tmp_path: Path) -> None:
     """The mail server waits for the disk, not for the rules; what they refuse is tried again."""
     (tmp_path / "rc").write_text(RULES.format(folder=tmp_path))

@@ -86,6 +86,7 @@ TEXTS = {b"MAILDIR", b"HOST", b"LOCKFILE", b"LOGFILE", b"LASTFOLDER", b"LOG", b"
 ASSIGNED = sorted({*(name for name, *_ in variables.NUMBERS), *EFFECTS, b"DELIVERED", b"LOGABSTRACT"} - TEXTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name.decode() for name in ASSIGNED])
 def test_every_variable_takes_every_number(launchers: Path, tmp_path: Path, name: str) -> None:
     """All values after each other, with a condition that starts a program; the last ones do not end the run."""
@@ -101,6 +102,7 @@ def test_every_variable_takes_every_number(launchers: Path, tmp_path: Path, name
         assert (tmp_path / str(number)).read_bytes().count(b"From a@b") == 1, (name, value[:30])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -120,6 +122,7 @@ def test_every_number_of_a_recipe(launchers: Path, tmp_path: Path, recipe: str) 
         folder.unlink()
 
 
+@pytest.mark.slow
 def test_a_start_line_of_many_digits_is_the_reference_s(launchers: Path, reference: Path, tmp_path: Path) -> None:
     """C's int decides: what it makes negative is no number."""
     for value in ("2147483648", "4294967295", "4294967296", "9223372036854775807", "1" * 24):
@@ -145,6 +148,7 @@ def test_rotation_is_bounded_whatever_is_to_be_kept(launchers: Path, tmp_path: P
     assert b'"LOGFILE_KEEP=2000000000" is out of range, taken for 999' in logged
 
 
+@pytest.mark.slow
 def test_filter_files_count_with_every_number(launchers: Path, tmp_path: Path) -> None:
     """Every operator with every pair; functions and special variables."""
     operators = ("+", "-", "*", "/", "|", "&", "==", "!=", "<", "<=", ">", ">=", "lt", "=~")
@@ -172,6 +176,7 @@ def test_verbose_and_exitcode_of_filter_files(text: bytes, status: int) -> None:
     assert arithmetic.setting(text) == status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -197,6 +202,7 @@ def test_every_option_takes_every_number(launchers: Path, tmp_path: Path, words:
         (tmp_path / "lock").unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_numbers_of_files_beside_a_mail(launchers: Path, tmp_path: Path) -> None:
     """maildirsize, S= in names, MH folders."""
     folder = tmp_path / "Maildir"

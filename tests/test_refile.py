@@ -243,6 +243,7 @@ class EndingHost(Host):
         return counted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mbox", "maildir", "mh"])
 def test_a_crash_at_any_call_loses_nothing(tmp_path: Path, kind: str) -> None:
     """Each mail is somewhere at every moment, and a second run finishes the work."""

@@ -214,6 +214,7 @@ def test_parts_are_the_whole(size: int) -> None:
     assert (len(pieces) > 1) == (size < INBOX.stat().st_size)
 
 
+@pytest.mark.slow
 def test_several_processes_say_the_same(launchers: Path, tmp_path: Path, rules: Path) -> None:
     """To the byte, whatever programs there are; rules that remember mails are run by one process."""
     plain = rules.parent / "plain.rc"

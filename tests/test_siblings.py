@@ -42,6 +42,7 @@ def run(bin_folder: Path, cwd: Path, *command: str, mail: bytes = THREE) -> "sub
     )
 
 
+@pytest.mark.slow
 def test_forks_do_what_processes_do(launchers: Path, apart: Path, tmp_path: Path) -> None:
     """Folders, log, environment, arguments."""
     found = []
@@ -63,6 +64,7 @@ def test_the_status_of_a_fork_counts(launchers: Path, apart: Path, tmp_path: Pat
     assert run(launchers if together else apart, tmp_path, "formail", "-s", "procmail", "-m", "./rc").returncode == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["-n9", "-n2"])
 def test_forks_side_by_side(launchers: Path, tmp_path: Path, parallel: str) -> None:
     (tmp_path / "rc").write_text(f"DEFAULT={tmp_path}/inbox/\n")
@@ -90,6 +92,7 @@ def test_another_program_of_that_name_is_started(launchers: Path, tmp_path: Path
     assert done.stdout == b"other\n" * 3
 
 
+@pytest.mark.slow
 def test_reformail_and_maildrop(launchers: Path, apart: Path, tmp_path: Path) -> None:
     for number, programs in enumerate((launchers, apart)):
         (tmp_path / f"mf{number}").write_text(f'to "{tmp_path}/mbox{number}"\n')
