@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ import installation
 import pytest
 from conftest import ROOT
 
-from pyprocmail.offline.sources import Part, kind_of, mails, parts
+from pyprocmail.offline.sources import NoMailError, Part, kind_of, mails, parts
 
 INBOX = ROOT / "examples" / "inbox.mbox"
 RULES = ROOT / "examples" / "rules.rc"
@@ -140,8 +142,10 @@ def test_the_status_says_whether_all_would_be_delivered(launchers: Path, rules: 
     bad = rules.parent / "bad.rc"
     bad.write_text("MAILDIR=$HOME/Mail\nDEFAULT=none/such/folder\nORGMAIL=none/either/folder\n")
     assert "1 mail would end with an exit status" in call(launchers, rules, bad, given=mail("x"), status=1)
-    for words in (["none.rc"], ["--no-such-option"], [rules, "none.mbox"], ["--set", "x", rules], [rules, "-j", "0"]):
+    for words in (["none.rc"], ["--no-such-option"], [rules, "none.mbox"], [rules, "-j", "0"]):
         call(launchers, rules, *words, status=64)
+    for words in (["--set", "x"], ["--set", "="], ["--set", "1x=y"]):
+        assert "is not NAME=VALUE" in call(launchers, rules, *words, rules, status=64)
 
 
 FILTER = 'DEFAULT="Mail/inbox"\nxfilter "mark"\nif (/^X-Mark: yes/)\n{\n  cc "Mail/copies"\n  to "Mail/x"\n}\n'
@@ -202,6 +206,27 @@ def test_folders_of_folders(tmp_path: Path) -> None:
     assert found == [b"one", b"two", b"three", b"four", b"five", b"six", b"seven"]
     kinds = [kind_of(tmp_path / name) for name in ("box", "dir", "mh", "single.eml", "notes.txt", ".")]
     assert kinds == ["mbox", "maildir", "mh", "mail", "", "folder"]
+
+
+def test_a_pipe_with_a_name(launchers: Path, rules: Path) -> None:
+    """As the <(...) of a shell."""
+    words = f"<(cat '{INBOX}') <(echo)"
+    command = f"'{launchers}/pyprocmail' replay --home '{rules.parent}' '{rules}' {words}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "\n201 mails, 863,063 bytes" in done.stdout
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The file in the folder, also where a worker met it."""
+    for part in ("cur", "new", "tmp"):
+        (tmp_path / "dir" / part).mkdir(parents=True)
+    loop = tmp_path / "dir" / "cur" / "1"
+    loop.symlink_to(loop)
+    with pytest.raises(NoMailError, match=f"^{re.escape(str(loop))}: Too many levels"):
+        list(mails([str(tmp_path)]))
+    with pytest.raises(NoMailError, match="/cur/1: Too many levels"):
+        list(Part("dir", (str(loop),)).mails())
+    assert str(pickle.loads(pickle.dumps(NoMailError("box", "gone")))) == "box: gone"  # noqa: S301  our own
 
 
 @pytest.mark.parametrize("size", [1, 5_000, 100_000, 10_000_000])

@@ -111,6 +111,8 @@ class FilterRules:
         folder = os.getcwdb() if self.setup.mail_filter else self.user.home
         if not os.path.isdir(folder):
             raise RulesError(f"{os.fsdecode(folder)}: there is no such home; --home names one")
+        if not os.access(folder, os.X_OK):
+            raise RulesError(f"{os.fsdecode(folder)}: you cannot enter this home; --home names another one")
         return folder
 
     def _read(self, path: bytes) -> None:

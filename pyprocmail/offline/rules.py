@@ -6,7 +6,6 @@ import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyprocmail.engine.logfile import Output
@@ -260,7 +259,7 @@ def canned_of(path: str) -> Canned:
     if not path:
         return ()
     try:
-        table = tomllib.loads(Path(path).read_text())
+        table = tomllib.loads(Host().read_file(os.fsencode(path), LARGEST_RULES_BYTES).decode())
         rows = table.get("program", [])
         return [
             (str(row["line"]), int(row.get("status", 0)), row["output"].encode() if "output" in row else None)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from pyprocmail.host import LARGEST_RULES_BYTES, Host
 from pyprocmail.message.header import fields
 from pyprocmail.message.model import Message
 from pyprocmail.offline.coverage import Coverage, Row, of_mail, rows, share
@@ -102,7 +103,19 @@ def files(names: Sequence[str]) -> list[str]:
 
 def _has_tests(path: str) -> bool:
     """Whether a .toml file of a folder is one of ours; it may be a table of answers."""
-    return any(_BEGINS.match(line) for line in Path(path).read_text(errors="replace").split("\n"))
+    return any(_BEGINS.match(line) for line in _read(path).decode(errors="replace").split("\n"))
+
+
+def _read(path: str) -> bytes:
+    """What is in a file of tests.
+
+    Raises:
+        UnreadableError: it cannot be read, or is too large.
+    """
+    try:
+        return Host().read_file(os.fsencode(path), LARGEST_RULES_BYTES)
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror}") from error
 
 
 def cases(path: str) -> list[Case]:
@@ -112,9 +125,9 @@ def cases(path: str) -> list[Case]:
         UnreadableError: it is not such a file.
     """
     try:
-        text = Path(path).read_text()
+        text = _read(path).decode()
         table = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UnreadableError(f"{path}: {error}") from error
     _check(path, table, _OF_FILE)
     if "rcfile" not in table:
@@ -188,7 +201,8 @@ def _mail(where: str, folder: Path, test: Mapping[str, object]) -> bytes:
         raise UnreadableError(f'{where}: a test has either mail = "..." or file = "..."')
     if "file" in test:
         try:
-            return (folder / str(test["file"])).read_bytes()
+            host = Host()
+            return host.read_file(os.fsencode(folder / str(test["file"])), host.largest_mail())
         except OSError as error:
             raise UnreadableError(f"{where}: {test['file']}: {error.strerror}") from error
     text = str(test["mail"]).encode()

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyprocmail.exits import MailTooLargeError
+from pyprocmail.host import Host
 from pyprocmail.message import mailbox
 from pyprocmail.message.postmark import is_postmark
 
@@ -22,13 +24,18 @@ _LOOK_BYTES = 4096
 _WINDOW_BYTES = 1 << 18
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _BOUNDARY = b"\n\nFrom "
+_TOO_LARGE = "a mail has more than {:,} bytes, or no end"
 
 
 class NoMailError(Exception):
     """There is no mail where the user said: `path`, and what is wrong with it."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        # As they are, so that it gets from a worker to the caller.
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return ": ".join(map(str, self.args))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the input: the bytes from `start` to `end` of an mbox, or files with a mail each.
+    """A piece of the input: the bytes from `start` to `end` of an mbox, or files with a mail each; or a whole pipe.
 
     `end` is -1 for the end of the file.
     """
@@ -52,27 +59,49 @@ class Part:
     end: int = -1
 
     def mails(self) -> Iterator[Mail]:
-        """The mails of this piece.  A file that is gone by now has none: a mail reader may have moved it."""
+        """The mails of this piece.  A file that is gone by now has none: a mail reader may have moved it.
+
+        Raises:
+            NoMailError: it cannot be read, or a mail in it is larger than the machine can hold.
+        """
+        host = Host()
+        limit = host.largest_mail()
         if self.files:
             for name in self.files:
                 try:
-                    data = Path(name).read_bytes()
+                    data = host.read_file(os.fsencode(name), limit)
                 except FileNotFoundError:
                     continue
+                except OSError as error:
+                    raise _no_mail(name, error) from error
                 yield Mail(name, data)
         elif self.source == STDIN:
-            yield from _split(self.source, sys.stdin.buffer.fileno(), -1)
+            yield from _split(self.source, sys.stdin.buffer.fileno(), -1, limit)
         else:
-            fd = os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                os.lseek(fd, self.start, os.SEEK_SET)
-                yield from _split(self.source, fd, self.end - self.start if self.end >= 0 else -1)
+                fd = os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise _no_mail(self.source, error) from error
+            try:
+                if self.start:
+                    os.lseek(fd, self.start, os.SEEK_SET)
+                yield from _split(self.source, fd, self.end - self.start if self.end >= 0 else -1, limit)
             finally:
                 os.close(fd)
 
 
-def _split(source: str, fd: int, room: int) -> Iterator[Mail]:
-    """The mails in the next `room` bytes, or all if that is negative.  What is no mbox is a single mail."""
+def _no_mail(name: str, error: OSError) -> NoMailError:
+    """The error with the file that it is about, which may be one in the folder that the user named."""
+    where = error.filename or name
+    return NoMailError(os.fsdecode(where), error.strerror or "cannot be read")
+
+
+def _split(source: str, fd: int, room: int, limit: int) -> Iterator[Mail]:
+    """The mails in the next `room` bytes, or all if that is negative.  What is no mbox is a single mail.
+
+    Raises:
+        NoMailError: a mail has more than `limit` bytes.
+    """
     left = room
     first = b""
 
@@ -89,13 +118,18 @@ def _split(source: str, fd: int, room: int) -> Iterator[Mail]:
     if not first:
         return
     if first.lstrip(b"\n").startswith(b"From "):
-        for data in mailbox.split(read):
-            yield Mail(source, data)
+        try:
+            for data in mailbox.split(read, limit):
+                yield Mail(source, data)
+        except MailTooLargeError as error:
+            raise NoMailError(source, _TOO_LARGE.format(limit)) from error
     else:
-        pieces = []
+        whole = bytearray()
         while piece := read(_WINDOW_BYTES):
-            pieces.append(piece)
-        yield Mail(source, b"".join(pieces))
+            whole += piece
+            if len(whole) > limit:
+                raise NoMailError(source, _TOO_LARGE.format(limit))
+        yield Mail(source, bytes(whole))
 
 
 def parts(names: Sequence[str], size: int = PART_BYTES) -> Iterator[Part]:
@@ -112,7 +146,7 @@ def parts(names: Sequence[str], size: int = PART_BYTES) -> Iterator[Part]:
         try:
             found = list(_of(path, size, named=True))
         except OSError as error:
-            raise NoMailError(name, error.strerror or "cannot be read") from error
+            raise _no_mail(name, error) from error
         yield from found
 
 
@@ -154,6 +188,10 @@ def files_of(path: Path, kind: str) -> list[str]:
 
 
 def _of(path: Path, size: int, *, named: bool) -> Iterator[Part]:
+    if named and path.exists() and not path.is_dir() and not path.is_file():
+        # A pipe, such as a shell's <(...), can be read once.
+        yield Part(str(path))
+        return
     kind = kind_of(path)
     if kind in ("maildir", "mh"):
         yield from _files(path, files_of(path, kind), size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from pyprocmail.offline.replay import depends_on_order
 from pyprocmail.offline.rules import MAILDROP, PROCMAIL, RulesError, Setup
 from pyprocmail.offline.sources import NoMailError
 from pyprocmail.offline.spreading import ClusterError, Spread
+from pyprocmail.procmail.compiled.pieces import name_end
 
 Function = TypeVar("Function", bound=Callable[..., None])
 DIFFERENT = 1
@@ -84,7 +86,8 @@ def setup_of(
 ) -> Setup:
     """What those options say."""
     for assignment in assignments:
-        if "=" not in assignment:
+        name, equals, _ = os.fsencode(assignment).partition(b"=")
+        if not equals or not name or name_end(name, 0) != len(name):
             raise RulesError(f"--set {assignment}: this is not NAME=VALUE")
     return Setup(
         rcfile,
