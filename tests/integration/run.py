@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -158,19 +158,24 @@ def run(*command: str) -> None:
 
 def make_users(homes: Path) -> None:
     """The users of the machine: in its password file only."""
-    with open("/etc/group", "a") as file:
-        present = Path("/etc/group").read_text()
-        for group, gid in GROUPS.items():
-            if f"\n{group}:" not in present:
-                file.write(f"{group}:x:{gid}:\n")
+    write_without("/etc/group", GROUPS, [f"{group}:x:{gid}:" for group, gid in GROUPS.items()])
+    write_without(
+        "/etc/passwd",
+        SYSTEM_USERS,
+        [f"{user}:x:{uid}:{gid}::/var/spool/{user}:/usr/sbin/nologin" for user, (uid, gid) in SYSTEM_USERS.items()],
+    )
     with open("/etc/passwd", "a") as file:
-        for user, (uid, gid) in SYSTEM_USERS.items():
-            file.write(f"{user}:x:{uid}:{gid}::/var/spool/{user}:/usr/sbin/nologin\n")
         for number, user in enumerate(USERS):
             uid = FIRST_UID + number
             file.write(f"{user}:x:{uid}:{uid}::{homes}/{user}:/bin/sh\n")
             (homes / user).mkdir(mode=0o755)
             os.chown(homes / user, uid, uid)
+
+
+def write_without(path: str, names: Iterable[str], lines: Sequence[str]) -> None:
+    """Put lines in place of those of the names: where a server is installed, its user has another number."""
+    kept = [line for line in Path(path).read_text().splitlines() if line.partition(":")[0] not in names]
+    Path(path).write_text("".join(f"{line}\n" for line in [*kept, *lines]))
 
 
 def show(table: Path) -> None:
