@@ -40,6 +40,22 @@ def call(launchers: Path, home: Path, *words: str, status: int = 0, given: str =
     return done.stdout or done.stderr
 
 
+def test_a_filter_file_before(launchers: Path, tmp_path: Path) -> None:
+    """As /etc/maildroprc: its variables stay, what it delivers does not come to the rules, a fault of it is 64."""
+    (tmp_path / "first").write_text('WORD="from-first"\nif (/^Subject: early/)\n  to "early"\n')
+    (tmp_path / "rules").write_text('if (/^Subject: late/)\n  to "$WORD"\nto "rest"\n')
+    words = ("--before", "first", "rules")
+    said = call(launchers, tmp_path, "replay", "--list", "early", *words, given="Subject: early\n\n")
+    assert said.endswith("    first:2: if (/^Subject: early/)\n")
+    assert " from-first\n" in call(launchers, tmp_path, "replay", *words, given="Subject: late\n\n")
+    said = call(launchers, tmp_path, "coverage", *words, given="Subject: early\n\n")
+    assert "      1       1  if (/^Subject: early/)\n" in said
+    assert "      0       0  if (/^Subject: late/)    [never tried]\n" in said
+    (tmp_path / "first").write_text("if (\n")
+    assert "first: " in call(launchers, tmp_path, "replay", *words, status=64)
+    assert "none" in call(launchers, tmp_path, "replay", "--before", "none", "rules", status=64)
+
+
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [

@@ -12,6 +12,7 @@ import installation
 import pytest
 from conftest import ROOT
 
+from pyprocmail.offline.dates import moment_of, told
 from pyprocmail.offline.sources import NoMailError, Part, kind_of, mails, parts
 
 INBOX = ROOT / "examples" / "inbox.mbox"
@@ -318,8 +319,6 @@ def test_an_rcfile_before(launchers: Path, rules: Path) -> None:
     said = call(launchers, rules, "--list", "Mail/early", *words, given=mail("early"))
     assert said.endswith("    first.rc:4: * ^Subject: early\n")
     call(launchers, rules, "--before", "none.rc", second, given=mail("x"), status=64)
-    (rules.parent / "filter").write_text('to "x"\n')
-    call(launchers, rules, *words[:2], "filter", given=mail("x"), status=64)
     run(launchers, "refile", *words, "box", status=64, cwd=rules.parent)
 
 
@@ -329,6 +328,39 @@ def test_who_it_is_for(launchers: Path, rules: Path) -> None:
     asking.write_text("MAILDIR=$HOME/Mail\nARG=$1\n:0\n* ^From me@example\n* ARG ?? ^^work^^\n$FOLDER\n")
     words = ("-a", "work", "-f", "me@example.org", "--set", "FOLDER=found", asking)
     assert "Mail/found" in call(launchers, rules, *words, given=mail("x"))
+
+
+def test_when_it_is_for(launchers: Path, rules: Path) -> None:
+    """date answers with the time that was said, in both languages; so does what else looks at the clock."""
+    dated = rules.parent / "dated.rc"
+    dated.write_text("MAILDIR=$HOME/Mail\nMONTH=`date +%Y-%m`\n:0\n* ^From me@.* 2024$\n$MONTH\n")
+    words = ("--date", "2024-02-29T12:00", "-f", "me@example.org")
+    assert "Mail/2024-02\n" in call(launchers, rules, *words, dated, given=mail("x"))
+    (rules.parent / "filter").write_text("DAY=`date '+%d %b'`\nNOW=time\nto \"Mail/$DAY-$NOW\"\n")
+    said = call(launchers, rules, "--date", "2024-02-29T12:00Z", "filter", given=mail("x"))
+    assert "Mail/29 Feb-1709208000\n" in said
+    assert "not run" not in said
+    assert "--date soon: this is not a date" in call(launchers, rules, "--date", "soon", dated, status=64)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("date +%F", "2024-02-29\n"),
+        ("/bin/date -u '+%d %b, week %V'", "29 Feb, week 09\n"),
+        ('date "+%-d.%-m."', "29.2.\n"),
+        ("date +%d %b", None),
+        ("date +%N", None),
+        ("date -d yesterday +%F", None),
+        ("date", None),
+        ("date +%F; rm x", None),
+        ('date "+$(rm x)"', None),
+        ("~/bin/date +%F", None),
+    ],
+)
+def test_dates(line: str, said: str | None) -> None:
+    """Only what does nothing but print a date is answered."""
+    assert told(line.encode(), moment_of("2024-02-29T12:00")) == (None if said is None else said.encode())
 
 
 @pytest.mark.slow

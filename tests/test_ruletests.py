@@ -116,6 +116,18 @@ def test_a_missing_argument_has_its_name(launchers: Path, folder: Path) -> None:
     assert "Missing argument 'DIR|FILE...'" in done.stderr
 
 
+def test_a_date(launchers: Path, folder: Path) -> None:
+    """That of the file, or of the test; TOML's own dates or text."""
+    (folder / "dated").write_text("DEFAULT=`date +%Y-%m`\n")
+    tests = (
+        'rcfile = "dated"\nhome = "."\ndate = 2024-02-29\n'
+        '[[test]]\nmail = "Subject: x"\nfolder = "2024-02"\n'
+        '[[test]]\ndate = "2025-03-01T12:00"\nmail = "Subject: x"\nfolder = "2025-03"\n'
+    )
+    (folder / "dated.toml").write_text(tests)
+    assert call(launchers, folder, "dated.toml") == "2 passed, 0 failed\n"
+
+
 def test_threshold(launchers: Path, folder: Path) -> None:
     """How many recipes the tests of all files together match, and 1 if that is too few; XML stays XML."""
     assert call(launchers, folder, "rules.toml", "--threshold", "100") == "5 passed, 0 failed\n"

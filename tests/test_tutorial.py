@@ -56,7 +56,7 @@ def test_every_command_has_a_page_and_a_screen(launchers: Path, name: str) -> No
     """Every option of the screen is in the manual page, but those that the page leaves to replay's."""
     done = subprocess.run([launchers / "pyprocmail", name, "--help"], capture_output=True, text=True, check=True)
     page = (ROOT / "man" / f"pyprocmail-{name}.1").read_text().replace("\\&", "")
-    shared = ("allow-commands", "before", "canned", "home", "language", "set", "user", "help")
+    shared = ("allow-commands", "before", "canned", "date", "home", "language", "set", "user", "help")
     for option in re.findall(r"--([a-z][a-z-]+)", done.stdout.split("Options:")[1]):
         assert f"-{option}" in page or option in shared, option
     for option in re.findall(r"(?m)^  -([a-z])[ ,]", done.stdout):

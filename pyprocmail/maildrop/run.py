@@ -74,13 +74,14 @@ class Setup:
 class Recipient:
     """Whom a mail is for, and what was said about this delivery.  maildrop(1), "Options".
 
-    `delivery`: the user's own filter files decide, in the user's home; else `file` does.  `headers` are put before the
+    `delivery`: the user's own filter files decide, in the user's home; else `file` does, after the file `before` if
+    there is one.  `headers` are put before the
     mail (-A), `sender` is that of the envelope (-f), `arguments` are $1 and so on.  `variables` are there before the
     filter file, as they are.
     """
 
     __slots__ = (
-        "user", "delivery", "file", "embedded", "embedded_name", "verbose", "sender", "headers", "arguments",
+        "user", "delivery", "file", "before", "embedded", "embedded_name", "verbose", "sender", "headers", "arguments",
         "warn_percent", "warning", "variables",
     )  # fmt: skip
 
@@ -90,6 +91,7 @@ class Recipient:
         *,
         delivery: bool = False,
         file: bytes = b"",
+        before: bytes = b"",
         embedded: bool = False,
         embedded_name: bytes | None = None,
         verbose: int = 0,
@@ -103,6 +105,7 @@ class Recipient:
         self.user = user
         self.delivery = delivery
         self.file = file
+        self.before = before
         self.embedded = embedded
         self.embedded_name = embedded_name
         self.verbose = verbose
@@ -245,6 +248,8 @@ def _process(session: Session, recipient: Recipient, setup: Setup) -> int:
         if recipient.delivery:
             _enter_home(session, recipient)
         if not recipient.delivery:
+            if recipient.before:
+                files.run(session, recipient.before, required=True)
             files.run(session, recipient.file, required=True)
         elif recipient.embedded_name is not None:
             if not files.run_named(session, recipient.embedded_name):

@@ -13,7 +13,7 @@ from pyprocmail.maildrop import rehearsal, run
 from pyprocmail.maildrop.syntax import compiled
 from pyprocmail.maildrop.syntax.parse import read
 from pyprocmail.offline.branches import Branches, branches
-from pyprocmail.offline.rules import Line, RulesError, Setup, canned_of, user_of
+from pyprocmail.offline.rules import Line, RulesError, Setup, canned_of, set_clock, user_of
 from pyprocmail.offline.stage import Canned, Stage
 
 if TYPE_CHECKING:
@@ -75,10 +75,9 @@ class FilterRules:
     """
 
     def __init__(self, setup: Setup, *, told: bool = False) -> None:
-        if setup.before:
-            raise RulesError(f"{setup.rcfile}: --before is for rcfiles, and this is a filter file of maildrop")
         self.setup = setup
         self.host = _QuietHost()
+        set_clock(self.host, setup)
         self.user = user = user_of(self.host, setup)
         self.host.geteuid = lambda: user.uid  # on this machine only
         self._told = told
@@ -89,17 +88,17 @@ class FilterRules:
         self.stage: Stage = self._open_stage(self.host, (*setup.answers, *canned_of(setup.canned)), setup.allow)
         self.caller = {**os.environb, **dict(os.fsencode(word).split(b"=", 1) for word in setup.assignments)}
         self._setup = run.Setup(self.host, b"maildrop", self.caller, self._compile, _become, tried=True)
+        before = os.fsencode(os.path.abspath(setup.before)) if setup.before else b""
         self.recipient = run.Recipient(
             self.user,
             file=self.path,
+            before=before,
             sender=os.fsencode(setup.sender),
             arguments=[os.fsencode(word) for word in setup.arguments],
         )
-        self._read(self.path)
-        made = compiled.compile_filter(self.sources[self.path], self.path, embedded=False, traced=False, caret=False)
-        if made.program is None:
-            said = b"; ".join(text for _, text in made.lines).decode("utf-8", "replace")
-            raise RulesError(f"{setup.rcfile}: {said}")
+        for path, name in ((before, setup.before), (self.path, setup.rcfile)):
+            if path:
+                self._check(path, name)
 
     def _open_stage(self, host: Host, canned: Canned, allowed: bool) -> Stage:
         with chdir(self.folder()):
@@ -115,11 +114,15 @@ class FilterRules:
             raise RulesError(f"{os.fsdecode(folder)}: you cannot enter this home; --home names another one")
         return folder
 
-    def _read(self, path: bytes) -> None:
+    def _check(self, path: bytes, name: str) -> None:
         try:
-            self.sources[path] = self.host.read_file(path, LARGEST_RULES_BYTES)
+            text = self.sources[path] = self.host.read_file(path, LARGEST_RULES_BYTES)
         except OSError as error:
             raise RulesError(f"{os.fsdecode(path)}: {error.strerror}") from error
+        made = compiled.compile_filter(text, path, embedded=False, traced=False, caret=False)
+        if made.program is None:
+            said = b"; ".join(text for _, text in made.lines).decode("utf-8", "replace")
+            raise RulesError(f"{name}: {said}")
 
     def _compile(
         self, session: Session, data: bytes, name: bytes, *, traced: bool, caret: bool

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyprocmail.engine.logfile import Output
 from pyprocmail.host import LARGEST_RULES_BYTES, Host, User
 from pyprocmail.matching.regex import Patterns
+from pyprocmail.offline.dates import NoDateError, moment_of
 from pyprocmail.offline.stage import Answer, Canned, Stage
 from pyprocmail.procmail import interpreter, rcfiles, start
 from pyprocmail.procmail.compiled import instructions as op
@@ -44,7 +45,8 @@ class Setup:
     -m: the folder of the start is MAILDIR, and what falls through has no folder.  `assignments` are NAME=value,
     `arguments` are `$1` and so on.  `sender` is the envelope sender, "" if the From_ line says it.  `canned` is a file
     with answers of programs, `answers` are some, `allow` lets them run.  `language` is PROCMAIL or MAILDROP, "" for
-    what the text looks like.  `before` is an rcfile that runs first, as /etc/procmailrc does.
+    what the text looks like.  `before` is a file of rules that runs first, as /etc/procmailrc or /etc/maildroprc does.
+    `date` is the time that the run is for, in ISO 8601, "" for now.
     """
 
     rcfile: str
@@ -59,6 +61,7 @@ class Setup:
     answers: tuple[Answer, ...] = ()
     language: str = ""
     before: str = ""
+    date: str = ""
     programs: tuple[tuple[bytes, bytes, Program], ...] = ()
     """Rcfiles that were read before, so that a worker need not: the path from the root, the text, the program."""
 
@@ -73,6 +76,7 @@ class Rules:
     def __init__(self, setup: Setup, *, prefilter: bool = False) -> None:
         self.setup = setup
         self.host = Host()
+        set_clock(self.host, setup)
         self.user = user_of(self.host, setup)
         self.stage = Stage(self.host, canned=(*setup.answers, *canned_of(setup.canned)), allowed=setup.allow)
         self.path = os.fsencode(os.path.abspath(setup.rcfile))
@@ -248,6 +252,20 @@ def user_of(host: Host, setup: Setup) -> User:
     user = found or User(b"#%d" % host.getuid(), host.getuid(), host.getgid(), b"/", b"/bin/sh")
     home = os.fsencode(os.path.abspath(setup.home)) if setup.home else user.home
     return User(user.name, user.uid, user.gid, home, user.shell)
+
+
+def set_clock(host: Host, setup: Setup) -> None:
+    """Have the host tell the time that the run is for.
+
+    Raises:
+        RulesError: the date is none.
+    """
+    if setup.date:
+        try:
+            when = moment_of(setup.date)
+        except NoDateError as error:
+            raise RulesError(f"--date {error}") from error
+        host.time = lambda: when  # type: ignore[method-assign]  # the clock of this run
 
 
 def canned_of(path: str) -> Canned:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _Known = Mapping[str, type | tuple[type, ...]]
 _OF_FILE: _Known = {
     "rcfile": str,
+    "before": str,
+    "date": (str, date),
     "home": str,
     "user": str,
     "mail_filter": bool,
@@ -42,9 +45,9 @@ _OF_FILE: _Known = {
     "test": list,
 }
 _OF_TEST: _Known = {
-    "name": str, "mail": str, "file": str, "sender": str, "arguments": list, "set": list, "program": list,
-    "folder": (str, list), "not_folder": (str, list), "forwarded": (str, list), "programs": (str, list),
-    "called": (str, list), "header": (str, list), "variables": dict, "status": int,
+    "name": str, "mail": str, "file": str, "date": (str, date), "sender": str, "arguments": list, "set": list,
+    "program": list, "folder": (str, list), "not_folder": (str, list), "forwarded": (str, list),
+    "programs": (str, list), "called": (str, list), "header": (str, list), "variables": dict, "status": int,
 }  # fmt: skip
 EXPECTATIONS = ("folder", "not_folder", "forwarded", "programs", "called", "header", "variables", "status")
 _UPDATED = ("folder", "forwarded", "programs", "status")
@@ -151,7 +154,7 @@ def _case(path: str, line: int, table: Mapping[str, object], test: Mapping[str, 
     where = f"{path}:{line}"
     _check(where, test, _OF_TEST)
     folder = Path(path).parent
-    home = table.get("home")
+    home, before = table.get("home"), table.get("before")
     setup = Setup(
         str(folder / str(table["rcfile"])),
         user=str(table.get("user", "")),
@@ -162,6 +165,8 @@ def _case(path: str, line: int, table: Mapping[str, object], test: Mapping[str, 
         sender=str(test.get("sender", "")),
         answers=(*_programs(where, test), *_programs(where, table)),
         language=_language(path, table),
+        before=str(folder / str(before)) if before else "",
+        date=str(test.get("date", table.get("date", ""))),
     )
     expected = tuple((name, _expected(test[name])) for name in EXPECTATIONS if name in test)
     name = one_line(str(test.get("name", f"line {line}")).encode(errors="replace"))

@@ -1,8 +1,9 @@
 """The world of these commands: a Rehearsal in which some programs have answers.
 
-formail works as ever, but its cache of Message-IDs is a copy.  What else the rules start is answered from a table, or,
-if the user allows that, started in a folder of its own without network; where neither is so it is taken to succeed, and
-told to `unanswered`.  A program that gets the mail or a copy of it for good is never started.
+formail works as ever, but its cache of Message-IDs is a copy.  date tells the time of the Host, which need not be now.
+What else the rules start is answered from a table, or, if the user allows that, started in a folder of its own without
+network; where neither is so it is taken to succeed, and told to `unanswered`.  A program that gets the mail or a copy
+of it for good is never started.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pyprocmail.engine import programs
 from pyprocmail.engine.programs import Ended
 from pyprocmail.engine.rehearsal import Rehearsal
 from pyprocmail.host import Host
+from pyprocmail.offline import dates
 from pyprocmail.tools import formail
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ Answer = tuple[str, int, bytes | None]
 Canned = Sequence[Answer]
 
 _ASKED = ("filter", "condition", "capture", "backquotes")
+_DATE = ("/usr/bin/date", "/bin/date")
 _WITHOUT_NETWORK = ("unshare", "--map-current-user", "--net", "--")
 _LONGEST_RUN_S = 20.0
 _REMEMBERED = 4096
@@ -42,10 +45,11 @@ _Found = TypeVar("_Found")
 
 
 class CopyingHost(Host):
-    """The machine, on which what is opened to be written is a copy in the folder `scratch`."""
+    """The machine at the time of `host`, on which what is opened to be written is a copy in the folder `scratch`."""
 
-    def __init__(self, scratch: bytes) -> None:
+    def __init__(self, host: Host, scratch: bytes) -> None:
         super().__init__()
+        self.time = host.time  # type: ignore[method-assign]  # the clock is that of the run
         self._scratch = scratch
         self._copies: dict[bytes, bytes] = {}
         self.open = self._open_copy  # type: ignore[assignment]  # the same signature as os.open, as far as it is used
@@ -156,7 +160,7 @@ class Stage(Rehearsal):
         return super().run(session, command, [data], capture=capture, stdout=stdout, limit=limit, wait=wait)
 
     def _answer(self, session: Runner, command: Command, data: bytes) -> Ended | None:
-        for known in (self._from_table, self._by_formail, self._by_program):
+        for known in (self._from_table, self._by_formail, self._by_date, self._by_program):
             ended = known(session, command, data)
             if ended is not None:
                 return ended
@@ -190,12 +194,20 @@ class Stage(Rehearsal):
             return piece
 
         if self._copies is None:
-            self._copies = CopyingHost(os.fsencode(self.scratch()))
+            self._copies = CopyingHost(self.host, os.fsencode(self.scratch()))
         caches = [at for at in range(len(command.argv)) if self._is_cache(command.argv, at)]
         self.remembers = self.remembers or bool(caches)
         argv = [self.whole(word) if at in caches else word for at, word in enumerate(command.argv)]
         status = formail.run(self._copies, argv, session.environment, read, said.append, lambda _text: None)
         return _ended(status, b"".join(said))
+
+    def _by_date(self, session: Runner, command: Command, _data: bytes) -> Ended | None:
+        """The date, unless the rules are in another time zone than we are, or `date` is another program to them."""
+        said = dates.told(command.line, self.host.time())
+        path = os.fsdecode(session.environment.get(b"PATH", b""))
+        if said is None or shutil.which("date", path=path) not in _DATE:
+            return None
+        return _ended(0, said) if session.environment.get(b"TZ") == os.environb.get(b"TZ") else None
 
     def _is_cache(self, argv: Sequence[bytes], at: int) -> bool:
         """Whether that word is the file of -D, which is relative to the folder that the rules are in."""

@@ -60,9 +60,8 @@ def about_rules(function: Function) -> Function:
         click.option(
             "--language", type=click.Choice((PROCMAIL, MAILDROP)), default=None, help="Of the rules, if it is not seen."
         ),
-        click.option(
-            "--before", metavar="FILE", default="", help="An rcfile that runs first, as /etc/procmailrc does."
-        ),
+        click.option("--before", metavar="FILE", default="", help="Rules that run first, as /etc/procmailrc does."),
+        click.option("--date", metavar="DATE", default="", help="The time that the rules see, as 2026-01-31T12:00."),
         click.option("--canned", metavar="FILE", default="", help="Answers of programs, a TOML file."),
         click.option("--allow-commands", "allow", is_flag=True, help="Run filters and conditions, without network."),
     ]
@@ -81,6 +80,7 @@ def setup_of(
     home: str,
     language: str | None,
     before: str,
+    date: str,
     canned: str,
     allow: bool,
 ) -> Setup:
@@ -101,6 +101,7 @@ def setup_of(
         allow,
         language=language or "",
         before=before,
+        date=date,
     )
 
 

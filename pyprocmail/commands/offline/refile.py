@@ -42,8 +42,8 @@ def refile(rcfile: str, folder: str, execute: bool, **named: object) -> None:
     from pyprocmail.offline import taking
 
     setup = setup_of(rcfile, **named)  # type: ignore[arg-type]  # click calls with what `about_rules` names
-    if setup.before:
-        raise RulesError("refile runs one rcfile: --before is not for it")
+    if setup.before or setup.date:
+        raise RulesError("refile runs one rcfile, and now: --before and --date are not for it")
     host = Host()
     reasons: Counter[str] = Counter()
     unheard: list[OSError] = []
