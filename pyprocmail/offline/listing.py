@@ -10,7 +10,7 @@ from pyprocmail.offline.replay import Summary
 from pyprocmail.offline.rules import Line
 
 VERSION = 1
-"""Of the JSON: it grows when a member changes its meaning or goes, and not when one is added."""
+"""Of the JSON, which pyprocmail-json(5) describes: it grows when a member changes its meaning or goes."""
 
 _SLOWEST = 10
 _LONGEST = 60

@@ -224,6 +224,24 @@ def _keep_flags(host: Host, path: bytes, item: Item) -> None:
         host.sync_folder(current)
 
 
+def plan_json(found: Plan, trouble: str) -> dict[str, object]:
+    """A mail for programs."""
+    return {
+        "source": found.outcome.source,
+        "from": found.outcome.sender,
+        "subject": found.outcome.subject,
+        "verb": found.verb,
+        "where": list(found.where),
+        "reason": found.reason,
+        "trouble": trouble,
+    }
+
+
+def report_json(report: Report, *, executed: bool) -> dict[str, object]:
+    """The sums for programs."""
+    return {"executed": executed, "gone": report.gone, "stayed": report.stayed, "failed": len(report.failed)}
+
+
 def lines(found: Plan, trouble: str) -> Iterator[str]:
     """What is printed of a mail."""
     subject = cut(found.outcome.subject) or "(no subject)"

@@ -427,6 +427,23 @@ def _attribute(text: str) -> str:
     return quoteattr(_NO_XML.sub(" ", text))
 
 
+def result_json(result: Result) -> dict[str, object]:
+    """A test for programs."""
+    return {
+        "file": result.case.path,
+        "line": result.case.line,
+        "name": result.case.name,
+        "failures": list(result.failures),
+        "way": list(result.way),
+    }
+
+
+def sums_json(found: Sequence[Result]) -> dict[str, object]:
+    """How many passed and failed."""
+    failed = sum(bool(result.failures) for result in found)
+    return {"passed": len(found) - failed, "failed": failed}
+
+
 # -- update ----------------------------------------------------------------------------------
 
 

@@ -16,15 +16,33 @@ from pyprocmail.offline.rules import RulesError
 Members = dict[str, object]
 
 
-def write_json(name: str, mails: Iterable[Members], sums: Callable[[], Members] = dict) -> None:
-    """Write one object, as the mails come, so that a large mailbox is not held; `sums` are its members after these."""
-    click.echo(f'{{"schema": "pyprocmail-{name}", "version": {listing.VERSION}, "mails": [')
-    comma = ""
-    for mail in mails:
-        click.echo(comma + json.dumps(mail), nl=False)
-        comma = ",\n"
-    rest = "".join(f", {json.dumps(key)}: {json.dumps(value)}" for key, value in sums().items())
-    click.echo(f"\n]{rest}}}")
+class JsonObject:
+    """One object of pyprocmail-json(5), written as its mails come, so that a large mailbox is not held.
+
+    `rows` is the name of the list of these.
+    """
+
+    def __init__(self, name: str, rows: str = "mails") -> None:
+        click.echo(f'{{"schema": "pyprocmail-{name}", "version": {listing.VERSION}, "{rows}": [')
+        self._comma = ""
+
+    def add(self, row: Members) -> None:
+        """Write a mail, each on a line of its own."""
+        click.echo(self._comma + json.dumps(row), nl=False)
+        self._comma = ",\n"
+
+    def close(self, sums: Members) -> None:
+        """Write the members after the list, and the end."""
+        rest = "".join(f", {json.dumps(key)}: {json.dumps(value)}" for key, value in sums.items())
+        click.echo(f"\n]{rest}}}")
+
+
+def write_json(name: str, rows: Iterable[Members], sums: Callable[[], Members] = dict, *, named: str = "mails") -> None:
+    """Write the object with these rows; `sums` says what follows when all were written."""
+    written = JsonObject(name, named)
+    for row in rows:
+        written.add(row)
+    written.close(sums())
 
 
 def pages() -> ModuleType:

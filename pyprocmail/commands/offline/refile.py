@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, OfflineCommand, about_rules, setup_of
+from pyprocmail.commands.offline.output import JsonObject
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL
 from pyprocmail.host import Host
 from pyprocmail.offline.outcome import open_rules
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 @click.argument("rcfile")
 @click.argument("folder")
 @click.option("--execute", is_flag=True, help="Do it; without this the plan is shown, and nothing done.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @about_rules
-def refile(rcfile: str, folder: str, execute: bool, **named: object) -> None:
+def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: object) -> None:
     """Run RCFILE over the mail that is in FOLDER: an mbox, a Maildir or an MH folder.
 
     What a recipe puts elsewhere is delivered there, and then taken out of FOLDER; what no recipe wants stays.  The exit
@@ -47,12 +49,15 @@ def refile(rcfile: str, folder: str, execute: bool, **named: object) -> None:
     host = Host()
     reasons: Counter[str] = Counter()
     unheard: list[OSError] = []
+    written: JsonObject | None = None
 
     def tell(found: refiling.Plan, trouble: str) -> None:
         """Say what becomes of a mail.  Where nobody listens any more, what was begun is finished all the same."""
         reasons[found.reason] += found.verb == refiling.STAYS
         try:
-            for line in refiling.lines(found, trouble) if not unheard else ():
+            if written is not None and not unheard:
+                written.add(refiling.plan_json(found, trouble))
+            for line in refiling.lines(found, trouble) if written is None and not unheard else ():
                 click.echo(line)
         except OSError as error:
             unheard.append(error)
@@ -62,6 +67,7 @@ def refile(rcfile: str, folder: str, execute: bool, **named: object) -> None:
     with open_rules(setup) as rules:
         source = taking.source_of(host, folder) if execute else taking.to_look_at(host, folder)
         deliver = deliverer(host, rules, source) if execute else lambda _item: ""
+        written = JsonObject("refile") if as_json else None
         try:
             report = refiling.execute(rules, source, deliver, tell)
         except (taking.ChangedError, OSError) as error:
@@ -74,10 +80,13 @@ def refile(rcfile: str, folder: str, execute: bool, **named: object) -> None:
     if unheard:
         click.echo(f"pyprocmail: standard output: {unheard[0].strerror}: {sums}", err=True)
         click.get_current_context().exit(DIFFERENT if report.failed else EX_OK)
-    click.echo(f"\n{sums}")
-    for reason, count in sorted(reasons.items()):
-        if count:
-            click.echo(f"{count:6}  stay: {reason}")
+    if written is not None:
+        written.close(refiling.report_json(report, executed=execute))
+    else:
+        click.echo(f"\n{sums}")
+        for reason, count in sorted(reasons.items()):
+            if count:
+                click.echo(f"{count:6}  stay: {reason}")
     click.get_current_context().exit(DIFFERENT if report.failed else EX_OK)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, EPILOG, OfflineCommand
+from pyprocmail.commands.offline.output import write_json
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline.rules import RulesError
 
@@ -18,10 +19,11 @@ from pyprocmail.offline.rules import RulesError
     default="concise",
     help="How the results are written.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @click.option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
 @click.option("--update", is_flag=True, help="Write what happens into the tests that fail.")
 @click.option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
-def test(names: tuple[str, ...], form: str, threshold: float, update: bool, workers: int) -> None:
+def test(names: tuple[str, ...], form: str, as_json: bool, threshold: float, update: bool, workers: int) -> None:
     """Run the tests of rcfiles: TOML files that say what must become of mails.
 
     The exit status is 1 if a test fails.
@@ -42,8 +44,11 @@ def test(names: tuple[str, ...], form: str, threshold: float, update: bool, work
         raise RulesError(str(error)) from error
     every = [case for _, cases in found for case in cases]
     results = list(ruletests.results(every, workers, counted=threshold > 0))
-    for line in ruletests.report(results, form):
-        click.echo(line)
+    if as_json:
+        write_json("test", map(ruletests.result_json, results), lambda: ruletests.sums_json(results), named="tests")
+    else:
+        for line in ruletests.report(results, form):
+            click.echo(line)
     if update:
         for path, _ in found:
             changed = ruletests.update(path, [result for result in results if result.case.path == path])
