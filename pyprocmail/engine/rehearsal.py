@@ -148,7 +148,7 @@ class Rehearsal(World):
         kind, path = folder.kind, folder.path
         if kind == STDOUT:
             last_folder(path)
-            return self._stored(path, format.for_program(message, header=how.header, body=how.body, raw=how.raw))
+            return self._stored(path, self.text(kind, path, message, how))
         if kind in (MAILDIR, MH) and self._directory(path, note):
             kind = MBOX
         if kind == MBOX:
@@ -161,9 +161,7 @@ class Rehearsal(World):
                 if error is not None:
                     note("skipped", path)
                     return Failed(path, error.strerror or "not a maildir", error.errno or errno.EIO)
-            text = format.for_maildir(message, header=how.header, body=how.body)
-        else:
-            text = format.for_file(message, header=how.header, body=how.body, raw=how.raw)
+        text = self.text(kind, path, message, how)
         name = self._name(Folder(path, path, kind), how.prefix)
         last_folder(name)
         if kind != MAILDIR:
@@ -173,21 +171,30 @@ class Rehearsal(World):
         self._link(delivered, text, further, how, note)
         return delivered
 
-    def _to_mbox(
-        self, path: bytes, message: Message, how: Storing, note: Note, last_folder: Callable[[bytes], None]
-    ) -> Delivered | Failed:
-        null = path == folders.NULL_DEVICE
-        text = format.for_mbox(
+    def text(self, kind: str, path: bytes, message: Message, how: Storing) -> Text:
+        """What a folder of that kind gets."""
+        if kind == STDOUT:
+            return format.for_program(message, header=how.header, body=how.body, raw=how.raw)
+        if kind == MAILDIR:
+            return format.for_maildir(message, header=how.header, body=how.body)
+        if kind != MBOX:
+            return format.for_file(message, header=how.header, body=how.body, raw=how.raw)
+        return format.for_mbox(
             message,
             header=how.header,
             body=how.body,
-            raw=how.raw or null,
+            raw=how.raw or path == folders.NULL_DEVICE,
             content_length=how.content_length,
             strict=how.strict,
         )
+
+    def _to_mbox(
+        self, path: bytes, message: Message, how: Storing, note: Note, last_folder: Callable[[bytes], None]
+    ) -> Delivered | Failed:
+        text = self.text(MBOX, path, message, how)
         last_folder(path)
         note("opening", path)
-        if null:
+        if path == folders.NULL_DEVICE:
             return Delivered(path, text.length)
         whole = self.whole(path)
         there = self.status(whole)

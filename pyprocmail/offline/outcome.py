@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyprocmail.delivery.folder import NULL_DEVICE
@@ -14,6 +15,7 @@ from pyprocmail.message import mime
 from pyprocmail.message.header import fields
 from pyprocmail.message.model import Message
 from pyprocmail.message.visible import blanked
+from pyprocmail.offline.alike import Asked
 from pyprocmail.offline.rules import MAILDROP, Line, Rules, Setup, language_of
 
 if TYPE_CHECKING:
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from pyprocmail.delivery.format import Text
     from pyprocmail.delivery.results import Delivered, Failed
     from pyprocmail.engine.trace import Finding, Place, Trace
+    from pyprocmail.offline.alike import Alike
     from pyprocmail.offline.filters import FilterRules
+    from pyprocmail.offline.stage import Form
     from pyprocmail.procmail.session import Session
 
 FOLDER, FORWARD, PROGRAM, DISCARDED = "folder", "forward", "program", "discarded"
@@ -136,10 +140,7 @@ class Reader:
         self._folder = folder
 
     def _kept(self, _path: bytes, text: Text) -> None:
-        digest = hashlib.sha256()
-        for piece in text.batches():
-            digest.update(piece)
-        self._digest = digest.hexdigest()
+        self._digest = _digest(text)
 
     def _noted(self, kind: str, texts: tuple[bytes | int, ...]) -> None:
         found = WARNINGS.get(kind)
@@ -221,8 +222,8 @@ def judge(
     digests: bool = False,
     timed: bool = False,
     headed: bool = True,
-    also: Callable[[Session], None] = lambda _session: None,
-    heard: Callable[[Trace], None] = lambda _trace: None,
+    also: Callable[[Session], None] | None = None,
+    heard: Callable[[Trace], None] | None = None,
 ) -> Outcome:
     """Run a mail through the rules; a fault of ours is in the Outcome.
 
@@ -230,28 +231,37 @@ def judge(
 
     Without `headed` the Outcome has no subject, sender and date: decoding these is a fifth of the work.
     """
+    head = heading(data) if headed else ("", "", "")
+    if isinstance(rules, Rules) and rules.alike is not None and not (timed or also or heard):
+        return _among_alike(rules, rules.alike, source, head, data, digests)
     reader = Reader(rules, digests=digests, timed=timed)
 
     def listen(session: Session) -> None:
         reader.listen(session)
-        also(session)
-        heard(session.trace)
+        if also is not None:
+            also(session)
+        if heard is not None:
+            heard(session.trace)
 
     def hear(trace: Trace) -> None:
         reader.hear(trace)
-        heard(trace)
+        if heard is not None:
+            heard(trace)
 
+    run = partial(rules.run, data, listen) if isinstance(rules, Rules) else partial(rules.run, data, hear)
+    return _outcome(reader, source, head, data, run)
+
+
+def _outcome(reader: Reader, source: str, head: tuple[str, str, str], data: bytes, run: Callable[[], int]) -> Outcome:
+    """What the reader heard of the run."""
     status, fault = 75, ""
     try:
-        status = rules.run(data, listen) if isinstance(rules, Rules) else rules.run(data, hear)
+        status = run()
     except Exception as error:  # noqa: BLE001  the edge of a session: one mail's trouble must not end the run
         fault = f"{type(error).__name__}: {error}"
-    subject, sender, date = heading(data) if headed else ("", "", "")
     return Outcome(
         source,
-        subject,
-        sender,
-        date,
+        *head,
         len(data),
         tuple(reader.fates),
         status,
@@ -261,6 +271,45 @@ def judge(
         fault,
         tuple(reader.warnings),
     )
+
+
+def _among_alike(
+    rules: Rules, alike: Alike, source: str, head: tuple[str, str, str], data: bytes, digests: bool
+) -> Outcome:
+    """As `judge`: what became of mails alike, or a run."""
+    message = rules.message_of(data)
+    leaf = alike.find(message)
+    if leaf is not None:
+        first = leaf.outcome
+        forms = iter(leaf.forms)
+        fates = tuple(_with_text(rules, fate, next(forms), message, digests) for fate in first.fates)
+        return Outcome(
+            source, *head, len(data), fates, first.status, first.refused, first.unanswered, (), "", first.warnings
+        )
+    reader, asked = Reader(rules, digests=digests), Asked(rules.stage)
+
+    def listen(session: Session) -> None:
+        reader.listen(session)
+        asked.listen(session)
+
+    found = _outcome(reader, source, head, data, partial(rules.run_message, message, listen))
+    if rules.alike is not None:
+        alike.learn(asked, found)
+    return found
+
+
+def _with_text(rules: Rules, fate: Fate, form: Form, message: Message, digests: bool) -> Fate:
+    """The same fate for another mail."""
+    text = rules.stage.text(*form[:2], message, form[2])
+    digest = _digest(text) if digests and fate.digest else ""
+    return Fate(fate.kind, fate.where, fate.copy, fate.recipe, fate.conditions, text.size, digest, fate.by_filter)
+
+
+def _digest(text: Text) -> str:
+    digest = hashlib.sha256()
+    for piece in text.batches():
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def heading(data: bytes) -> tuple[str, str, str]:

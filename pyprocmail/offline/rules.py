@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyprocmail.engine.logfile import Output
 from pyprocmail.host import LARGEST_RULES_BYTES, Host, User
 from pyprocmail.matching.regex import Patterns
+from pyprocmail.offline.alike import Alike, tells_mails_apart
 from pyprocmail.offline.dates import NoDateError, moment_of
 from pyprocmail.offline.stage import Answer, Canned, Stage
 from pyprocmail.procmail import interpreter, rcfiles, start
@@ -23,6 +24,7 @@ from pyprocmail.procmail.syntax.lower import compile_rcfile
 
 if TYPE_CHECKING:
     from pyprocmail.engine.trace import Place
+    from pyprocmail.message.model import Message
     from pyprocmail.procmail.compiled.instructions import Program
 
 
@@ -90,6 +92,8 @@ class Rules:
         self._log = Output(self.host, unread=True)
         self._log.turn(self.stage.open_log(b"", 0, self._log.limits))
         self._plans = Plans(self._patterns) if prefilter else None
+        self.alike = Alike(self.stage) if prefilter and not setup.allow else None
+        """What is known of mails like one, where nobody hears how they are run."""
         self._environment = start.environment(
             dict(os.environb), self.host, self.user, preserve=False, mail_filter=setup.mail_filter, rcfile_given=True
         )
@@ -97,6 +101,8 @@ class Rules:
             self.host, self.user, sender=os.fsencode(setup.sender) or None, deliver=False, override=False
         )
         self._check()
+        if any(map(tells_mails_apart, self.sources.values())):
+            self.alike = None
 
     def __enter__(self) -> Rules:
         return self
@@ -121,6 +127,8 @@ class Rules:
                 self._programs[whole] = () if whole == b"/dev/null" else None
             else:
                 self.sources[whole] = text
+                if tells_mails_apart(text):
+                    self.alike = None
                 self._programs[whole] = compile_rcfile(text)
         return self._programs[whole]
 
@@ -151,17 +159,24 @@ class Rules:
 
         The last that `session.rcfile` says is b"" once no rcfile runs any more.
         """
+        return self.run_message(self.message_of(data), listen)
+
+    def message_of(self, data: bytes) -> Message:
+        """The mail as the rules see it."""
+        return start.read_message(self.host, data, self._origin, use_content_length=True, strict=False)
+
+    def run_message(self, message: Message, listen: Callable[[Session], None]) -> int:
+        """As `run`, with a mail of `message_of`."""
         self.stage.begin()
-        session = self._session(data)
+        session = self._session(message)
         listen(session)
         try:
             return self._run(session)
         finally:
             session.log.close()
 
-    def _session(self, data: bytes) -> Session:
+    def _session(self, message: Message) -> Session:
         identity = Identity(self.user, b"procmail", content_length=True, strict=False)
-        message = start.read_message(self.host, data, self._origin, use_content_length=True, strict=False)
         session = Session(
             self.stage,
             self._log,

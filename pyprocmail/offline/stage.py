@@ -25,6 +25,7 @@ from pyprocmail.tools import formail
 
 if TYPE_CHECKING:
     from pyprocmail.delivery.folder import Folder, Storing
+    from pyprocmail.delivery.format import Text
     from pyprocmail.delivery.results import Delivered, Failed
     from pyprocmail.engine.programs import Chunk, Command, Runner
     from pyprocmail.engine.tools import Toolbox
@@ -40,6 +41,8 @@ _DATE = ("/usr/bin/date", "/bin/date")
 _WITHOUT_NETWORK = ("unshare", "--map-current-user", "--net", "--")
 _LONGEST_RUN_S = 20.0
 _REMEMBERED = 4096
+Form = tuple[str, bytes, "Storing"]
+"""The kind of a folder, its path, and how a mail is written there: what `Stage.text` is asked."""
 _Key = TypeVar("_Key")
 _Found = TypeVar("_Found")
 
@@ -84,6 +87,10 @@ class Stage(Rehearsal):
         self._start = self._here
         self.seen: Callable[[Folder], None] = lambda _folder: None
         self.unanswered: Callable[[bytes], None] = lambda _line: None
+        self.started: Callable[[], None] = lambda: None
+        """Told that a program would be run; date, which does not look at the mail, is not meant."""
+        self.form: Form | None = None
+        """How the mail that was stored last was written."""
         self.remembers = False
         """Whether what becomes of a mail may depend on those before it."""
         self._statuses: dict[bytes, str] = {}
@@ -142,6 +149,11 @@ class Stage(Rehearsal):
         self.seen(folder)
         return super().store(folder, further, message, how, note=note, last_folder=last_folder, done=done)
 
+    def text(self, kind: str, path: bytes, message: Message, how: Storing) -> Text:
+        """As the Rehearsal; it is remembered how."""
+        self.form = kind, path, how
+        return super().text(kind, path, message, how)
+
     def run(
         self,
         session: Runner,
@@ -155,6 +167,8 @@ class Stage(Rehearsal):
         wait_if_missing: bool = False,
     ) -> Ended:
         """What the program would have done, as far as that is known."""
+        if dates.told(command.line, 0) is None:
+            self.started()
         data = b"".join(chunks)
         self.answer = lambda asked, text: self._answer(session, asked, text)
         return super().run(session, command, [data], capture=capture, stdout=stdout, limit=limit, wait=wait)
