@@ -5,17 +5,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from pyprocmail.commands.colours import painted
 
 MAIL = b"From: ann@example.org\nSubject: x \x1b[31mred\n\ntext\n"
 
 
-def on_terminal(command: list[str | Path], folder: Path, environment: dict[str, str]) -> bytes:
-    """What the command writes to a terminal."""
+def on_terminal(
+    command: list[str | Path], folder: Path, environment: dict[str, str], *, stdout: bool = True, stderr: bool = False
+) -> bytes:
+    """What the command writes to a terminal, by one stream or both; the other goes nowhere."""
     ours, theirs = os.openpty()
     try:
-        done = subprocess.run(command, input=MAIL, stdout=theirs, cwd=folder, env=environment, check=False)
+        out, error = theirs if stdout else subprocess.DEVNULL, theirs if stderr else None
+        done = subprocess.run(command, input=MAIL, stdout=out, stderr=error, cwd=folder, env=environment, check=False)
         assert done.returncode == 0
         os.close(theirs)
         theirs = -1
@@ -50,6 +54,20 @@ def test_on_a_terminal_only(launchers: Path, tmp_path: Path) -> None:
     assert coloured == plain
     environment["NO_COLOR"] = "1"
     assert on_terminal(command, tmp_path, environment).replace(b"\r\n", b"\n") == plain
+
+
+def test_a_bar_for_a_long_run(launchers: Path, tmp_path: Path) -> None:
+    """On a terminal; not for a short run, not where lines would come between, and not without a terminal."""
+    (tmp_path / "rc").write_text("DEFAULT=inbox\n")
+    (tmp_path / "box").write_bytes((ROOT / "examples" / "inbox.mbox").read_bytes() * 20)
+    command: list[str | Path] = [launchers / "pyprocmail", "replay", "-m", "rc", "box"]
+    environment = {**os.environ, "TERM": "xterm"}
+    shown = on_terminal(command, tmp_path, environment, stderr=True)
+    assert b" 100%" in shown.partition(b" mails ")[0]
+    assert b"4,000 mails" in shown
+    assert b"100%" in on_terminal([*command, "--json"], tmp_path, environment, stdout=False, stderr=True)
+    assert b"%" not in on_terminal([*command, "--list", "none"], tmp_path, environment, stderr=True)
+    assert b"%" not in on_terminal(command[:-1], tmp_path, environment, stderr=True)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pyprocmail.matching import macros
 from pyprocmail.offline.outcome import NOWHERE, Outcome, judge, name_of, open_rules, shown
 from pyprocmail.offline.replay import forget_nothing
 from pyprocmail.offline.rules import MAILDROP, Line, Rules, RulesError, Setup, language_of, with_programs
-from pyprocmail.offline.sources import Mail, Part, parts
+from pyprocmail.offline.sources import Mail, Part
 from pyprocmail.offline.spreading import ALONE, Spread, spread
 from pyprocmail.procmail import testing
 from pyprocmail.procmail.compiled import conditions as syntax
@@ -167,7 +167,7 @@ def covered(setup: Setup, names: Sequence[str], *, how: Spread = ALONE) -> tuple
         for part in spread(partial(_of_part, with_programs(setup)), names, how):
             found.add(part)
     else:
-        for part_of_input in parts(names):
+        for part_of_input in how.parts(names):
             found.add(_count(rules, part_of_input))
     return found, rules
 

@@ -12,7 +12,7 @@ from pyprocmail.offline.listing import fate_json, why
 from pyprocmail.offline.outcome import FOLDER, Fate, Outcome, judge, open_rules
 from pyprocmail.offline.replay import forget_nothing
 from pyprocmail.offline.rules import Rules, Setup, with_programs
-from pyprocmail.offline.sources import Part, parts
+from pyprocmail.offline.sources import Part
 from pyprocmail.offline.spreading import ALONE, Spread, spread
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def differences(
             yield from found
         return
     with open_rules(old) as before, open_rules(new) as after:
-        for part in parts(names):
+        for part in how.parts(names):
             for mail in part.mails():
                 found_one = _of_mail(before, after, mail.source, mail.data)
                 count.mails += 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyprocmail.offline.outcome import DISCARDED, FOLDER, FORWARD, NOWHERE, Outcome, judge, open_rules
 from pyprocmail.offline.rules import Line, Rules, RulesError, Setup, with_programs
-from pyprocmail.offline.sources import Part, parts
+from pyprocmail.offline.sources import Part
 from pyprocmail.offline.spreading import ALONE, Spread, spread
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def summed(setup: Setup, names: Sequence[str], *, how: Spread = ALONE, timed: bo
         for part in spread(partial(sum_of_part, with_programs(setup), timed=timed), names, how):
             found.merge(part)
         return found
-    for outcome in outcomes(setup, names, timed=timed, headed=False):
+    for outcome in outcomes(setup, names, how=how, timed=timed, headed=False):
         found.add(outcome)
     return found
 
@@ -137,7 +137,7 @@ def outcomes(
             yield from found
         return
     with open_rules(setup) as rules:
-        for part in parts(names):
+        for part in how.parts(names):
             for mail in part.mails():
                 yield judge(rules, mail.source, mail.data, digests=digests, timed=timed, headed=headed)
 

@@ -50,13 +50,14 @@ class Mail:
 class Part:
     """A piece of the input: the bytes from `start` to `end` of an mbox, or files with a mail each; or a whole pipe.
 
-    `end` is -1 for the end of the file.
+    `end` is -1 for the end of the file.  `size` is about how many bytes it has, 0 for a pipe.
     """
 
     source: str
     files: tuple[str, ...] = ()
     start: int = 0
     end: int = -1
+    size: int = 0
 
     def mails(self) -> Iterator[Mail]:
         """The mails of this piece.  A file that is gone by now has none: a mail reader may have moved it.
@@ -202,7 +203,7 @@ def _of(path: Path, size: int, *, named: bool) -> Iterator[Part]:
     elif kind == "mbox":
         yield from _pieces(path, size)
     elif kind == "mail" or (named and path.stat().st_size):
-        yield Part(str(path), (str(path),))
+        yield Part(str(path), (str(path),), size=path.stat().st_size)
 
 
 def _is_inside(path: Path, kind: str) -> bool:
@@ -227,10 +228,10 @@ def _files(path: Path, names: list[str], size: int) -> Iterator[Part]:
         except FileNotFoundError:
             continue
         if length >= size:
-            yield Part(str(path), tuple(group))
+            yield Part(str(path), tuple(group), size=length)
             group, length = [], 0
     if group:
-        yield Part(str(path), tuple(group))
+        yield Part(str(path), tuple(group), size=length)
 
 
 def _pieces(path: Path, size: int) -> Iterator[Part]:
@@ -242,9 +243,9 @@ def _pieces(path: Path, size: int) -> Iterator[Part]:
             cut = _next_mail(file.fileno(), start + size)
             if cut < 0:
                 break
-            yield Part(str(path), start=start, end=cut)
+            yield Part(str(path), start=start, end=cut, size=cut - start)
             start = cut
-        yield Part(str(path), start=start)
+        yield Part(str(path), start=start, size=length - start)
 
 
 def _next_mail(fd: int, at: int) -> int:

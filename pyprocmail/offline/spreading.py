@@ -6,8 +6,9 @@ Results come in the order of the input, so that many workers give what one proce
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,15 +28,29 @@ _SMALLEST_PART_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Who works: so many processes, or the workers of the Dask scheduler at the address `cluster`."""
+    """Who works: so many processes, or the workers of the Dask scheduler at the address `cluster`.
+
+    `done` is told the size of each part that is done.
+    """
 
     workers: int = 1
     cluster: str = ""
+    done: Callable[[int], None] = lambda _size: None
 
     @property
     def alone(self) -> bool:
         """Whether this process does everything itself."""
         return self.workers < 2 and not self.cluster
+
+    def parts(self, names: Sequence[str]) -> Iterator[Part]:
+        """The parts of the input, for this process alone.
+
+        Raises:
+            NoMailError: there is no mail where the user said.
+        """
+        for part in parts(names):
+            yield part
+            self.done(part.size)
 
 
 ALONE = Spread()
@@ -53,7 +68,9 @@ def spread(work: Callable[[Part], Result], names: Sequence[str], how: Spread) ->
         # Workers on other machines see the same files under the same names, but stand elsewhere.
         there = partial(_standing_in, os.getcwd(), work) if how.cluster else work
         try:
-            yield from mapped(executor, there, pieces, ahead=workers * _TURNS)
+            for part, result in mapped(executor, there, pieces, ahead=workers * _TURNS):
+                yield result
+                how.done(part.size)
         except Exception as error:
             if how.cluster and type(error).__module__.startswith("distributed"):
                 raise ClusterError(f"{how.cluster}: {error}") from error
@@ -95,15 +112,16 @@ def _standing_in(folder: str, work: Callable[[Part], Result], part: Part) -> Res
 
 def mapped(
     executor: Executor, work: Callable[[Part], Result], pieces: Iterable[Part], *, ahead: int
-) -> Iterator[Result]:
+) -> Iterator[tuple[Part, Result]]:
     """What `work` makes of the pieces by an executor, in their order; at most `ahead` pieces are on their way."""
-    waiting = []
+    waiting: deque[tuple[Part, Future[Result]]] = deque()
     for piece in pieces:
-        waiting.append(executor.submit(work, piece))
+        waiting.append((piece, executor.submit(work, piece)))
         if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for piece, future in waiting:
+        yield piece, future.result()
 
 
 def _part_bytes(names: Sequence[str], workers: int) -> int:

@@ -62,7 +62,8 @@ def coverage(
         except OSError as error:
             raise NoMailError(log, error.strerror or "cannot be read") from error
     else:
-        found, rules = counting.covered(setup, mail, how=spread_of(workers, cluster, mail, setup))
+        with spread_of(workers, cluster, mail, setup) as how:
+            found, rules = counting.covered(setup, mail, how=how)
     with rules:
         table = list(counting.rows(found, rules))
     # A log does not say which recipe matched.

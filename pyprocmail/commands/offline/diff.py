@@ -60,7 +60,6 @@ def diff(
     """
     before = setup_of(old, **named)  # type: ignore[arg-type]  # click calls with what `about_rules` names
     after = replace(before, rcfile=new)
-    how = spread_of(workers, cluster, mail, before, after)
     count = comparing.Compared()
     ways: Counter[tuple[str, str]] = Counter()
     shown = pages().DiffPage(subjects=not bare) if page else None
@@ -72,12 +71,14 @@ def diff(
                 shown.add(found)
             yield found
 
-    if as_json:
-        write_json("diff", map(comparing.difference_json, counted()), lambda: comparing.summary_json(count))
-    else:
-        for found in counted():
-            if not quiet:
-                echo("\n".join(comparing.lines(found)))
+    with spread_of(workers, cluster, mail, before, after, in_between=as_json or not quiet) as how:
+        if as_json:
+            write_json("diff", map(comparing.difference_json, counted()), lambda: comparing.summary_json(count))
+        else:
+            for found in counted():
+                if not quiet:
+                    echo("\n".join(comparing.lines(found)))
+    if not as_json:
         for line in comparing.summary(count, ways):
             click.echo(line)
     if shown is not None:

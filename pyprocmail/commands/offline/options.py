@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
 
+from pyprocmail.commands.offline.progress import progress
 from pyprocmail.exits import EX_USAGE
 from pyprocmail.offline.replay import depends_on_order
 from pyprocmail.offline.rules import MAILDROP, PROCMAIL, RulesError, Setup
@@ -116,9 +118,16 @@ def about_workers(function: Function) -> Function:
     return workers(cluster(function))
 
 
-def spread_of(workers: int, cluster: str, mail: tuple[str, ...], *setups: Setup) -> Spread:
-    """Who works: this process alone, as it says, where a mail may depend on those before it."""
+@contextmanager
+def spread_of(
+    workers: int, cluster: str, mail: tuple[str, ...], *setups: Setup, in_between: bool = False
+) -> Iterator[Spread]:
+    """Who works: this process alone, as it says, where a mail may depend on those before it.
+
+    Meanwhile a terminal shows how far it is; `in_between` as for `progress`.
+    """
     if (workers > 1 or cluster) and any(depends_on_order(setup, mail) for setup in setups):
         click.echo(_ONE_PROCESS, err=True)
-        return Spread()
-    return Spread(workers, cluster)
+        workers, cluster = 1, ""
+    with progress(mail, in_between=in_between) as done:
+        yield Spread(workers, cluster, done)

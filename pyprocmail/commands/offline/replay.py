@@ -54,7 +54,6 @@ def replay(
       pyprocmail replay --list lists/ new.rc inbox.mbox
     """
     setup = setup_of(rcfile, **named)  # type: ignore[arg-type]  # click calls with what `about_rules` names
-    how = spread_of(workers, cluster, mail, setup)
     found = Summary()
     shown = pages().ReplayPage(subjects=not bare) if page else None
 
@@ -66,17 +65,18 @@ def replay(
                 shown.add(outcome)
             yield outcome
 
-    if as_json:
-        write_json("replay", map(listing.outcome_json, counted()), lambda: {"summary": listing.summary_json(found)})
-    elif folder:
-        for line in listing.mails(counted(), folder):
-            click.echo(line)
-    else:
-        if shown is None:
+    with spread_of(workers, cluster, mail, setup, in_between=bool(as_json or folder)) as how:
+        if as_json:
+            write_json("replay", map(listing.outcome_json, counted()), lambda: {"summary": listing.summary_json(found)})
+        elif folder:
+            for line in listing.mails(counted(), folder):
+                click.echo(line)
+        elif shown is None:
             found = summed(setup, mail, how=how, timed=timed)
         else:
             for _ in counted():
                 pass
+    if not as_json and not folder:
         for line in listing.summary(found):
             click.echo(line)
     if shown is not None:
