@@ -27,7 +27,7 @@ TABLE = {
     "maildrop.instructions": set[str](),
     "lint": {"reading", "matching"},
     "reading": {"procmail.syntax", "maildrop.syntax"},
-    "doctor": {"lint"},
+    "doctor": {"lint", "offline"},
     "editor": {"lint"},
     "tools": {"delivery", "message", "host"},
     "engine": {"delivery", "matching", "message", "host"},

@@ -1,28 +1,61 @@
-"""`pyprocmail doctor`: why an rcfile is ignored, and where mail goes."""
+"""`pyprocmail doctor`: why an rcfile is ignored, and where mail goes; and the report for an issue."""
 
 from __future__ import annotations
 
 import os
 import pwd
+import sys
 
 import click
 
+from pyprocmail.doctor.disguise import Person
 from pyprocmail.doctor.examine import examine
 from pyprocmail.doctor.patient import Patient
 
 ILL = 1
+TROUBLE = 2
 
 
 @click.command(epilog="Exit status: 0 all is well, 1 something is wrong, 2 trouble.  See pyprocmail-doctor(1).")
-@click.argument("user", required=False, default="")
+@click.argument("words", metavar="[USER] | --report [RCFILE] [MAIL]", nargs=-1)
 @click.option("--root", metavar="DIR", default="/", help="Look at the machine that is below DIR.")
-def doctor(user: str, root: str) -> None:
+@click.option("--report", is_flag=True, help="Write a report for an issue, with private data replaced.")
+@click.option("-o", "output", metavar="FILE", default="", help="Write the report to FILE.")
+@click.option("--hide", metavar="WORD", multiple=True, help="Replace this word in the report, too.")
+@click.option("--language", type=click.Choice(("procmail", "maildrop")), help="Of RCFILE, if its text does not tell.")
+@click.option("--with-reference", is_flag=True, help="Also run the installed procmail or maildrop, closed in.")
+@click.option("--allow-commands", "allow", is_flag=True, help="Let the rules start programs, without network.")
+def doctor(
+    words: tuple[str, ...],
+    root: str,
+    report: bool,
+    output: str,
+    hide: tuple[str, ...],
+    language: str | None,
+    with_reference: bool,
+    allow: bool,
+) -> None:
     """Tell why the rcfile of USER is ignored, or where the mail goes.
 
     Looks at who calls procmail, at owners and modes, the system mailbox, the folders that the rcfile names, and the
     last errors in its log.  Each finding has the command that mends it; nothing is changed.  Without USER it is you.
+
+    With --report it writes what an issue needs: versions, RCFILE with what it includes, the header of MAIL, and what
+    becomes of that mail; addresses, names and passwords are replaced.  Read it before you send it.
+
+    \b
+      pyprocmail doctor alice
+      pyprocmail doctor --report -o report.md ~/.procmailrc message.eml
     """
-    patient = _patient(user, root)
+    if report:
+        if len(words) > 2:
+            raise click.UsageError("--report takes an rcfile and a mail")
+        rcfile, mail = (*words, "", "")[:2]
+        _write(_report(rcfile, mail, hide, language or "", allow=allow, with_reference=with_reference), output)
+        return
+    if len(words) > 1 or output or hide or language or with_reference or allow:
+        raise click.UsageError("one user, please; rcfiles, mails and these options are for --report")
+    patient = _patient("".join(words), root)
     found = examine(patient)
     for line in found.callers:
         click.echo(f"called: {line}")
@@ -45,3 +78,56 @@ def _patient(name: str, root: str) -> Patient:
         raise click.UsageError(f"there is no user {name or os.getuid()}") from error
     groups = tuple(dict.fromkeys((entry.pw_gid, *os.getgrouplist(entry.pw_name, entry.pw_gid))))
     return Patient(entry.pw_name, entry.pw_uid, groups, entry.pw_dir, entry.pw_shell, root)
+
+
+def _report(rcfile: str, mail: str, hide: tuple[str, ...], language: str, *, allow: bool, with_reference: bool) -> str:
+    """The text; exits with TROUBLE if something cannot be read."""
+    from pyprocmail.doctor.complaint import Complaint, written
+    from pyprocmail.offline.rules import RulesError, Setup, language_of
+    from pyprocmail.offline.sources import NoMailError, mails
+
+    try:
+        data = next((one.data for one in mails((mail,))), b"") if mail else None
+        complaint = Complaint(
+            _person(), rcfile, data, language or language_of(Setup(rcfile)), tuple(map(os.fsencode, hide)), allow,
+            with_reference,
+        )  # fmt: skip
+        return written(complaint)
+    except (OSError, RulesError, NoMailError) as error:
+        click.echo(f"pyprocmail: {error}", err=True)
+        sys.exit(TROUBLE)
+
+
+def _person() -> Person:
+    """Who runs this, by all the names that the machine has."""
+    names = {os.environ.get(name, "") for name in ("LOGNAME", "USER", "SUDO_USER")}
+    real_name = ""
+    try:
+        entry = pwd.getpwuid(os.getuid())
+    except KeyError:
+        pass  # a user without an entry has no names but those
+    else:
+        names.add(entry.pw_name)
+        real_name = entry.pw_gecos
+    hosts = [os.uname().nodename]
+    try:
+        with open("/etc/mailname", encoding="utf-8", errors="replace") as file:
+            hosts.append(file.read(1024))
+    except OSError:
+        pass  # most machines have none
+    words = (" ".join(sorted(names)), real_name, os.path.expanduser("~"), " ".join(hosts))
+    return Person(*map(os.fsencode, words))
+
+
+def _write(text: str, output: str) -> None:
+    """To the file, which only its owner can read, or to standard output."""
+    if not output:
+        click.echo(text)
+        return
+    try:
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        click.echo(f"pyprocmail: {error}", err=True)
+        sys.exit(TROUBLE)

@@ -37,6 +37,14 @@ class _File:
     view: View
 
 
+def sources(name: str, data: bytes, machine: Machine, *, filters: bool) -> Iterator[Source]:
+    """The rcfile, or the filter file if `filters`, and the files that it includes, as far as their names are known."""
+    if filters:
+        yield from (source for source, _, _ in _filter_files(name, data, machine, follow=True))
+    else:
+        yield from (file.read.source for file in _files(name, data, machine, follow=True))
+
+
 def check_rcfile(name: str, data: bytes, machine: Machine, selection: Selection, *, follow: bool = True) -> list[Found]:
     """What there is to say about an rcfile and the files that it includes."""
     files = list(_files(name, data, machine, follow=follow))
