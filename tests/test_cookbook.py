@@ -72,6 +72,7 @@ def test_the_page_shows_the_files(update_cases: bool) -> None:
     shown = [match[1] for match in LISTING.finditer(page)]
     assert sorted(shown) == sorted([*RECIPES, *FILTERS, "start.rc", "start.mailfilter"])
     assert len(RECIPES) == len(re.findall(r"(?m)^\.Ss ", page)) == 40
+    assert not re.findall(r"(?m)^\.Ss [A-Z][a-z] .*", page), "a word of two letters may be a macro"
 
 
 @pytest.mark.parametrize("name", RECIPES + FILTERS)
