@@ -10,6 +10,7 @@ from conftest import ROOT
 from test_offline_equal import RCFILES, corpus
 
 from pyprocmail.message.model import Message
+from pyprocmail.offline import alike
 from pyprocmail.offline.outcome import Outcome, judge, open_rules
 from pyprocmail.offline.rules import Rules, Setup
 from pyprocmail.offline.sources import mails
@@ -73,6 +74,17 @@ def test_what_tells_mails_apart(tmp_path: Path, name: str) -> None:
     setup = Setup("rc", home=str(tmp_path), mail_filter=True, date="2026-01-31")
     texts = written() * 2
     assert outcomes(setup, texts, shared=True)[0] == outcomes(setup, texts, shared=False)[0]
+
+
+def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many answers there are."""
+    monkeypatch.setattr(alike, "MOST_ANSWERS", 5)
+    (tmp_path / "rc").write_text(":0\n* ^Subject:.*\\/[a-z]+\n$MATCH\n")
+    setup = Setup("rc", home=str(tmp_path), mail_filter=True)
+    texts = [b"Subject: %b\n\n" % bytes([97 + number % 26]) for number in range(60)]
+    found, runs = outcomes(setup, texts, shared=True)
+    assert [outcome.fates[0].where for outcome in found] == [chr(97 + number % 26) for number in range(60)]
+    assert runs > 26
 
 
 @pytest.mark.parametrize("rcfile", RCFILES, ids=lambda path: path.stem)

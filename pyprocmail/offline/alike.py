@@ -15,27 +15,64 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyprocmail.engine.trace import SIZE
-from pyprocmail.matching.regex import Questions
+from pyprocmail.matching.regex import Questions, Regex
 from pyprocmail.procmail.areas import DECODED, RAW, Areas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pyprocmail.delivery.results import Delivered
     from pyprocmail.engine.trace import Finding, Place
     from pyprocmail.matching.prefilter import PatternSet
-    from pyprocmail.matching.regex import Area, Match, Regex
+    from pyprocmail.matching.regex import Area, Match
     from pyprocmail.message.model import Message
     from pyprocmail.offline.outcome import Outcome
     from pyprocmail.offline.stage import Form, Stage
     from pyprocmail.procmail.session import Session
 
     Answer = bool | int | bytes | tuple[int, ...] | None
-    Question = Callable[[Areas, Message], Answer]
 
-_MOST_NODES = 1 << 16
+MOST_ANSWERS = 1 << 14
+"""So many answers are kept: about a kilobyte each."""
+_MANY_RUNS = 1000
 _BY_THEIR_OWN = (b"LASTFOLDER", b"$-")
 """What makes the value of a variable another one for each mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of an area of a mail, b"" for all of it: a pattern, a set of patterns, or a limit in bytes.
+
+    `match`: what MATCH becomes is asked, too.
+    """
+
+    area: bytes
+    about: Regex | PatternSet | int
+    match: bool = False
+
+    def ask(self, areas: Areas, message: Message) -> tuple[Answer, Match | None]:
+        """The answer of a mail, and for a pattern with `match` the match."""
+        about = self.about
+        if isinstance(about, int):
+            return _compared(len(areas.raw(self.area)) if self.area else len(message), about), None
+        area = areas.raw(self.area)
+        if not isinstance(about, Regex):
+            return tuple(about.matching(area.padded)), None
+        if not self.match:
+            return about.search(area), None
+        found = about.match(area)
+        return _value(found, area), found
+
+
+def _compared(size: int, limit: int) -> int:
+    return (size > limit) - (size < limit)
+
+
+def _value(match: Match | None, area: Area) -> Answer:
+    """What MATCH becomes; True if it keeps its value, None without a match."""
+    if match is None:
+        return None
+    return True if match.none else area.part(match.start, match.end).partition(b"\0")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +97,31 @@ class Alike:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._made = 0
-        self._nodes = 0
+        self._answers = 0
         self._root: _Node | Leaf | None = None
+        self._found = self._runs = 0
 
-    def find(self, message: Message) -> Leaf | None:
-        """The leaf of a mail that needs no run."""
+    @property
+    def pays(self) -> bool:
+        """Whether it is worth the trouble: after many runs, that at least as many were saved."""
+        return self._runs < _MANY_RUNS or self._found >= self._runs
+
+    def find(self, asked: Asked) -> Leaf | None:
+        """The leaf of a mail that needs no run; what was asked of others is asked of it."""
         node = self._root
-        areas: Areas | None = None
         while isinstance(node, _Node):
             if node.question is None:
                 return None
-            if areas is None:
-                areas = Areas(message, _unheard)
-            node = node.answers.get(node.question(areas, message))
+            node = node.answers.get(asked.of_mail(node.question))
+        self._found += node is not None
         return node
 
     def learn(self, asked: Asked, outcome: Outcome) -> None:
         """Keep what a run has asked."""
+        self._runs += 1
         made = len(self._stage.made)
-        if made != self._made or self._nodes > _MOST_NODES:
-            self._made, self._nodes, self._root = made, 0, None
+        if made != self._made or self._answers + len(asked.steps) > MOST_ANSWERS:
+            self._made, self._answers, self._root = made, 0, None
             return
         end = _Node() if asked.spoilt or outcome.fault else Leaf(outcome, tuple(asked.forms))
         if not asked.steps:
@@ -87,35 +129,46 @@ class Alike:
             return
         (question, answer), *more = asked.steps
         if not isinstance(self._root, _Node):
-            self._root = self._node(question)
+            self._root = _Node(question)
         node = self._root
+        self._answers += 1
         for question, next_answer in more:
             inner = node.answers.get(answer)
             if not isinstance(inner, _Node):
-                inner = node.answers[answer] = self._node(question)
+                inner = node.answers[answer] = _Node(question)
+                self._answers += 1
             node, answer = inner, next_answer
         node.answers[answer] = end
 
-    def _node(self, question: Question) -> _Node:
-        self._nodes += 1
-        return _Node(question)
-
 
 class Asked(Questions):
-    """The questions of one run, with their answers; a session asks it in the place of the patterns themselves.
+    """The questions that one mail was asked, with their answers; a session asks it in the place of the patterns.
 
-    `spoilt`: what came after them depends on more.  `forms` are those of the mails that were stored.
+    What `of_mail` has found out before the run is not worked out again.  `spoilt`: what came after the `steps` depends
+    on more.  `forms` are those of the mails that were stored.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    __slots__ = ("_stage", "_message", "_areas", "_known", "steps", "spoilt", "forms")
+
+    def __init__(self, stage: Stage, message: Message) -> None:
         self._stage = stage
+        self._message = message
+        self._areas = Areas(message, _unheard)
+        self._known: list[tuple[Question, Answer, Match | None]] = []
         self.steps: list[tuple[Question, Answer]] = []
         self.spoilt = False
         self.forms: list[Form] = []
 
+    def of_mail(self, question: Question) -> Answer:
+        """The answer, before a run."""
+        answer, match = question.ask(self._areas, self._message)
+        self._known.append((question, answer, match))
+        return answer
+
     def listen(self, session: Session) -> None:
         """Hear a session from now on."""
         session.mail.questions = self
+        session.mail.areas = self._areas
         self._stage.started = self.spoil
         session.trace.tested.append(self._tested)
         session.trace.stored.append(self._stored)
@@ -125,45 +178,49 @@ class Asked(Questions):
         """From here on a run of its own is needed."""
         self.spoilt = True
 
-    def _note(self, area: bytes, question: Question, answer: Answer) -> None:
-        """Keep a question about an area of the mail, b"" for all of it; the values of variables follow from others."""
-        if area in RAW or not area:
-            if not self.spoilt:
-                self.steps.append((question, answer))
+    def _ask(self, question: Question) -> tuple[Answer, Match | None]:
+        """Ask an area of the mail, or know it already, and keep the answer."""
+        at = len(self.steps)
+        if at < len(self._known) and self._known[at][0] == question:
+            _, answer, match = self._known[at]
         else:
+            answer, match = question.ask(self._areas, self._message)
+        if not self.spoilt:
+            self.steps.append((question, answer))
+        return answer, match
+
+    def _is_of_mail(self, area: bytes) -> bool:
+        """Whether that is an area of the mail as it stands; values of variables follow from other answers."""
+        if area and area not in RAW:
             self.spoil()
+        return area in RAW
 
     def _stored(self, _place: Place, _message: Message, _done: Delivered, _copy: bool) -> None:
         assert self._stage.form is not None
         self.forms.append(self._stage.form)
 
     def _tested(self, _place: Place, finding: Finding) -> None:
-        area, limit = finding.area, finding.limit
+        area = finding.area
         if finding.kind != SIZE or (area and area not in RAW and area not in DECODED):
             return  # the size of a variable
-        if finding.weight is not None:
+        if finding.weight is not None or area in DECODED:
             self.spoil()
-        self._note(
-            area,
-            lambda areas, message: _compared(len(areas.raw(area)) if area else len(message), limit),
-            _compared(finding.size, limit),
-        )
+        else:
+            self._ask(Question(area, finding.limit))
 
     # -- as Questions ----------------------------------------------------------------------
 
     def search(self, regex: Regex, area: Area) -> bool:
         """Whether the pattern matches."""
-        found, name = regex.search(area), area.name
-        if name:
-            self._note(name, lambda areas, _message: regex.search(areas.raw(name)), found)
-        return found
+        if not self._is_of_mail(area.name):
+            return regex.search(area)
+        return bool(self._ask(Question(area.name, regex))[0])
 
     def match(self, regex: Regex, area: Area) -> Match | None:
         """The match that decides about MATCH."""
-        found, name = regex.match(area), area.name
-        if name:
-            self._note(name, lambda areas, _message: _value(regex, areas.raw(name)), _matched(found, area))
-        return found
+        if not self._is_of_mail(area.name):
+            return regex.match(area)
+        return self._ask(Question(area.name, regex, match=True))[1]
 
     def count(self, regex: Regex, area: Area) -> Iterator[Match]:
         """The matches that a score counts."""
@@ -173,29 +230,16 @@ class Asked(Questions):
 
     def places(self, patterns: PatternSet, area: Area) -> list[int]:
         """Which patterns of a set match."""
-        found, name = patterns.matching(area.padded), area.name
-        self._note(name, lambda areas, _message: tuple(patterns.matching(areas.raw(name).padded)), tuple(found))
-        return found
+        if not self._is_of_mail(area.name):
+            return patterns.matching(area.padded)
+        found = self._ask(Question(area.name, patterns))[0]
+        assert isinstance(found, tuple)
+        return list(found)
 
 
 def tells_mails_apart(text: bytes) -> bool:
     """Whether rules with this text may see what is another value for each mail."""
     return any(name in text for name in _BY_THEIR_OWN)
-
-
-def _compared(size: int, limit: int) -> int:
-    return (size > limit) - (size < limit)
-
-
-def _value(regex: Regex, area: Area) -> Answer:
-    return _matched(regex.match(area), area)
-
-
-def _matched(match: Match | None, area: Area) -> Answer:
-    """What MATCH becomes; True if it keeps its value, None without a match."""
-    if match is None:
-        return None
-    return True if match.none else area.part(match.start, match.end).partition(b"\0")[0]
 
 
 def _unheard(_kind: str, *_texts: object) -> None:

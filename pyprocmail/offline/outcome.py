@@ -278,7 +278,8 @@ def _among_alike(
 ) -> Outcome:
     """As `judge`: what became of mails alike, or a run."""
     message = rules.message_of(data)
-    leaf = alike.find(message)
+    asked = Asked(rules.stage, message)
+    leaf = alike.find(asked)
     if leaf is not None:
         first = leaf.outcome
         forms = iter(leaf.forms)
@@ -286,7 +287,7 @@ def _among_alike(
         return Outcome(
             source, *head, len(data), fates, first.status, first.refused, first.unanswered, (), "", first.warnings
         )
-    reader, asked = Reader(rules, digests=digests), Asked(rules.stage)
+    reader = Reader(rules, digests=digests)
 
     def listen(session: Session) -> None:
         reader.listen(session)
@@ -295,6 +296,7 @@ def _among_alike(
     found = _outcome(reader, source, head, data, partial(rules.run_message, message, listen))
     if rules.alike is not None:
         alike.learn(asked, found)
+        rules.alike = alike if alike.pays else None
     return found
 
 
