@@ -12,7 +12,7 @@ PYTEST   = "$(BIN)/python" -P -m pytest
 JOBS    ?= auto
 DEMO     = build/demo
 
-.PHONY: setup test test-all test-integration lint types demo check bench bench-milter bench-gateway bench-lmtp man compatibility checks torture mutants corpus clean
+.PHONY: setup test test-all test-integration lint types demo check bench bench-milter bench-gateway bench-lmtp man docs compatibility checks torture mutants corpus clean
 
 setup: $(VENV)/.dev
 
@@ -21,10 +21,16 @@ $(VENV)/.installed: pyproject.toml
 	$(PIP) install $(INSTALL)
 	touch $@
 
-# The dev group is read here because `pip install --group` needs pip 25.1.
+# A group is read here because `pip install --group` needs pip 25.1.
+GROUP    = $(PIP) install $$("$(BIN)/python" -c 'import sys, tomllib; \
+  print(*(r.replace(" ", "") for r in tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"][sys.argv[1]]))'
+
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) install $$("$(BIN)/python" -c 'import tomllib; \
-	  print(*(r.replace(" ", "") for r in tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"]))')
+	$(GROUP) dev)
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(GROUP) docs)
 	touch $@
 
 test: setup
@@ -44,7 +50,7 @@ types: setup
 test-integration: setup
 	"$(BIN)/python" tests/integration/run.py $(SERVERS)
 
-check: lint types test man test-integration
+check: lint types test man docs test-integration
 	$(PYTEST) -n $(JOBS) -m slow
 
 demo: $(VENV)/.installed
@@ -70,6 +76,11 @@ bench-gateway: setup
 man:
 	@if command -v mandoc > /dev/null; then mandoc -T lint -W warning man/*.[1-8]; \
 	  else echo "mandoc is not installed: the pages of man/ are not checked"; fi
+
+# The documentation as a site, in build/site.
+docs: $(VENV)/.docs
+	@if command -v mandoc > /dev/null; then "$(BIN)/python" -P docs/assemble.py build; \
+	  else echo "mandoc is not installed: the site is not built"; fi
 
 # docs/CHECKS.md and pyprocmail-checks(7), from the docstrings of the checks.
 checks: setup

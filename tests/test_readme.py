@@ -23,11 +23,6 @@ def test_snippets_are_those_that_are_tested(name: str) -> None:
     assert without_comments((ROOT / "examples" / "integration" / name).read_text()) in BLOCKS
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
-
-
 def test_the_sample_is_what_is_printed(launchers: Path, tmp_path: Path) -> None:
     """The commands of the first screen, and their output."""
     (sample,) = (block for block in BLOCKS if block.startswith("$ "))
