@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pyprocmail.matching import egrep, macros, re2core
+from pyprocmail.matching import egrep, macros, positions, re2core
 from pyprocmail.matching.automaton import Automaton
 from pyprocmail.matching.linear import Linear, translate
-from pyprocmail.matching.regex import Area, Regex
+from pyprocmail.matching.regex import Area, Match, Regex, _match
 
 CASES = Path(__file__).parent / "cases" / "matching"
 
@@ -333,3 +333,40 @@ def test_any_bytes_are_a_pattern(pattern: bytes, text: bytes, fold: bool) -> Non
         begins = Linear(regex.pattern, fold=fold).begins(area.padded)
         assert automaton.find(area.padded, begins) == found
         assert next(regex.count(area)).none == (found[0] < 0 or found[0] > len(text) + 1)
+    same_positions(regex, area)
+
+
+def same_positions(regex: Regex, area: Area) -> None:
+    """What is found with RE2's help is what the automaton finds alone."""
+    automaton = Automaton(regex.pattern, fold=regex.folds)
+    counted = [_match(area.padded, *found) for found in automaton.successive(area.padded)]
+    found = automaton.find(area.padded)
+    match = regex.match(area)
+    assert [flat(match) for match in regex.count(area)] == [flat(match) for match in counted]
+    if regex.splits:
+        assert (match and flat(match)) == (found and flat(_match(area.padded, *found, False)))
+
+
+def flat(match: Match) -> tuple[int, int, bool, bool]:
+    """Its parts."""
+    return match.start, match.end, match.none, match.empty
+
+
+CHAINS = st.lists(ATOMS | st.builds(repeated, ATOMS, QUANTIFIERS), min_size=1, max_size=4).map(sequence)
+LONGER = st.text("abcA \n", max_size=60).map(str.encode)
+
+
+@given(CHAINS, st.none() | CHAINS | PATTERNS, LONGER, st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_positions_by_re2(left: Naive, right: Naive | None, text: bytes, viewed: bool) -> None:
+    """Whatever the pattern, with pieces so small that matches lie across their ends."""
+    area = Area(text)
+    if viewed:
+        area.padded = memoryview(area.padded)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in (("_CHUNK", 5), ("_WINDOW", 3), ("_NEAR", 2)):
+            patch.setattr(positions, name, size)
+        for fold in (True, False):
+            same_positions(Regex(left[0], fold), area)
+            if right is not None:
+                same_positions(Regex(left[0] + rb"\/" + right[0], fold), area)

@@ -65,7 +65,7 @@ def load() -> None:
     """Import what a delivery imports when it needs it, and let that import what it needs in turn."""
     from pyprocmail.delivery import spool_lock  # noqa: F401  to have it
     from pyprocmail.engine import apart  # noqa: F401  to have it
-    from pyprocmail.matching import utf8  # noqa: F401  to have it
+    from pyprocmail.matching import automaton, utf8  # noqa: F401  to have them
 
     re2core.compile(b"a", fold=False)
     Toolbox().load()

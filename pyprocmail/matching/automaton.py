@@ -40,15 +40,17 @@ _WORD = _ASCII_LETTERS + b"0123456789_"
 class _State:
     """A set of threads, ordered by creation; `recorded` once some match is complete.
 
-    `plain` holds the transitions in which no split moves and no match completes.
+    `plain` holds the transitions in which no split moves and no match completes.  `longer` holds those of a state with
+    one split, already passed, in which a match with that split completes, so that it is longer than the one before.
     """
 
-    __slots__ = ("threads", "recorded", "plain", "edges")
+    __slots__ = ("threads", "recorded", "plain", "longer", "edges")
 
     def __init__(self, threads: tuple[Thread, ...], recorded: bool) -> None:
         self.threads = threads
         self.recorded = recorded
         self.plain: list[_State | None] = [None] * 256
+        self.longer: list[_State | None] = [None] * 256
         self.edges: dict[int, _Edge] = {}
 
 
@@ -147,7 +149,7 @@ class Automaton:
                 here = self._node(_CROSS, here if literally else behind, 0)
             else:
                 if token not in tables:
-                    tables[token] = _table(token, fold)
+                    tables[token] = table(token, fold)
                 here = self._node(_CONSUME, here, 0, tables[token])
             here = behind = self._quantify(kind, fork, here, follow)
         return self._alternative(here, later, empty)
@@ -246,8 +248,11 @@ class Automaton:
             return edge
         state.edges[symbol] = edge
         finished = following.recorded and not threads
-        if symbol < _FIRST and record < 0 and not finished and sources == list(range(ranks)):
-            state.plain[symbol] = following
+        if symbol < _FIRST and not finished and sources == list(range(ranks)):
+            if record < 0:
+                state.plain[symbol] = following
+            elif ranks == 1 and record == 0:
+                state.longer[symbol] = following
         return edge
 
     def _step(self, state: _State, symbol: int, now: int, lost: set[int]) -> tuple[dict[int, int], int, _Left]:
@@ -325,11 +330,14 @@ class Automaton:
         while True:
             if at < last and at and not any(left):
                 # `at` goes on from where it was, and is used below.
-                for at, symbol in enumerate(memoryview(padded)[at:last], at):  # noqa: B007, B020 (see above)
-                    plain = state.plain[symbol]
-                    if plain is None:
-                        break
-                    state = plain
+                for at, symbol in enumerate(memoryview(padded)[at:last], at):  # noqa: B020 (see above)
+                    following = state.plain[symbol]
+                    if following is None:
+                        following = state.longer[symbol]
+                        if following is None:
+                            break
+                        found = splits[0], at
+                    state = following
                 else:
                     at = last
                     continue
@@ -391,7 +399,7 @@ def _with_split(threads: Iterable[Thread]) -> set[int]:
     return {node for node, rank in threads if rank != UNSET}
 
 
-def _table(token: egrep.Token, fold: bool) -> bytes:
+def table(token: egrep.Token, fold: bool) -> bytes:
     """For each symbol a 1 when the token consumes it; END is over before the last newline: a 2."""
     table = bytearray(_OVER + 1)
     if isinstance(token, tuple):

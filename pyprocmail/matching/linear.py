@@ -8,7 +8,10 @@ them needs no care here: a match that does exists at the first one as well.
 from __future__ import annotations
 
 from pyprocmail.matching import egrep, re2core
-from pyprocmail.matching.automaton import Automaton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyprocmail.matching.automaton import Automaton
 
 NOWHERE = -1
 
@@ -34,18 +37,22 @@ _EXACT = [b"%c" % byte if byte in _PLAIN else b"\\x%02x" % byte for byte in rang
 _EXACT += [_OPERATORS[token] for token in range(256, 256 + len(_OPERATORS))]
 # RE2 folds all of Latin-1, procmail ASCII only.
 _FOLDED = _EXACT[:0x80] + [b"(?-i:%b)" % code for code in _EXACT[0x80:0x100]] + _EXACT[0x100:]
+_LAZY = {egrep.STAR: b"*?", egrep.PLUS: b"+?", egrep.OPTIONAL: b"??", egrep.SPLIT: b"()"}
 
 
 class Linear:
-    """A pattern compiled for the yes/no question, by RE2 or, when it is too big for that, by ours."""
+    """A pattern compiled for the yes/no question, by RE2 or, when it is too big for that, by ours.
 
-    __slots__ = ("_pattern", "_fold", "_expression", "_automaton")
+    `expression` is RE2's, None when it is too big.
+    """
+
+    __slots__ = ("_pattern", "_fold", "expression", "_automaton")
 
     def __init__(self, pattern: egrep.Pattern, *, fold: bool) -> None:
         self._pattern = pattern
         self._fold = fold
         self._automaton: Automaton | None = None
-        self._expression = re2core.compile(translate(pattern, fold=fold), fold=fold)
+        self.expression = re2core.compile(translate(pattern, fold=fold), fold=fold)
 
     def search(self, padded: bytes | memoryview) -> bool:
         """Whether the pattern matches somewhere in a padded text."""
@@ -53,16 +60,23 @@ class Linear:
 
     def begins(self, padded: bytes | memoryview) -> int:
         """An offset before which no match starts (RE2: where the first one does), or NOWHERE."""
-        if self._expression is not None:
-            return self._expression.begins(padded)
+        if self.expression is not None:
+            return self.expression.begins(padded)
         if self._automaton is None:
+            from pyprocmail.matching.automaton import Automaton
+
             self._automaton = Automaton(self._pattern, fold=self._fold)
         return NOWHERE if self._automaton.find(padded) is None else 0
 
 
-def translate(pattern: egrep.Pattern, *, fold: bool) -> bytes:
-    """The pattern in RE2's syntax, for a padded text and for options that fold as `fold` says."""
+def translate(pattern: egrep.Pattern, *, fold: bool, lazy: bool = False) -> bytes:
+    r"""The pattern in RE2's syntax, for a padded text and for options that fold as `fold` says.
+
+    `lazy`: as few bytes as can be, and a `\/` is a group that is captured.
+    """
     codes = _FOLDED if fold else _EXACT
+    if lazy:
+        codes = [_LAZY.get(token, code) for token, code in enumerate(codes)]
     return b"".join([_class(token, fold) if isinstance(token, tuple) else codes[token] for token in pattern.tokens])
 
 

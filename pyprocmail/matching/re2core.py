@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         case_sensitive: bool
         encoding: object
         log_errors: bool
+        longest_match: bool
         max_mem: int
         never_capture: bool
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         def __call__(self) -> _Options: ...
 
     class _Anchor(Protocol):
+        ANCHOR_START: object
         UNANCHORED: object
 
     class _RE2Class(Protocol):
@@ -74,15 +76,22 @@ class Expression:
         """Where the leftmost match starts; -1 for none."""
         return self._match(self._anchor, text, 0, len(text))[0][0]
 
-    def spans(self, text: bytes, start: int) -> list[tuple[int, int]]:
+    def span(self, text: bytes | memoryview, start: int, until: int | None = None) -> tuple[int, int]:
+        """Where the leftmost match from `start` on lies, which ends at `until` at the latest; (-1, -1) for none."""
+        return self._match(self._anchor, text, start, len(text) if until is None else until)[0]
+
+    def spans(self, text: bytes | memoryview, start: int) -> list[tuple[int, int]]:
         """Where the leftmost match from `start` on and its groups lie; (-1, -1) for what did not take part."""
         return self._match(self._anchor, text, start, len(text))
 
 
-def compile(pattern: bytes, *, fold: bool, capture: bool = False, utf8: bool = False) -> Expression | None:
+def compile(
+    pattern: bytes, *, fold: bool, capture: bool = False, utf8: bool = False, longest_at_start: bool = False
+) -> Expression | None:
     """Compile a pattern in RE2's syntax; None when RE2 refuses it, for its size or its depth.
 
-    The text is Latin-1, or UTF-8 with `utf8`; groups are only captured with `capture`.
+    The text is Latin-1, or UTF-8 with `utf8`; groups are only captured with `capture`.  `longest_at_start`: a match
+    begins where the search begins, and is the longest one.
     """
     re2 = _load().RE2
     options = re2.Options()
@@ -90,8 +99,10 @@ def compile(pattern: bytes, *, fold: bool, capture: bool = False, utf8: bool = F
     options.log_errors = False
     options.never_capture = not capture
     options.case_sensitive = not fold
+    options.longest_match = longest_at_start
+    anchor = re2.Anchor.ANCHOR_START if longest_at_start else re2.Anchor.UNANCHORED
     compiled = re2(pattern, options)
-    return Expression(compiled, re2.Anchor.UNANCHORED) if compiled.ok() else None
+    return Expression(compiled, anchor) if compiled.ok() else None
 
 
 class Set:

@@ -1,18 +1,20 @@
 r"""Regular expressions as the engine uses them: one class for the three questions a condition asks.
 
-Does it match (RE2), what becomes of MATCH, and which matches does a score count (automaton).
+Does it match (RE2), what becomes of MATCH, and which matches does a score count (RE2 where the pattern allows it, else
+the automaton).
 """
 
 from __future__ import annotations
 
 from pyprocmail.matching import egrep, macros
-from pyprocmail.matching.automaton import NO_SPLIT, Automaton
 from pyprocmail.matching.linear import NOWHERE, Linear
+from pyprocmail.matching.positions import Counter, splitter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from pyprocmail.matching.automaton import Automaton
     from pyprocmail.matching.prefilter import PatternSet
 
 
@@ -74,6 +76,9 @@ class Match:
         self.empty = empty
 
 
+ADVANCING, EMPTY = Match(0, 0, none=True, empty=False), Match(0, 0, none=True, empty=True)
+
+
 class Regex:
     """A pattern, without the backslash that a condition loses at its start.
 
@@ -85,7 +90,7 @@ class Regex:
 
     __slots__ = (
         "key", "_text", "_fold", "_literally", "_protected", "_unicode", "_expanded", "_pattern", "_linear",
-        "_automaton",
+        "_automaton", "_find", "_counted",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +106,8 @@ class Regex:
         self._pattern: egrep.Pattern | None = None
         self._linear: Linear | None = None
         self._automaton: Automaton | None = None
+        self._find: Callable[[bytes | memoryview], tuple[int, int] | None] | None = None
+        self._counted: Callable[[bytes | memoryview], Iterator[Match]] | None = None
 
     @property
     def expanded(self) -> bytes:
@@ -137,46 +144,65 @@ class Regex:
 
     def search(self, area: Area) -> bool:
         """Whether the pattern matches."""
-        return self._begins(area) != NOWHERE
+        return self._begins(area.padded) != NOWHERE
 
     def match(self, area: Area) -> Match | None:
         """The match that decides what MATCH becomes, or None."""
-        begins = self._begins(area)
-        if begins == NOWHERE:
-            return None
         if not self.splits:
-            return Match(0, 0, none=True, empty=False)
-        found = self._exact().find(area.padded, begins)
-        if found is None:
-            return None
-        return _match(area, found[0], found[1], False)
+            return ADVANCING if self.search(area) else None
+        if self._find is None:
+            suited = splitter(self.pattern, fold=self.folds) if self._literally else None
+            self._find = self._find_exactly if suited is None else suited.find
+        found = self._find(area.padded)
+        return None if found is None else _match(area.padded, *found, False)
+
+    def _find_exactly(self, padded: bytes | memoryview) -> tuple[int, int] | None:
+        begins = self._begins(padded)
+        return None if begins == NOWHERE else self._exact().find(padded, begins)
 
     def count(self, area: Area) -> Iterator[Match]:
         """The matches that a score counts, in order; an empty one is the last."""
-        begins = self._begins(area)
-        if begins == NOWHERE:
-            return
-        advancing = Match(0, 0, none=True, empty=False)
-        for split, end, empty in self._exact().successive(area.padded, begins):
-            yield advancing if split == NO_SPLIT and not empty else _match(area, split, end, empty)
+        if self._counted is None:
+            self._counted = self._counter()
+        return self._counted(area.padded)
 
-    def _begins(self, area: Area) -> int:
-        """An offset in the padded area before which no match starts, or NOWHERE."""
+    def _counter(self) -> Callable[[bytes | memoryview], Iterator[Match]]:
+        """What counts the matches in a padded text: RE2 where that is exact."""
+        expression = self._linear_form().expression if self._text and not self._strays() else None
+        if expression is None or self.splits or egrep.END in self.pattern.tokens:
+            return self._count_exactly
+        counter = Counter(self.pattern, expression, self._exact, fold=self.folds)
+        return lambda padded: map((ADVANCING, EMPTY).__getitem__, counter.empties(padded))
+
+    def _count_exactly(self, padded: bytes | memoryview) -> Iterator[Match]:
+        begins = self._begins(padded)
+        if begins != NOWHERE:
+            for split, end, empty in self._exact().successive(padded, begins):
+                yield _match(padded, split, end, empty)
+
+    def _begins(self, padded: bytes | memoryview) -> int:
+        """An offset in the padded text before which no match starts, or NOWHERE."""
         if not self._text:
             return 0
-        if not self._literally and self._may_stray and self._exact().strays:
-            # What RE2 answers is about another pattern.
-            return NOWHERE if self._exact().find(area.padded) is None else 0
+        if self._strays():
+            return NOWHERE if self._exact().find(padded) is None else 0
+        return self._linear_form().begins(padded)
+
+    def _linear_form(self) -> Linear:
         if self._linear is None:
             self._linear = Linear(self.pattern, fold=self.folds)
-        return self._linear.begins(area.padded)
+        return self._linear
 
-    @property
-    def _may_stray(self) -> bool:
-        return self.splits or egrep.OPEN in self.pattern.tokens
+    def _strays(self) -> bool:
+        """Whether what RE2 answers is about another pattern."""
+        if self._literally or not (self.splits or egrep.OPEN in self.pattern.tokens):
+            return False
+        return self._exact().strays
 
     def _exact(self) -> Automaton:
         if self._automaton is None:
+            from pyprocmail.matching.automaton import Automaton
+
             self._automaton = Automaton(self.pattern, fold=self.folds, literally=self._literally)
         return self._automaton
 
@@ -238,9 +264,9 @@ class Patterns:
         return regex
 
 
-def _match(area: Area, split: int, end: int, empty: bool) -> Match:
+def _match(padded: bytes | memoryview, split: int, end: int, empty: bool) -> Match:
     """A match in offsets of the text, from those of the padded text, virtual newlines left out."""
-    length = len(area)
-    if split == NO_SPLIT or split > length + 1:
-        return Match(0, 0, none=True, empty=empty)
+    length = len(padded) - 2
+    if not 0 <= split <= length + 1:
+        return EMPTY if empty else ADVANCING
     return Match(max(split - 1, 0), min(max(end - 1, 0), length), none=False, empty=empty)

@@ -62,6 +62,9 @@ def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
     size fall: the rest would hardly count.
     """
     w, x = weight
+    if x == 1 and isfinite(w):
+        _count_alike(tally, w, matches)
+        return
     for match in matches:
         if match.empty:
             add_limit(tally, (w, x))
@@ -71,6 +74,21 @@ def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
         w *= x
         if w == 0 or not MINIMUM < tally.total < MAXIMUM or w * w < before * before < 1:
             return
+
+
+def _count_alike(tally: Tally, w: float, matches: Iterable[Match]) -> None:
+    """As `count`, where each match is worth the same: there may be millions."""
+    total = tally.total
+    for match in matches:
+        if match.empty:
+            tally.total = total
+            add_limit(tally, (w, 1))
+            return
+        total += w
+        if not MINIMUM < total < MAXIMUM:
+            break
+    tally.total = total
+    tally.add(0)
 
 
 def truncated(number: float) -> int:

@@ -164,8 +164,9 @@ class _Test:
     def _count(self, finding: Finding, regex: Regex, area: Area, weight: syntax.Weight) -> None:
         """Score the matches; MATCH is what the last one that counted says."""
         # What counts for nothing is not even looked for: MATCH stays what it is.
-        counted = self.session.mail.questions.count(regex, area) if weight[0] else iter(())
-        matches = self._keeping(finding, counted)
+        matches = self.session.mail.questions.count(regex, area) if weight[0] else iter(())
+        if regex.splits:
+            matches = self._keeping(finding, matches)
         if not finding.negated:
             self._score(finding, lambda tally: scoring.count(tally, weight, matches))
         elif next(matches, None) is None:
