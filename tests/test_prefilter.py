@@ -92,6 +92,7 @@ def rules(seed: int) -> str:
 
     def recipe(number: int, flags: str) -> None:
         lines.append(f":0 {flags}")
+        lines.extend(chosen.choice([[]] * 9 + [["* > 2000"], ["* < 3000"], ["* VARIABLE ?? 5"]]))
         for _ in range(chosen.choice([1, 1, 1, 2])):
             field = chosen.choice(["^Subject:.*", "^From:.*", "^TO_", "^(To|Cc):.*", "B ?? ^", "^X-.*: .*"])
             prefix = chosen.choice([""] * 12 + ["! ", "1^1 "])

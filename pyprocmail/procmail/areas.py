@@ -25,8 +25,8 @@ DECODED = (
     b"MIME_HEADER", b"MIME_TEXT", b"ATTACHMENTS", b"FROM_ADDRESS", b"TO_ADDRESSES", b"LIST_ID", b"AUTH_RESULTS",
 )  # fmt: skip
 """Made by message/decoded, which is loaded when one is first searched."""
-OF_THE_MAIL_ALONE = DECODED[:-1]
-"""Those that no variable changes."""
+OF_VARIABLES = DECODED[-1]
+"""The one that variables change."""
 MODULE = "pyprocmail.engine.decoding"
 """What makes them in a process of its own."""
 SERVERS = b"AUTHSERV_ID"

@@ -1,8 +1,8 @@
-r"""Stretches of recipes that cannot match, passed over in one step.
+r"""Rows of recipes that cannot match, passed over in one step.
 
 A recipe matches only if all its conditions hold.  So one condition a recipe, whose pattern is fixed
-and searches the mail as it stands, goes into a set of patterns (matching/prefilter); the mail is
-scanned once, and the next recipe whose condition may hold is found by bisection.  That costs the
+and searches the mail as it stands, goes into a set of patterns (matching/prefilter), one set for each area;
+an area is scanned once a mail, and the next recipe whose condition may hold is found by bisection.  That costs the
 same for twenty recipes as for a thousand.
 """
 
@@ -15,6 +15,7 @@ from pyprocmail.procmail import areas
 from pyprocmail.procmail.compiled import conditions as syntax
 from pyprocmail.procmail.compiled import instructions as op
 from pyprocmail.procmail.compiled import start_line
+from pyprocmail.procmail.compiled.pieces import BLANKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +28,47 @@ if TYPE_CHECKING:
 
 _CHAINED = start_line.ALSO | start_line.ALSO_SUCCEEDED | start_line.ELSE | start_line.ELSE_FAILED
 _WORTHWHILE = 4
-"""Recipes in a row from which on a set is faster than they are one by one."""
+"""Recipes about one area from which on a set is faster than they are one by one."""
 
 
-class _Stretch:
-    """Recipes in a row that are looked up in the same set; `recipes` are their places in the program."""
+class _Search:
+    """The recipes of a program that are decided by searching the same area: each one's place, and what to look for."""
 
-    __slots__ = ("recipes", "end", "patterns", "set")
+    __slots__ = ("recipes", "_patterns", "_set", "_area", "_fold", "_memory")
 
-    def __init__(self) -> None:
-        self.recipes: list[int] = []
-        self.end = 0
-        self.patterns: list[egrep.Pattern] = []
-        self.set: PatternSet | None = None
+    def __init__(self, key: Key, found: list[_Telling], memory: int) -> None:
+        self._area, self._fold = key
+        self._memory = memory
+        self.recipes = [telling.at for telling in found]
+        self._patterns = [telling.pattern for telling in found]
+        self._set: PatternSet | None = None
+
+    def hits(self, session: Session) -> list[int] | None:
+        """The places of those that may match; None when nothing is known of them."""
+        if not session.is_area(self._area):
+            return None
+        mail = session.mail
+        hits = mail.answers.get(id(self))
+        if hits is None:
+            if self._set is None:
+                self._set = PatternSet(self._patterns, fold=self._fold, memory=self._memory)
+            places = mail.questions.places(self._set, session.area(self._area))
+            hits = mail.answers[id(self)] = [self.recipes[place] for place in places]
+        return hits
+
+
+class _Row:
+    """Recipes each of which is read when the one before it does not match.
+
+    `begin` is the place of the first, `end` what is read after the last.  `searches` has the places of the recipes that
+    each search decides about.
+    """
+
+    __slots__ = ("begin", "end", "searches")
+
+    def __init__(self, end: int) -> None:
+        self.begin = self.end = end
+        self.searches: dict[_Search, list[int]] = {}
 
 
 class Plan:
@@ -50,59 +79,71 @@ class Plan:
     they do not.
     """
 
-    __slots__ = ("longest", "splits", "_stretches", "_memory")
+    __slots__ = ("longest", "splits", "_rows")
 
     def __init__(self, program: Program, patterns: Patterns, memory: int = MEMORY) -> None:
-        self.longest = 0
-        self.splits = False
-        self._memory = memory
-        self._stretches: dict[int, tuple[_Stretch, Key]] = {}
-        self._find(program, patterns)
-
-    def _find(self, program: Program, patterns: Patterns) -> None:
-        current: _Stretch | None = None
-        current_key: Key | None = None
-        rows: list[tuple[_Stretch, Key]] = []
+        self._rows: dict[int, _Row] = {}
+        by_key: dict[Key, list[_Telling]] = {}
         for at, instruction in enumerate(program):
-            found = _telling(instruction, patterns)
-            if found is None:
-                current = None
-            else:
-                key, pattern, length, splits, end = found
-                if current is None or key != current_key or current.end != at:
-                    current, current_key = _Stretch(), key
-                    rows.append((current, key))
-                current.recipes.append(at)
-                current.patterns.append(pattern)
-                current.end = end
-                self.longest = max(self.longest, length)
-                self.splits = self.splits or splits
-        for stretch, key in rows:
-            if len(stretch.recipes) >= _WORTHWHILE:
-                for recipe in stretch.recipes:
-                    self._stretches[recipe] = (stretch, key)
+            telling = _telling(at, instruction, patterns)
+            if telling is not None:
+                by_key.setdefault(telling.key, []).append(telling)
+        kept = {key: found for key, found in by_key.items() if len(found) >= _WORTHWHILE}
+        searches = {key: _Search(key, found, memory) for key, found in kept.items()}
+        chosen = [telling for found in kept.values() for telling in found]
+        self.longest = max([telling.longest for telling in chosen], default=0)
+        self.splits = any(telling.splits for telling in chosen)
+        for telling in sorted(chosen, key=lambda telling: -telling.at):
+            row = self._rows.get(telling.end)
+            if row is None or row.begin != telling.end:
+                row = _Row(telling.end)
+            row.begin = telling.at
+            row.searches.setdefault(searches[telling.key], []).insert(0, telling.at)
+            self._rows[telling.at] = row
 
     def next_candidate(self, session: Session, at: int) -> int:
         """The place from which on to go on reading at `at`: `at` itself when nothing is known of it."""
-        found = self._stretches.get(at)
-        if found is None:
+        row = self._rows.get(at)
+        if row is None:
             return at
-        stretch, (area, fold) = found
-        if not session.is_area(area):
-            return at
-        hits = session.mail.answers.get(id(stretch))
-        if hits is None:
-            if stretch.set is None:
-                stretch.set = PatternSet(stretch.patterns, fold=fold, memory=self._memory)
-            places = session.mail.questions.places(stretch.set, session.area(area))
-            hits = session.mail.answers[id(stretch)] = [stretch.recipes[place] for place in places]
-        index = bisect_left(hits, at)
-        return hits[index] if index < len(hits) else stretch.end
+        candidate = row.end
+        for search, recipes in row.searches.items():
+            index = bisect_left(recipes, at)
+            if index == len(recipes) or recipes[index] >= candidate:
+                continue
+            hits = search.hits(session)
+            if hits is None:
+                candidate = recipes[index]
+                continue
+            for place in hits[bisect_left(hits, at) :]:
+                if place >= candidate:
+                    break
+                if self._rows[place] is row:
+                    candidate = place
+                    break
+        return candidate
 
 
-def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, egrep.Pattern, int, bool, int] | None:
-    """The area and case of the condition that decides about a recipe, what to look for, its length, whether it splits,
-    and the end of the recipe.
+class _Telling:
+    """A condition that decides about the recipe at `at`: where and whether in any case its pattern is searched.
+
+    `longest` is the longest line that is not read again, `splits` whether the pattern does.  `end` is what is read
+    after the recipe.
+    """
+
+    __slots__ = ("at", "key", "pattern", "longest", "splits", "end")
+
+    def __init__(self, at: int, key: Key, pattern: egrep.Pattern, longest: int, splits: bool, end: int) -> None:
+        self.at = at
+        self.key = key
+        self.pattern = pattern
+        self.longest = longest
+        self.splits = splits
+        self.end = end
+
+
+def _telling(at: int, instruction: Instruction, patterns: Patterns) -> _Telling | None:
+    """The condition that decides about a recipe.
 
     None for everything but a recipe that, when it does not match, changes nothing but the chain.
     """
@@ -129,17 +170,20 @@ def _telling(instruction: Instruction, patterns: Patterns) -> tuple[Key, egrep.P
     for _, length, condition, _ in entries:
         kind, negated, weight, area, shown, text = condition
         longest = max(longest, length)
-        if kind != syntax.REGEX or weight is not None or not text:
+        if weight is not None or not text or area == areas.OF_VARIABLES:
             return None
-        if area and area not in areas.RAW and area not in areas.OF_THE_MAIL_ALONE:
+        if kind in (syntax.SMALLER, syntax.LARGER) and text.strip(BLANKS).isdigit():
+            continue
+        if kind != syntax.REGEX:
             return None
         regex = patterns.get(text, fold=fold, protected=shown != text, unicode=area in areas.DECODED)
         if not regex.valid:
             return None
         pattern = None if negated else essence(regex.pattern)
-        if pattern is not None:
+        if pattern is not None and (area is None or area in areas.RAW or area in areas.DECODED):
             name = area or _searched(flags)
-            return (b"HB" if name == b"BH" else name, regex.folds), pattern, longest, regex.splits, end
+            key = (b"HB" if name == b"BH" else name, regex.folds)
+            return _Telling(at, key, pattern, longest, regex.splits, end)
         if regex.splits:
             return None
     return None
