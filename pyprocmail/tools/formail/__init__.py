@@ -172,11 +172,10 @@ class _Run:
         fields, ended = read_header(self.source, digest=layout.digest or layout.babyl, babyl=layout.babyl)
         after_postmark = bool(fields) and fields[0].is_postmark()
         fields = edit.unique(edit.revise(fields, options), options.keep_first, options.keep_last)
-        address = self._sender(fields)
-        if options.cache is not None and self._is_duplicate(options.cache, fields, address):
+        if options.cache is not None and self._is_duplicate(options.cache, fields):
             write = None
         outlet = Outlet(write if options.folder is None else None)
-        result = self._result(fields, address)
+        result = self._result(fields)
         if write is not None:
             self._put_header(outlet, result + edit.additions(result, options, self._message_id))
         whole = write is not None and (options.keep_body or not (options.reply or options.extracting()))
@@ -217,10 +216,11 @@ class _Run:
             return sender.find(fields, sender.RESENT if options.resent else sender.HEADER)
         return sender.find(fields, sender.ENVELOPE)
 
-    def _is_duplicate(self, cache: bytes, fields: list[Field], address: bytes | None) -> bool:
+    def _is_duplicate(self, cache: bytes, fields: list[Field]) -> bool:
         """Whether there is nothing to write because of -D: without splitting there never is."""
-        key = address
-        if not self.options.reply:
+        if self.options.reply:
+            key = self._sender(fields)
+        else:
             identity = last(fields, b"message-id:")
             key = None if identity is None or not identity.content else idcache.key_of(identity.content)
         if key is not None and idcache.seen(self.host, cache, key, self.options.cache_limit_bytes):
@@ -230,10 +230,11 @@ class _Run:
             return True
         return not self.options.splitting
 
-    def _result(self, fields: list[Field], address: bytes | None) -> list[Field]:
+    def _result(self, fields: list[Field]) -> list[Field]:
         """The fields that go out, apart from those that options append."""
         options = self.options
         if options.reply:
+            address = self._sender(fields)
             self.no_sender |= address is None
             answer = edit.reply(fields, options, address or _NOBODY, repeat_re=self.strict)
             # The first of several is the one of the mail, which does not go into the answer.
@@ -241,7 +242,7 @@ class _Run:
             answer = [field for field in answer if field.name.lower() not in firsts]
             return edit.unique(answer, options.keep_first, options.keep_last)
         if self._lacks_postmark(fields):
-            fields.insert(0, Field(POSTMARK, b"%b  %b" % (address or _NOBODY, self._date(fields))))
+            fields.insert(0, Field(POSTMARK, b"%b  %b" % (self._sender(fields) or _NOBODY, self._date(fields))))
         return fields
 
     def _lacks_postmark(self, fields: list[Field]) -> bool:
