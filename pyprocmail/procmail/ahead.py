@@ -54,16 +54,24 @@ class Recording:
     def count(self, regex: Regex, area: Area) -> Iterator[Match]:
         """The matches that a score counts."""
         series: list[tuple[int, int, bool, bool]] = []
+        times: list[int] = []
+        before = None
         complete = False
         try:
             for match in regex.count(area):
                 if len(series) < _LONGEST_SERIES:
-                    series.append(_flat(match))
+                    # Without `\/` all those in a row are one and the same.
+                    if match is before:
+                        times[-1] += 1
+                    else:
+                        series.append(_flat(match))
+                        times.append(1)
+                        before = match
                 yield match
             complete = len(series) < _LONGEST_SERIES
         finally:
             if area.name:
-                self.answers[_COUNT, area.name, *regex.key] = (complete, series)
+                self.answers[_COUNT, area.name, *regex.key] = (complete, series, times)
 
     def places(self, patterns: PatternSet, area: Area) -> list[int]:
         """Which patterns of a set match."""
@@ -95,11 +103,15 @@ class Recalling:
 
     def count(self, regex: Regex, area: Area) -> Iterator[Match]:
         """The matches that a score counts."""
-        complete, series = self._answers.get((_COUNT, area.name, *regex.key), (False, ()))
-        yield from map(_match, series)
+        complete, series, times = self._answers.get((_COUNT, area.name, *regex.key), (False, (), ()))
+        for flat, several in zip(series, times, strict=True):
+            match = _match(flat)
+            for _ in range(several):
+                yield match
         if not complete:
+            known = sum(times)
             for number, match in enumerate(regex.count(area)):
-                if number >= len(series):
+                if number >= known:
                     yield match
 
     def places(self, patterns: PatternSet, area: Area) -> list[int]:
