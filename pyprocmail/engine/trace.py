@@ -86,17 +86,21 @@ class Trace:
 
     `rcfile` and `offset` are the place in the rules where the interpreter is: each event is told with the place of
     the very thing it speaks of.  `verbose`: whether VERBOSE is on, so that the log tells what did not happen, too.
+    `log_noted` and `log_tested` are procmail's log: unlike a reader in the lists it is not told of assignments and
+    conditions unless VERBOSE is on.
     """
 
     __slots__ = (
-        "rcfile", "offset", "verbose", "noted", "entered", "left", "begun", "passed", "tested", "assigned",
-        "ran", "locked", "replaced", "stored", "refused", "forwarded", "cloned", "settled",
+        "rcfile", "offset", "verbose", "log_noted", "log_tested", "noted", "entered", "left", "begun", "passed",
+        "tested", "assigned", "ran", "locked", "replaced", "stored", "refused", "forwarded", "cloned", "settled",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.rcfile = b""
         self.offset = 0
         self.verbose = False
+        self.log_noted: Callable[[str, tuple[bytes | int, ...]], None] | None = None
+        self.log_tested: Callable[[Place, Finding], None] | None = None
         self.noted: list[Callable[[str, tuple[bytes | int, ...]], None]] = []
         """The reference's own words: a kind of the language's table, and the texts that belong to it."""
         self.entered: list[Callable[[bytes], None]] = []
@@ -139,6 +143,8 @@ class Trace:
 
     def note(self, kind: str, *texts: bytes | int) -> None:
         """Tell the reference's words for what happens now: before what may wait, so that the log shows what for."""
+        if self.log_noted is not None:
+            self.log_noted(kind, texts)
         for hear in self.noted:
             hear(kind, texts)
 

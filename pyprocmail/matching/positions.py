@@ -36,16 +36,13 @@ _ONE_QUANTIFIER = tuple([(quantifier,) for quantifier in _QUANTIFIERS])
 class Counter:
     """The matches that a score counts, of a pattern without `\\/`.
 
-    `expression` is RE2's of the pattern, `exact` makes its automaton.
+    `expression` is RE2's of the pattern.
     """
 
-    __slots__ = ("_fixed", "_others", "_fold", "_lazy", "_expression", "_exact")
+    __slots__ = ("_fixed", "_others", "_fold", "_lazy", "_expression")
 
-    def __init__(
-        self, pattern: egrep.Pattern, expression: Expression, exact: Callable[[], Automaton], *, fold: bool
-    ) -> None:
+    def __init__(self, pattern: egrep.Pattern, expression: Expression, *, fold: bool) -> None:
         self._expression = expression
-        self._exact = exact
         self._fold = fold
         self._lazy: Expression | None = None
         self._others: bytes | None = None
@@ -59,13 +56,16 @@ class Counter:
             code = translate(egrep.Pattern(chain), fold=fold, lazy=True)
             self._lazy = re2core.compile(code, fold=fold)
 
-    def empties(self, padded: bytes | memoryview) -> Iterator[bool]:
-        """For each match in turn whether it is empty: it does not advance, and is the last."""
+    def empties(self, padded: bytes | memoryview, exact: Callable[[], Automaton]) -> Iterator[bool]:
+        """For each match in turn whether it is empty: it does not advance, and is the last.
+
+        `exact` makes the pattern's automaton.
+        """
         if self._fixed:
             return self._texts(padded, self._fixed)
         if self._others is not None:
             return self._single_bytes(padded, self._others)
-        return self._successive(padded)
+        return self._successive(padded, exact)
 
     def _texts(self, padded: bytes | memoryview, text: bytes) -> Iterator[bool]:
         """Of a fixed text, which does not overlap with itself."""
@@ -80,7 +80,7 @@ class Counter:
             for _ in range(len(bytes(padded[at : at + _CHUNK]).translate(None, others))):
                 yield False
 
-    def _successive(self, padded: bytes | memoryview) -> Iterator[bool]:
+    def _successive(self, padded: bytes | memoryview, exact: Callable[[], Automaton]) -> Iterator[bool]:
         """As Automaton.successive."""
         begins = 0 if self._lazy else self._expression.begins(padded)
         if begins < 0:
@@ -91,10 +91,10 @@ class Counter:
             start = max(begins, bottom - 1 if padded[bottom - 1] == _LF else bottom)
             if start == over or (dense and self._lazy is None):
                 # At the end a match may begin at the newline behind the text.
-                found = self._exact().find(padded, start)
+                found = exact().find(padded, start)
                 end = -1 if found is None else found[1]
             else:
-                end = self._lazy_end(padded, start) if self._lazy else self._first_end(padded, start)
+                end = self._lazy_end(padded, start) if self._lazy else self._first_end(padded, start, exact())
             if end < 0:
                 return
             yield end <= bottom
@@ -110,7 +110,7 @@ class Counter:
         begin, end = self._lazy.span(padded, start)
         return end if begin < len(padded) - 1 else -1
 
-    def _first_end(self, padded: bytes | memoryview, start: int) -> int:
+    def _first_end(self, padded: bytes | memoryview, start: int, exact: Automaton) -> int:
         """As `_lazy_end`, of a pattern that is not a chain."""
         length = len(padded)
         window = _WINDOW
@@ -122,7 +122,7 @@ class Counter:
             window *= _GROWTH
         if not 0 <= begin < length - 1:
             return -1
-        found = self._exact().find(padded, begin)
+        found = exact.find(padded, begin)
         return -1 if found is None else found[1]
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pyprocmail.matching import egrep, macros
 from pyprocmail.matching.linear import NOWHERE, Linear
-from pyprocmail.matching.positions import Counter, splitter
+from pyprocmail.matching.positions import Counter, Splitter, splitter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pyprocmail.matching.automaton import Automaton
     from pyprocmail.matching.prefilter import PatternSet
@@ -82,65 +82,43 @@ ADVANCING, EMPTY = Match(0, 0, none=True, empty=False), Match(0, 0, none=True, e
 class Regex:
     """A pattern, without the backslash that a condition loses at its start.
 
-    Nothing is read or compiled before the first question.  The empty pattern matches every area,
-    without touching MATCH.  `literally`: see Automaton.  `protected`: the condition had that backslash,
-    which says that a macro behind it is none.  `unicode`: the text is UTF-8, see utf8.py.  `key` is what makes it this
-    pattern and no other.
+    Nothing is compiled before the first question.  The empty pattern matches every area, without touching MATCH.
+    `literally`: see Automaton.  `protected`: the condition had that backslash, which says that a macro behind it is
+    none.  `unicode`: the text is UTF-8, see utf8.py.
+
+    `key` is what makes it this pattern and no other.  `expanded` is the text with its macros replaced, as the log shows
+    it, `pattern` what was read in it.  `valid` is false when the caller is to log `Invalid regexp`; the pattern matches
+    all the same.  `splits`: a match may assign MATCH.  `folds`: case is ignored, as `^FROM_DAEMON` always does.
     """
 
     __slots__ = (
-        "key", "_text", "_fold", "_literally", "_protected", "_unicode", "_expanded", "_pattern", "_linear",
-        "_automaton", "_find", "_counted",
+        "key", "expanded", "pattern", "valid", "splits", "folds", "_literally", "_linear", "_automaton", "_splitter",
+        "_counter", "_is_asked",
     )  # fmt: skip
 
     def __init__(
         self, text: bytes, fold: bool, *, literally: bool = True, protected: bool = False, unicode: bool = False
     ) -> None:
         self.key = (text, fold, literally, protected, unicode)
-        self._unicode = unicode
-        self._text = text
-        self._fold = fold
+        backslash = b"\\" if protected else b""
+        expanded, folds = macros.expand(backslash + text)
+        self.expanded = expanded[len(backslash) :]
+        self.folds = fold or folds
+        if unicode:
+            from pyprocmail.matching import utf8
+
+            self.pattern = utf8.parse(self.expanded, fold=self.folds)
+        else:
+            self.pattern = egrep.parse(self.expanded)
+        self.valid = self.pattern.valid
+        self.splits = self.pattern.has_split
         self._literally = literally
-        self._protected = protected
-        self._expanded: bytes | None = None
-        self._pattern: egrep.Pattern | None = None
         self._linear: Linear | None = None
         self._automaton: Automaton | None = None
-        self._find: Callable[[bytes | memoryview], tuple[int, int] | None] | None = None
-        self._counted: Callable[[bytes | memoryview], Iterator[Match]] | None = None
-
-    @property
-    def expanded(self) -> bytes:
-        """The text with its macros replaced, as the log shows it."""
-        if self._expanded is None:
-            backslash = b"\\" if self._protected else b""
-            expanded, folds = macros.expand(backslash + self._text)
-            self._expanded = expanded[len(backslash) :]
-            self._fold = self._fold or folds
-        return self._expanded
-
-    @property
-    def pattern(self) -> egrep.Pattern:
-        """What was read."""
-        if self._pattern is None:
-            expanded = self.expanded
-            if self._unicode:
-                from pyprocmail.matching import utf8
-
-                self._pattern = utf8.parse(expanded, fold=self.folds)
-            else:
-                self._pattern = egrep.parse(expanded)
-        return self._pattern
-
-    @property
-    def valid(self) -> bool:
-        """False when the caller is to log `Invalid regexp`; the pattern matches all the same."""
-        return self.pattern.valid
-
-    @property
-    def splits(self) -> bool:
-        """Whether a match may assign MATCH."""
-        return self.pattern.has_split
+        self._splitter: Splitter | None = None
+        self._counter: Counter | None = None
+        self._is_asked = False
+        """Whether it is known if RE2 tells positions: then there is a `_splitter`, or a `_counter`."""
 
     def search(self, area: Area) -> bool:
         """Whether the pattern matches."""
@@ -148,47 +126,55 @@ class Regex:
 
     def match(self, area: Area) -> Match | None:
         """The match that decides what MATCH becomes, or None."""
+        padded = area.padded
         if not self.splits:
-            return ADVANCING if self.search(area) else None
-        if self._find is None:
-            suited = splitter(self.pattern, fold=self.folds) if self._literally else None
-            self._find = self._find_exactly if suited is None else suited.find
-        found = self._find(area.padded)
-        return None if found is None else _match(area.padded, *found, False)
-
-    def _find_exactly(self, padded: bytes | memoryview) -> tuple[int, int] | None:
-        begins = self._begins(padded)
-        return None if begins == NOWHERE else self._exact().find(padded, begins)
+            return None if self._begins(padded) == NOWHERE else ADVANCING
+        if not self._is_asked:
+            self._splitter = splitter(self.pattern, fold=self.folds) if self._literally else None
+            self._is_asked = True
+        if self._splitter is not None:
+            found = self._splitter.find(padded)
+        else:
+            begins = self._begins(padded)
+            found = None if begins == NOWHERE else self._exact().find(padded, begins)
+        return None if found is None else _match(padded, *found, False)
 
     def count(self, area: Area) -> Iterator[Match]:
         """The matches that a score counts, in order; an empty one is the last."""
-        if self._counted is None:
-            self._counted = self._counter()
-        return self._counted(area.padded)
+        padded = area.padded
+        if self.splits:
+            return self._exact_matches(padded)
+        if not self._is_asked:
+            self._counter = self._counter_by_re2()
+            self._is_asked = True
+        if self._counter is None:
+            return self._exact_matches(padded)
+        return map((ADVANCING, EMPTY).__getitem__, self._counter.empties(padded, self._exact))
 
-    def _counter(self) -> Callable[[bytes | memoryview], Iterator[Match]]:
-        """What counts the matches in a padded text: RE2 where that is exact."""
-        expression = self._linear_form().expression if self._text and not self._strays() else None
-        if expression is None or self.splits or egrep.END in self.pattern.tokens:
-            return self._count_exactly
-        counter = Counter(self.pattern, expression, self._exact, fold=self.folds)
-        return lambda padded: map((ADVANCING, EMPTY).__getitem__, counter.empties(padded))
-
-    def _count_exactly(self, padded: bytes | memoryview) -> Iterator[Match]:
+    def _exact_matches(self, padded: bytes | memoryview) -> Iterator[Match]:
         begins = self._begins(padded)
         if begins != NOWHERE:
             for split, end, empty in self._exact().successive(padded, begins):
                 yield _match(padded, split, end, empty)
 
+    def _counter_by_re2(self) -> Counter | None:
+        if not self.expanded or self._strays() or egrep.END in self.pattern.tokens:
+            return None
+        expression = self._as_linear().expression
+        return None if expression is None else Counter(self.pattern, expression, fold=self.folds)
+
     def _begins(self, padded: bytes | memoryview) -> int:
         """An offset in the padded text before which no match starts, or NOWHERE."""
-        if not self._text:
-            return 0
-        if self._strays():
-            return NOWHERE if self._exact().find(padded) is None else 0
-        return self._linear_form().begins(padded)
+        linear = self._linear
+        if linear is None:
+            if not self.expanded:
+                return 0
+            if self._strays():
+                return NOWHERE if self._exact().find(padded) is None else 0
+            linear = self._as_linear()
+        return linear.begins(padded)
 
-    def _linear_form(self) -> Linear:
+    def _as_linear(self) -> Linear:
         if self._linear is None:
             self._linear = Linear(self.pattern, fold=self.folds)
         return self._linear
@@ -205,12 +191,6 @@ class Regex:
 
             self._automaton = Automaton(self.pattern, fold=self.folds, literally=self._literally)
         return self._automaton
-
-    @property
-    def folds(self) -> bool:
-        """Whether case is ignored: `^FROM_DAEMON` always does."""
-        _ = self.expanded  # ^FROM_DAEMON decides
-        return self._fold
 
 
 class Questions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyprocmail import numerals
 from pyprocmail.engine.logfile import DEFAULT_KEEP, LARGEST_KEEP
-from pyprocmail.procmail.compiled.variables import STRICT
+from pyprocmail.procmail.compiled.variables import NUMBERS, STRICT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,7 +163,53 @@ def _comsat(session: Session, value: bytes | None) -> int:
     return GO_ON
 
 
+def _number(name: bytes) -> Effect:
+    """What assigning a variable that is a number does."""
+
+    def effect(session: Session, value: bytes | None) -> int:
+        numbers = session.variables.numbers
+        number = numerals.as_int(numerals.setting(value or b"", numbers[name]))
+        numbers[name] = number if name in SIGNED else _within(session, name, number, 0, numerals.LONGEST_S)
+        return GO_ON
+
+    return effect
+
+
+def _folder(name: bytes) -> Effect:
+    """What assigning DEFAULT or ORGMAIL does."""
+
+    def effect(session: Session, value: bytes | None) -> int:
+        del value
+        session.variables.usable.add(name)
+        return GO_ON
+
+    return effect
+
+
+def _includerc(session: Session, value: bytes | None) -> int:
+    del session
+    return INCLUDE if value else GO_ON
+
+
+def _switchrc(session: Session, value: bytes | None) -> int:
+    del session, value
+    return SWITCH
+
+
+def _delivered(session: Session, value: bytes | None) -> int:
+    del session
+    return LEAVE if numerals.setting(value or b"", 0) else GO_ON
+
+
+FOLDERS = (b"DEFAULT", b"ORGMAIL")
+"""What -m does not deliver to unless an rcfile or the command line assigns it."""
+
 EFFECTS: dict[bytes, Effect] = {
+    **{name: _number(name) for name, default, _ in NUMBERS if default is not None},
+    **{name: _folder(name) for name in FOLDERS},
+    b"INCLUDERC": _includerc,
+    b"SWITCHRC": _switchrc,
+    b"DELIVERED": _delivered,
     b"MAILDIR": _maildir,
     b"LOGFILE": _logfile,
     b"LOGFILE_MAXSIZE": _logfile_maxsize,
@@ -182,28 +228,3 @@ EFFECTS: dict[bytes, Effect] = {
     STRICT: _strict,
 }
 """What assigning a variable does besides changing its value; None is passed when it is unset."""
-
-
-FOLDERS = (b"DEFAULT", b"ORGMAIL")
-"""What -m does not deliver to unless an rcfile or the command line assigns it."""
-
-
-def take_effect(session: Session, name: bytes, value: bytes | None) -> int:
-    """Do what the assignment of a special variable does; says how to go on."""
-    if name in session.variables.numbers:
-        number = numerals.as_int(numerals.setting(value or b"", session.variables.numbers[name]))
-        session.variables.numbers[name] = (
-            number if name in SIGNED else _within(session, name, number, 0, numerals.LONGEST_S)
-        )
-    elif name in FOLDERS:
-        session.variables.usable.add(name)
-    elif name == b"INCLUDERC":
-        return INCLUDE if value else GO_ON
-    elif name == b"SWITCHRC":
-        return SWITCH
-    elif name == b"DELIVERED":
-        return LEAVE if numerals.setting(value or b"", 0) else GO_ON
-    else:
-        effect = EFFECTS.get(name)
-        return effect(session, value) if effect else GO_ON
-    return GO_ON

@@ -147,30 +147,33 @@ class _Run:
     def _assign(self, instruction: Assign) -> None:
         _, _, name, word, notes, _ = instruction
         session = self.session
-        if len(name) >= session.variables.linebuf:
+        variables = session.variables
+        if len(name) >= variables.linebuf:
             session.exceeded_linebuf()
             self.ending = ABANDONED
             return
         taken = len(name) + 1
         value: bytes | None
         foreign: int | None = None
-        try:
-            if isinstance(word, bytes):
-                value = word
-            else:
+        if isinstance(word, bytes):
+            value = word
+        else:
+            try:
                 value, foreign = expand_marked(session, word, taken)
-        except LineTooLongError:
-            value = None
+            except LineTooLongError:
+                value = None
         for note in notes:
             session.note_pair(note)
-        if value is None or taken + len(value) > session.variables.linebuf:
+        if value is None or taken + len(value) > variables.linebuf:
             session.exceeded_linebuf()
             return
         if foreign is None:
-            session.variables.foreign.discard(name)
+            variables.foreign.discard(name)
         else:
-            session.variables.foreign.add(name)
-        self._go_on(session.set(name, value), value)
+            variables.foreign.add(name)
+        control = session.set(name, value)
+        if control != effects.GO_ON:
+            self._go_on(control, value)
 
     def _go_on(self, control: int, value: bytes) -> None:
         """What follows from the assignment of a special variable."""

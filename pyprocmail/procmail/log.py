@@ -132,8 +132,8 @@ class Log:
         self._output = output
         self._second = 0
         self._abstract = _WHERE_READ
-        trace.noted.append(self._noted)
-        trace.tested.append(self._tested)
+        trace.log_noted = self._noted
+        trace.log_tested = self._tested
         trace.assigned.append(self._assigned)
         trace.stored.append(self._stored)
         trace.forwarded.append(self._forwarded)
@@ -152,8 +152,6 @@ class Log:
 
     def _tested(self, _: Place, finding: Finding) -> None:
         """Write what VERBOSE says of a condition: what MATCH became, then whether it matched."""
-        if not self._trace.verbose:
-            return
         for number, match in enumerate(finding.matches):
             if finding.area != b"MATCH" or (not number and finding.assigns):
                 self._noted("assigning", (b"MATCH=",))

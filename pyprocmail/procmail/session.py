@@ -200,7 +200,9 @@ class Session:
 
     def set(self, name: bytes, value: bytes) -> int:
         """Assign a variable, with what that does; says how to go on."""
-        self.note("assigning", name + b"=" + value)
+        trace = self.trace
+        if trace.verbose or trace.noted:
+            self.note("assigning", name + b"=" + value)
         return self.assign_quietly(name, value)
 
     def decide(self) -> None:
@@ -224,10 +226,12 @@ class Session:
 
     def assign_quietly(self, name: bytes, value: bytes) -> int:
         """As `set`, when the log has heard of it already."""
-        self.environment[name] = value
-        for hear in self.trace.assigned:
-            hear(self.trace.place, name, value)
-        return effects.take_effect(self, name, value)
+        self.variables.environment[name] = value
+        trace = self.trace
+        for hear in trace.assigned:
+            hear((trace.rcfile, trace.offset), name, value)
+        effect = effects.EFFECTS.get(name)
+        return effects.GO_ON if effect is None else effect(self, value)
 
     def unset(self, name: bytes) -> int:
         """Remove a variable; a special one is reset."""
@@ -236,7 +240,8 @@ class Session:
         self.variables.unset.add(name)
         for hear in self.trace.assigned:
             hear(self.trace.place, name, None)
-        return effects.take_effect(self, name, None)
+        effect = effects.EFFECTS.get(name)
+        return effects.GO_ON if effect is None else effect(self, None)
 
     def last_folder(self, name: bytes) -> None:
         """LASTFOLDER: told by who stores the mail, and by the actions that start programs."""

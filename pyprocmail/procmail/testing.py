@@ -64,8 +64,10 @@ def apply(session: Session, finding: Finding, tally: Tally) -> bool:
     if weighted:
         tally.weighted = True
         tally.total = finding.after
+    trace = session.trace
     if not finding.silent:
-        trace = session.trace
+        if trace.verbose and trace.log_tested is not None:
+            trace.log_tested(trace.place, finding)
         for hear in trace.tested:
             hear(trace.place, finding)
     if finding.match is not None:
@@ -143,7 +145,7 @@ class _Test:
         # A backslash that protects the beginning of the line is shown, though not matched.
         protected = shown != text
         literally = not session.identity.strict
-        area = self._area(condition)
+        area = session.area(self._area_name(condition))
         regex = session.patterns.get(text, fold=fold, literally=literally, protected=protected, unicode=area.unicode)
         shown = b"\\" + regex.expanded if protected else regex.expanded
         if not regex.valid:
