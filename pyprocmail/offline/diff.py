@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pyprocmail.offline.listing import fate_json, why
-from pyprocmail.offline.outcome import FOLDER, Fate, Outcome, judge, open_rules
+from pyprocmail.offline.outcome import FOLDER, Fate, Outcome, heading, judge, open_rules
 from pyprocmail.offline.replay import forget_nothing
 from pyprocmail.offline.rules import Rules, Setup, with_programs
 from pyprocmail.offline.sources import Part
@@ -121,7 +121,12 @@ def _of_part(old: Setup, new: Setup, part: Part) -> tuple[int, list[Difference]]
 
 
 def _of_mail(before: Rules | FilterRules, after: Rules | FilterRules, source: str, data: bytes) -> Difference | None:
-    return difference(judge(before, source, data, digests=True), judge(after, source, data, digests=True))
+    old, new = (judge(rules, source, data, digests=True, headed=False) for rules in (before, after))
+    found = difference(old, new)
+    if found is None:
+        return None
+    subject, sender, _ = heading(data)  # decoded for the few that are shown
+    return replace(found, subject=subject, sender=sender)
 
 
 # -- for people and programs -----------------------------------------------------------------
