@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -207,3 +209,16 @@ def test_retry_wants_names_or_all(words: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["spool", "--spool", str(tmp_path), "retry", *words])
     assert done.exit_code == 2
     assert "say --all for those that failed" in done.output
+
+
+def test_a_server_does_not_load_the_other_commands() -> None:
+    """It stays in memory, and what it loads stays there with it."""
+    code = """
+import sys
+from pyprocmail.commands.cli import cli
+cli(["lmtp", "--help"], standalone_mode=False)
+print([name for name in ("pyprocmail.lint", "pyprocmail.offline", "pyprocmail.commands.milter") if name in sys.modules])
+"""
+    words = [sys.executable, "-P", "-c", code]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert shown.endswith("\n[]\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 from pathlib import Path
 
@@ -11,26 +12,38 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from pyprocmail import __version__
 from pyprocmail.commands import links as launchers
-from pyprocmail.commands import milter, offline
-from pyprocmail.commands.check import check
-from pyprocmail.commands.deliver import deliver
-from pyprocmail.commands.doctor import doctor
-from pyprocmail.commands.fmt import fmt
-from pyprocmail.commands.gateway import gateway
-from pyprocmail.commands.language_server import language_server
-from pyprocmail.commands.lmtp import lmtp
 from pyprocmail.commands.main import OWN_TOOLS, PROGRAMS, SUBCOMMANDS
-from pyprocmail.commands.report import report
 from pyprocmail.commands.screens import SCREENS
 from pyprocmail.exits import EX_USAGE
 
 OPTIONS = ("--help", "--version", "--mbox", "--single", "--sync-each")
 """Our long options; those after --version are none of click's."""
 SHELLS = ("bash", "zsh", "fish")
+_MODULES = {
+    "replay": "offline.replay", "explain": "offline.explain", "diff": "offline.diff", "coverage": "offline.coverage",
+    "test": "offline.ruletests", "refile": "offline.refile", "check": "check", "fmt": "fmt", "doctor": "doctor",
+    "language-server": "language_server", "milter": "milter", "spool": "spool", "maillog": "maillog",
+    "report": "report", "lmtp": "lmtp", "deliver": "deliver", "gateway": "gateway",
+}  # fmt: skip
+"""The module below commands/ of each subcommand, which is imported when its command is wanted: a server stays in
+memory, and would hold all the others there."""
 
 
 class _Program(click.Group):
     """The group of subcommands, which completes as well what is said without one: our options, and rcfiles."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See click."""
+        return sorted({*super().list_commands(ctx), *_MODULES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See click."""
+        if cmd_name not in _MODULES:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"pyprocmail.commands.{_MODULES[cmd_name]}")
+        found = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(found, click.Command)
+        return found
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """See click."""
@@ -135,20 +148,6 @@ def _add_program(name: bytes) -> None:
     def program(arguments: tuple[str, ...]) -> None:
         raise AssertionError(arguments)
 
-
-for _command in (
-    *offline.COMMANDS,
-    *milter.COMMANDS,
-    report,
-    check,
-    fmt,
-    doctor,
-    language_server,
-    lmtp,
-    deliver,
-    gateway,
-):
-    cli.add_command(_command)
 
 for _name in (*PROGRAMS, *OWN_TOOLS):
     _add_program(_name)

@@ -1,4 +1,4 @@
-"""The commands milter, which logs what passes a mail server, and maillog, which does so for saved mail."""
+"""`pyprocmail milter`: what passes a mail server is logged, or rules decide about it.  pyprocmail-milter(8)"""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import os
 import socket
 import sys
 import syslog
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,11 +17,10 @@ import click
 
 from pyprocmail.commands import policy as policies
 from pyprocmail.commands.compiler import compile_here
-from pyprocmail.commands.descriptors import Writer, reader
 from pyprocmail.commands.policy import Examined, Rules
 from pyprocmail.commands.values import Seconds
 from pyprocmail.engine.logfile import DEFAULT_KEEP, LARGEST_KEEP, Limits
-from pyprocmail.exits import EX_CANTCREAT, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.exits import EX_CANTCREAT, EX_NOUSER, EX_TEMPFAIL, EX_USAGE
 from pyprocmail.host import Host, User
 from pyprocmail.servers import listening, notify
 from pyprocmail.servers.listening import Address, AddressError
@@ -33,16 +31,14 @@ from pyprocmail.servers.milter.conversation import Conversation, Mail, Reply, Ta
 from pyprocmail.servers.milter.journal import Format, Journal
 from pyprocmail.servers.milter.keeping import Keeping
 from pyprocmail.servers.milter.server import MOST_CONNECTIONS, Server
-from pyprocmail.servers.milter.workers import Crew, piped_to, postmark, ruled_by
+from pyprocmail.servers.milter.workers import Crew, piped_to, ruled_by
 from pyprocmail.servers.outcome import OnError
-from pyprocmail.servers.spool import Spool, Waiting, read, who_else_may_write
-from pyprocmail.tools import maillog as log_lines
+from pyprocmail.servers.spool import FOLDER, Spool, who_else_may_write
 
 SOCKET, PID_FILE = "/var/run/mailspy/milter", "/var/run/mailspy/pid"
 """Where mailspy has them; the pid file is only written by default where that folder is."""
 NOTHING_TO_DO = 4
 """mailspy's exit status when no log is named."""
-SPOOL = "/var/spool/pyprocmail-milter"
 _METRICS_S = 15.0
 _NAME = "pyprocmail milter"
 _EX_DATAERR = 65
@@ -110,7 +106,7 @@ def _complain(text: str) -> None:
     "folder",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    default=SPOOL,
+    default=FOLDER,
     show_default=True,
     help="Where mails wait for -P and --rules.",
 )
@@ -457,109 +453,3 @@ def _write(counters: Metrics, path: Path, keeping: Keeping | None) -> None:
         counters.write(path)
     except OSError as error:
         click.echo(f"{_NAME}: {path} cannot be written: {error.strerror}", err=True)
-
-
-@click.group()
-@click.option(
-    "--spool",
-    "folder",
-    metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=SPOOL,
-    show_default=True,
-    help="The spool of the milter.",
-)
-@click.pass_context
-def spool(ctx: click.Context, folder: Path) -> None:
-    """Look at the mails that wait for the rules of a milter, or that these could not take."""
-    ctx.obj = Spool(folder)
-
-
-@spool.command("list")
-@click.pass_obj
-def spool_list(found: Spool) -> None:
-    """List the mails: name, size, how often tried, when next, sender."""
-    for part in ("new", "failed"):
-        for one in found.waiting(part):
-            due = "failed" if part == "failed" else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.due))
-            due = "now" if part == "new" and one.due <= time.time() else due
-            click.echo(f"{one.name}  {one.path.stat().st_size:>9}  {one.tries:>2}  {due:<16}  {_sender(one)}")
-
-
-def _sender(one: Waiting) -> str:
-    try:
-        with one.path.open("rb") as file:
-            return read(file.fileno())[0].sender.decode(errors="replace")
-    except (OSError, ValueError):
-        return "?"
-
-
-def _named(found: Spool, name: str) -> Waiting:
-    for one in found.find(name):
-        return one
-    raise click.ClickException(f"there is no mail {name} in {found.folder}; `pyprocmail spool list` has the names")
-
-
-@contextmanager
-def _told(one: Waiting) -> Iterator[None]:
-    """Tell why the mail cannot be had."""
-    try:
-        yield
-    except BlockingIOError as error:
-        raise click.ClickException(f"{one.name}: a worker has it; wait until it is done") from error
-    except OSError as error:
-        raise click.ClickException(f"{one.name}: {error.strerror}") from error
-
-
-@spool.command("show")
-@click.argument("name")
-@click.pass_obj
-def spool_show(found: Spool, name: str) -> None:
-    """Write a mail on standard output, as the rules would get it."""
-    with _named(found, name).path.open("rb") as file:
-        envelope, mail = read(file.fileno())
-    click.echo(postmark(envelope) + mail, nl=False)
-
-
-@spool.command("retry")
-@click.argument("names", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All that failed.")
-@click.pass_obj
-def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
-    """Have mails tried again now, whether they wait or have failed."""
-    if bool(names) == every:
-        raise click.UsageError("name the mails that are to be tried, or say --all for those that failed")
-    chosen = found.waiting("failed") if every else [_named(found, name) for name in names]
-    for one in chosen:
-        with _told(one):
-            found.retry(one)
-        click.echo(f"{one.name} is tried again")
-
-
-@spool.command("drop")
-@click.argument("names", nargs=-1, required=True)
-@click.pass_obj
-def spool_drop(found: Spool, names: tuple[str, ...]) -> None:
-    """Remove mails for good."""
-    for one in [_named(found, name) for name in names]:
-        with _told(one):
-            found.drop(one)
-        click.echo(f"{one.name} is removed")
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="An object for each mail.")
-@click.option("--decode", is_flag=True, help="Have subjects in UTF-8.")
-def maillog(as_json: bool, decode: bool) -> None:
-    """Write the line of each mail of the mailbox on standard input, as the milter logs them.
-
-    The From_ line names the sender, To: and Cc: the recipients.
-    """
-    host = Host()
-    argv = [b"maillog", *([b"--json"] if as_json else []), *([b"--decode"] if decode else [])]
-    status = log_lines.run(host, argv, os.environb, reader(host, 0), Writer(host, 1), Writer(host, 2))
-    if status != EX_OK:
-        sys.exit(status)
-
-
-COMMANDS = (milter, spool, maillog)

@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+FOLDER = "/var/spool/pyprocmail-milter"
+"""The spool of a milter that is told no other."""
 MOST_MAILS = 100_000
 MOST_BYTES = 4 << 30
 MOST_TRIES = 12
