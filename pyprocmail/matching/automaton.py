@@ -360,6 +360,22 @@ class Automaton:
             splits = tuple([splits[source] if source < len(splits) else at for source in edge.sources])
             at += 1
 
+    def end(self, padded: bytes | memoryview, start: int) -> int:
+        r"""Where the match ends that `find` would find, for a pattern without `\/`; -1 without."""
+        last = len(padded) - 1
+        if 0 < start < last:
+            state = self._initial
+            for at, symbol in enumerate(memoryview(padded)[start:last], start):
+                following = state.plain[symbol]
+                if following is None:
+                    edge = self._edge(state, symbol)
+                    if edge.record == UNSET:
+                        return at
+                    following = edge.state
+                state = following
+        found = self.find(padded, start)
+        return -1 if found is None else found[1]
+
     def successive(self, padded: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, int, bool]]:
         r"""The matches that a score counts: split or NO_SPLIT, end, and whether it was empty.
 

@@ -91,8 +91,7 @@ class Counter:
             start = max(begins, bottom - 1 if padded[bottom - 1] == _LF else bottom)
             if start == over or (dense and self._lazy is None):
                 # At the end a match may begin at the newline behind the text.
-                found = exact().find(padded, start)
-                end = -1 if found is None else found[1]
+                end = exact().end(padded, start)
             else:
                 end = self._lazy_end(padded, start) if self._lazy else self._first_end(padded, start, exact())
             if end < 0:
@@ -122,8 +121,7 @@ class Counter:
             window *= _GROWTH
         if not 0 <= begin < length - 1:
             return -1
-        found = exact.find(padded, begin)
-        return -1 if found is None else found[1]
+        return exact.end(padded, begin)
 
 
 class Splitter:

@@ -181,18 +181,12 @@ def _telling(at: int, instruction: Instruction, patterns: Patterns) -> _Telling 
             return None
         pattern = None if negated else essence(regex.pattern)
         if pattern is not None and (area is None or area in areas.RAW or area in areas.DECODED):
-            name = area or _searched(flags)
+            name = area or start_line.area(flags)
             key = (b"HB" if name == b"BH" else name, regex.folds)
             return _Telling(at, key, pattern, longest, regex.splits, end)
         if regex.splits:
             return None
     return None
-
-
-def _searched(flags: int) -> bytes:
-    if not flags & start_line.BODY:
-        return b"H"
-    return b"HB" if flags & start_line.HEAD else b"B"
 
 
 class Plans:

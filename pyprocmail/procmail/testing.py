@@ -33,6 +33,7 @@ def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
         session.fate.score = 0
         return True
     tally = Tally()
+    tests = _Tests(session, flags, tally)
     ok = True
     for at, (offset, raw_length, condition, text) in enumerate(entries):
         session.trace.offset = offset
@@ -40,7 +41,7 @@ def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
             session.exceeded_linebuf()
             ok = False
         else:
-            finding = test(session, condition, flags, tally, text)
+            finding = tests.run(condition, text)
             ok = apply(session, finding, tally)
         if not ok:
             pass_over(session, entries[at + 1 :])
@@ -55,7 +56,7 @@ def test(session: Session, condition: Condition, flags: int, tally: Tally, writt
 
     Neither the tally nor a variable changes: `apply` does that.  Its expansions and its program are run, once.
     """
-    return _Test(session, flags, tally, written).run(condition)
+    return _Tests(session, flags, tally).run(condition, written)
 
 
 def apply(session: Session, finding: Finding, tally: Tally) -> bool:
@@ -89,18 +90,20 @@ def _is_too_long(session: Session, raw_length: int, condition: Condition) -> boo
     return raw_length > session.variables.linebuf - 1 and condition[syntax.KIND] != syntax.PROGRAM
 
 
-class _Test:
-    """The test of one condition line."""
+class _Tests:
+    """The tests of the conditions of one recipe, which searches `area` by its flags; `written` is the present one."""
 
-    __slots__ = ("session", "flags", "tally", "written")
+    __slots__ = ("session", "tally", "area", "fold", "written")
 
-    def __init__(self, session: Session, flags: int, tally: Tally, written: bytes) -> None:
+    def __init__(self, session: Session, flags: int, tally: Tally) -> None:
         self.session = session
-        self.flags = flags
         self.tally = tally
-        self.written = written
+        self.fold = not flags & start_line.DISTINGUISH_CASE
+        self.area = start_line.area(flags)
+        self.written = b""
 
-    def run(self, condition: Condition) -> Finding:
+    def run(self, condition: Condition, written: bytes) -> Finding:
+        self.written = written
         foreign = False
         for _ in range(_EXPANSIONS):
             kind, negated, weight, _, _, text = condition
@@ -134,19 +137,20 @@ class _Test:
     # -- patterns --------------------------------------------------------------------------
 
     def _regex(self, condition: Condition) -> Finding:
-        _, negated, weight, _, shown, text = condition
+        _, negated, weight, name, shown, text = condition
         session = self.session
         if not shown:
             finding = self._found(PATTERN, condition, shown, held=not negated)
             if weight is not None and not negated:
                 self._score(finding, lambda tally: scoring.add_limit(tally, weight))
             return finding
-        fold = not self.flags & start_line.DISTINGUISH_CASE
         # A backslash that protects the beginning of the line is shown, though not matched.
         protected = shown != text
         literally = not session.identity.strict
-        area = session.area(self._area_name(condition))
-        regex = session.patterns.get(text, fold=fold, literally=literally, protected=protected, unicode=area.unicode)
+        area = session.area(name or self.area)
+        regex = session.patterns.get(
+            text, fold=self.fold, literally=literally, protected=protected, unicode=area.unicode
+        )
         shown = b"\\" + regex.expanded if protected else regex.expanded
         if not regex.valid:
             session.note("invalid-regexp", regex.expanded)
@@ -219,7 +223,7 @@ class _Test:
 
     def _input(self, condition: Condition) -> list[bytes]:
         """What the program reads: the area, folded header lines joined as for a search, and an empty line."""
-        name = self._area_name(condition)
+        name = condition[3] or self.area
         session = self.session
         chunks = [session.area(name).text if session.is_area(name) else session.environment.get(name, b"")]
         return chunks if chunks[0].endswith(b"\n\n") else [*chunks, b"\n"]
@@ -238,7 +242,7 @@ class _Test:
         limit, rest = _read_limit(value)
         if rest:
             session.note("skipped", rest)
-        size = len(session.message) if area is None else len(self._area(condition))
+        size = len(session.message) if area is None else len(session.area(area))
         larger = kind == syntax.LARGER
         held = (size > limit if larger else size < limit) != negated
         finding = self._found(SIZE, condition, shown[:1] + value, held=held)
@@ -255,7 +259,7 @@ class _Test:
     def _found(self, kind: str, condition: Condition, shown: bytes, *, held: bool) -> Finding:
         finding = Finding(kind, self.written, shown, negated=condition[1], held=held)
         finding.weight = condition[2]
-        finding.area = self._area_name(condition)
+        finding.area = condition[3] or self.area
         finding.before = finding.after = self.tally.total
         return finding
 
@@ -285,17 +289,6 @@ class _Test:
             self.session.exceeded_linebuf()
             raise error
         return value
-
-    def _area_name(self, condition: Condition) -> bytes:
-        name, flags = condition[3], self.flags
-        if name is not None:
-            return name
-        if not flags & start_line.BODY:
-            return b"H"
-        return b"HB" if flags & start_line.HEAD else b"B"
-
-    def _area(self, condition: Condition) -> Area:
-        return self.session.area(self._area_name(condition))
 
 
 def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:

@@ -107,6 +107,13 @@ def read(words: tuple[bytes, ...]) -> StartLine:
     return StartLine(count_of(count, flags), flags, lock, b" ".join(named[1:]))
 
 
+def area(flags: int) -> bytes:
+    """The area of the mail that the flags H and B have conditions search."""
+    if not flags & BODY:
+        return b"H"
+    return b"HB" if flags & HEAD else b"B"
+
+
 def conflicting(flags: int) -> tuple[bytes, ...]:
     """The flags that `e` suppresses, as the note "conflicting" names them."""
     if not flags & ELSE_FAILED:
