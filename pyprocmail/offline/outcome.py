@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pyprocmail.delivery.folder import NULL_DEVICE
+from pyprocmail.exits import EX_TEMPFAIL
 from pyprocmail.message import mime
 from pyprocmail.message.header import fields
 from pyprocmail.message.model import Message
@@ -94,7 +95,7 @@ class Outcome:
     @property
     def falls_through(self) -> bool:
         """Whether no recipe delivered it."""
-        return not any(fate.recipe != NOWHERE and not fate.copy for fate in self.fates)
+        return all(fate.copy or fate.recipe == NOWHERE for fate in self.fates)
 
 
 class Reader:
@@ -233,7 +234,10 @@ def judge(
     """
     head = heading(data) if headed else ("", "", "")
     if isinstance(rules, Rules) and rules.alike is not None and not (timed or also or heard):
-        return _among_alike(rules, rules.alike, source, head, data, digests)
+        try:
+            return _among_alike(rules, rules.alike, source, head, data, digests)
+        except Exception as error:  # noqa: BLE001  the edge of a session, as in `_outcome`
+            return Outcome(source, *head, len(data), (), EX_TEMPFAIL, fault=_told(error))
     reader = Reader(rules, digests=digests, timed=timed)
 
     def listen(session: Session) -> None:
@@ -254,11 +258,11 @@ def judge(
 
 def _outcome(reader: Reader, source: str, head: tuple[str, str, str], data: bytes, run: Callable[[], int]) -> Outcome:
     """What the reader heard of the run."""
-    status, fault = 75, ""
+    status, fault = EX_TEMPFAIL, ""
     try:
         status = run()
     except Exception as error:  # noqa: BLE001  the edge of a session: one mail's trouble must not end the run
-        fault = f"{type(error).__name__}: {error}"
+        fault = _told(error)
     return Outcome(
         source,
         *head,
@@ -273,6 +277,10 @@ def _outcome(reader: Reader, source: str, head: tuple[str, str, str], data: byte
     )
 
 
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 def _among_alike(
     rules: Rules, alike: Alike, source: str, head: tuple[str, str, str], data: bytes, digests: bool
 ) -> Outcome:
@@ -282,8 +290,12 @@ def _among_alike(
     leaf = alike.find(asked)
     if leaf is not None:
         first = leaf.outcome
-        forms = iter(leaf.forms)
-        fates = tuple(_with_text(rules, fate, next(forms), message, digests) for fate in first.fates)
+        fates = tuple(
+            [
+                _with_text(rules, fate, form, message, digests)
+                for fate, form in zip(first.fates, leaf.forms, strict=True)
+            ]
+        )
         return Outcome(
             source, *head, len(data), fates, first.status, first.refused, first.unanswered, (), "", first.warnings
         )

@@ -59,13 +59,12 @@ class Summary:
                 self.hits[fate.recipe] += 1
         self.fallen += outcome.falls_through
         self.undelivered += bool(outcome.status)
-        for counter, texts in (
-            (self.refused, outcome.refused),
-            (self.unanswered, outcome.unanswered),
-            (self.warnings, outcome.warnings and set(outcome.warnings)),
-        ):
-            if texts:
-                counter.update(texts)
+        if outcome.refused:
+            self.refused.update(outcome.refused)
+        if outcome.unanswered:
+            self.unanswered.update(outcome.unanswered)
+        if outcome.warnings:
+            self.warnings.update(set(outcome.warnings))
         if outcome.fault:
             self.faults[outcome.fault] += 1
         for line, spent in outcome.seconds:
