@@ -92,7 +92,7 @@ def test_real_rules(tmp_path: Path, rcfile: Path) -> None:
     """The examples and those of tests/wild, with some of the public mails, each twice."""
     words = (f"HOME={tmp_path}", f"FOLDERS={tmp_path}", f"SENDMAIL={tmp_path}/none", "ADDRESS=me@example.com")
     setup = Setup(str(rcfile), home=str(tmp_path), mail_filter=True, assignments=words, date="2026-01-31")
-    texts = list(islice(corpus(15), 20)) * 2
+    texts = list(islice(corpus(25), 12)) * 2
     assert outcomes(setup, texts, shared=True)[0] == outcomes(setup, texts, shared=False)[0]
 
 

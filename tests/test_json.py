@@ -2,11 +2,13 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT
+
+from pyprocmail.commands.cli import cli
 
 PAGE = (ROOT / "man" / "pyprocmail-json.5").read_text()
 OBJECTS = {
@@ -83,16 +85,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "refile rc box",
     ],
 )
-def test_output_is_as_described(launchers: Path, home: Path, command: str) -> None:
+def test_output_is_as_described(home: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command, with rules in both languages."""
     name, *words = command.split()
     if "none" in words:
         (home / "none").write_text("DEFAULT=none/such\nORGMAIL=none/either\nMAILDIR=/none\n")
     options = ["--json"] if name == "test" else ["--json", "--home", str(home)]
-    done = subprocess.run(
-        [launchers / "pyprocmail", name, *options, *words], cwd=home, capture_output=True, text=True, check=False
-    )
-    found = json.loads(done.stdout)
+    monkeypatch.chdir(home)
+    found = json.loads(CliRunner().invoke(cli, [name, *options, *words]).stdout)
     assert not faults(found, name, name)
     assert (found["schema"], found["version"]) == (f"pyprocmail-{name}", 1)
     assert found["tests" if name == "test" else "rows" if name == "coverage" else "mails"]
