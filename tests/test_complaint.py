@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -114,13 +115,22 @@ def test_public_mail_and_wild_rcfiles() -> None:
 
 def test_disguise() -> None:
     """A word is replaced by the same everywhere, with its capitals; parts that rules name are words."""
-    rules = b"* ^From:.*@acme\n* ^Subject:.*ACME\n* ^To:.*j\\.doe@\n"
+    rules = b"* ^From:.*@acme\n* ^Subject:.*ACME\n* ^To:.*j\\.doe@\n:0 fw\nME=xy|doe\n"
     mail = b"From: X <xy@acmecorp.com>\nTo: J.Doe@Example.ORG\nSubject: Acme is on\n\n" + b"text\n" * 40
     disguise = Disguise(Person(b"", b"", b"/", b""), [rules], mail)
-    assert disguise.rcfile(rules) == b"* ^From:.*@hstb\n* ^Subject:.*HSTB\n* ^To:.*usrc\\.usrd@\n"
+    assert disguise.rcfile(rules) == b"* ^From:.*@hstb\n* ^Subject:.*HSTB\n* ^To:.*usrc\\.usrd@\n:0 fw\nME=usrb|usrd\n"
     made = disguise.mail(mail)
     assert made.startswith(b"From: X <usrb@hstbhstc.com>\nTo: Usrc.Usrd@Hstd.ORG\nSubject: Hstb is on\n\ntext\n")
     assert len(made) == len(mail)
+
+
+@pytest.mark.parametrize("text", ["a", "a-", "a@", "a.", "(", "\\."])
+def test_no_mail_makes_it_slow(text: str) -> None:
+    """Each takes a fraction of a second; with the square of the length it would be minutes of the processor."""
+    began = time.process_time()
+    mail = b"From: a\nX: " + text.encode() * 10_000 + b"\n\n" + text.encode() * 20_000
+    Disguise(Person(b"", b"", b"/", b""), [b"* ^Subject:.*word\n" * 100], mail).mail(mail)
+    assert time.process_time() - began < 20
 
 
 def test_command(launchers: Path, tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ tell.
 - Replaced, the same everywhere: logins and local parts of addresses (usra, usrb, ...), names of hosts (hsta) and people
   (prsa), what looks like a password (pwda), IP addresses, home folders.
 - Masked with x: comments, and words of the mail that are not in the rcfiles.
-- Left as they are: other words of the rcfiles. **Look at patterns, folder names, commands and LOG texts.** Names of
-  mailing lists stay readable if a pattern has them.
+- Left as they are: other words of the rcfiles, and names of header fields. **Look at patterns, folder names, commands
+  and LOG texts.** Names of mailing lists stay readable if a pattern has them.
 - Not in the report: the body of the mail.
 
 `--hide WORD` replaces a word that you find. Nothing was sent or delivered.

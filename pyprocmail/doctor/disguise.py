@@ -23,31 +23,32 @@ _USER, _HOST, _NAME, _SECRET, _WORD = b"usr", b"hst", b"prs", b"pwd", b"wrd"
 """How replacements begin: as no pattern does that is about other words."""
 _LOGIN, _COMMENT, _DATE, _NUMBER, _VARIABLE = b"login", b"comment", b"date", b"number", b"variable"
 _SHORTEST = 3
-"""A private word of so many letters is replaced wherever it stands alone, ..."""
+"""A private word of so many letters is replaced wherever it stands alone (of an address one less), ..."""
 _SHORTEST_INSIDE = 4
 """... one of so many also inside longer words."""
 _LONGEST_BODY = 1 << 18
 """So much of a body, in bytes, is replaced word by word; of what follows each letter becomes an x."""
 
 _RUN = re.compile(rb"[A-Za-z\x80-\xff]+|[0-9]+")
-_LABEL = rb"(?:[A-Za-z0-9_\x80-\xff][A-Za-z0-9_\x80-\xff-]*|\([^()\s@]*\))"
+# Repetitions have a limit: a stranger's mail must not make the search slow.
+_LABEL = rb"(?:[A-Za-z0-9_\x80-\xff][A-Za-z0-9_\x80-\xff-]{0,80}|\([^()\s@]{0,200}\))"
 _DOT = rb"(?:\\?\.|\[\.\])"
 _HOST_NAME = _LABEL + rb"(?:" + _DOT + _LABEL + rb")*"
-_LOCAL = rb"(?:\([^()\s@]*\)|\\.|[A-Za-z0-9._+=%&~\x80-\xff-])"
+_LOCAL = rb"(?:\([^()\s@]{0,200}\)|\\.|[A-Za-z0-9._+=%&~\x80-\xff-])"
 _SPANS = re.compile(
     rb"(?P<variable>\$\{?\w+)"
     rb"|://(?P<login>[^/\s@:]+:[^/\s@]+)(?=@)"
     rb"|--?(?i:password|passwd|pass|passphrase|token|secret|api-?key)(?:=|[ \t]+)(?P<option>\S+)"
     rb"|-(?:u|-user|-auth)(?:=|[ \t]*)(?P<user>[^\s:]+:\S+)"
     rb"|(?i:bearer|basic)[ \t]+(?P<bearer>[^\s\"'$]{8,})"
-    rb"|(?P<address>" + _LOCAL + rb"+@(?:" + _HOST_NAME + rb")?|@" + _HOST_NAME + rb")"
+    rb"|(?P<address>" + _LOCAL + rb"{1,100}@(?:" + _HOST_NAME + rb")?|@" + _HOST_NAME + rb")"
     rb"|(?<![\w.])(?P<number>[0-9]{1,3}(?:" + _DOT + rb"[0-9]{1,3}){2,3}(?![0-9])"
     rb"|(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{1,4}(?!\w))"
     rb"|(?:(?<![\w/])|(?<=//))(?P<host>" + _LABEL + rb"(?:" + _DOT + _LABEL + rb")+)"
-    rb"|(?<![\w/$])(?P<random>(?=(?:[A-Z_a-z+=-]*[0-9]){3})(?=(?:[0-9_+=-]*[A-Za-z]){3})[A-Za-z0-9_+=-]{16,})"
+    rb"|(?<![\w/$])(?P<random>(?=(?:[A-Z_a-z+=-]{0,40}[0-9]){3})(?=(?:[0-9_+=-]{0,40}[A-Za-z]){3})[A-Za-z0-9_+=-]{16,})"
 )
 _SECRETS = ("login", "option", "user", "bearer", "random")
-_SECRET_NAME = rb"(?i:[\w-]*(?:passw|passphrase|secret|token|api[_-]?key|credential|cookie)[\w-]*|pass|pw)"
+_SECRET_NAME = rb"(?i:[\w-]{0,40}(?:passw|passphrase|secret|token|api[_-]?key|credential|cookie)[\w-]*|pass|pw)"
 _SECRET_FIELD = re.compile(rb"(?:" + _SECRET_NAME + rb"|(?i:authorization|approved|x-auth))\s*:")
 _IN_RULES = (
     (re.compile(rb"(?m)^[ \t]*#([^\n]*)|^(?![ \t]*\*)[^\n]*?[ \t]#([^\n]*)"), _COMMENT),
@@ -60,6 +61,7 @@ _IN_MAIL = (
     (re.compile(rb"(\w{3},\s+\d{1,2}\s+\w{3}\s+\d{4}\s+\d\d:\d\d(?::\d\d)?(?:\s+[+-]\d{4}| [A-Z]{1,5})?)"), _DATE),
     (re.compile(rb"(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4})"), _DATE),
 )
+_FLAGS = re.compile(rb"[HBDAaEehbfcwWir]{2}")
 _PEOPLE = (b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"resent-from", b"resent-to", b"resent-cc")
 _LISTS = (b"list-id", b"list-post", b"x-mailing-list", b"x-beenthere", b"mailing-list", b"delivered-to")
 _LIST_NAME = re.compile(rb"<(?:mailto:)?([^.@>\s]+)[.@]|^\s*(?:list )?([^.@\s;]+)@")
@@ -96,6 +98,7 @@ class Disguise:
         self._numbers: dict[bytes, bytes] = {}
         self._counts = Counter((_USER, _HOST))  # the first are LOGIN and HOSTNAME
         self._divisions: dict[bytes, list[bytes]] = {}
+        self._masks: dict[bytes, bytes] = {}
         self._kept = set(KEPT)
         self._everywhere: set[bytes] = set()
         self._machine = _machine(person.hostname)
@@ -146,10 +149,10 @@ class Disguise:
     def _learn_part(self, part: bytes, kind: bytes) -> None:
         if kind == _USER:
             local, _, domain = part.rpartition(b"@")
-            self._learn(local, _USER)
-            self._learn(_without_last_label(domain), _HOST)
+            self._learn(local, _USER, shortest=_SHORTEST if _FLAGS.fullmatch(local) else 2)
+            self._learn(_without_domain(domain), _HOST)
         elif kind == _HOST:
-            self._learn(_without_last_label(part), _HOST)
+            self._learn(_without_domain(part), _HOST)
         elif kind == _LOGIN:
             self._learn(part, _USER, shortest=2)
         elif kind == _SECRET:
@@ -219,6 +222,11 @@ class Disguise:
         return _RUN.sub(lambda run: self._masked_word(run[0]), text)
 
     def _masked_word(self, run: bytes) -> bytes:
+        if run not in self._masks:
+            self._masks[run] = self._mask(run)
+        return self._masks[run]
+
+    def _mask(self, run: bytes) -> bytes:
         word = run.lower()
         if word in self._everywhere:
             return _cased(self._names[word], run)
@@ -226,10 +234,10 @@ class Disguise:
             return run
         pieces = self._known.split(run)
         for at, piece in enumerate(pieces):
-            private = piece.lower() in self._everywhere and at % 2
-            pieces[at] = (
-                _cased(self._names[piece.lower()], piece) if private else piece if at % 2 else piece.translate(_MASK)
-            )
+            if at % 2 == 0:
+                pieces[at] = piece.translate(_MASK)
+            elif piece.lower() in self._everywhere:
+                pieces[at] = _cased(self._names[piece.lower()], piece)
         return b"".join(pieces)
 
     def _replaced(self, part: bytes, kind: bytes, otherwise: Callable[[bytes], bytes]) -> bytes:
@@ -244,7 +252,7 @@ class Disguise:
         if kind == _LOGIN:
             return self._forced(part, _USER)
         if kind == _HOST:
-            first = _without_last_label(part)
+            first = _without_domain(part)
             return self._forced(first, _HOST) + part[len(first) :]
         if kind == _SECRET:
             return _RUN.sub(lambda run: self._forced_run(run[0], _SECRET), part)
@@ -327,8 +335,7 @@ def _machine(names: bytes) -> re.Pattern[bytes]:
 
 def _is_host(text: bytes, match: re.Match[bytes], *, rules: bool) -> bool:
     """Whether words with dots between them are a host, and not a file or a pattern."""
-    name = match["host"]
-    last = name[len(_without_last_label(name)) :].strip(b"()").lower()
+    last = match["host"][len(_without_last_label(match["host"])) :].strip(b"()").lower()
     country = len(last) == 2 and last.isalpha()
     if not rules or text[text.rfind(b"\n", 0, match.start()) + 1 :].lstrip().startswith(b"*"):
         return country or last in DOMAINS or b"|" in last
@@ -339,6 +346,13 @@ def _without_last_label(host: bytes) -> bytes:
     """A host's name up to the dot before its last label, all of it if there is no dot."""
     end = max(host.rfind(b"."), host.rfind(b".]") + 1)
     return host[: end + (host[end : end + 2] == b".]") + 1] if end > 0 else host
+
+
+def _without_domain(host: bytes) -> bytes:
+    """A host's name without its last label if that is one of the Internet, or several: `(com|org)`."""
+    first = _without_last_label(host)
+    labels = host[len(first) :].strip(b"()").lower().split(b"|")
+    return first if all(label in DOMAINS or (len(label) == 2 and label.isalpha()) for label in labels) else host
 
 
 def _lower_runs(text: bytes) -> list[bytes]:
