@@ -14,6 +14,7 @@ import grp
 import os
 import pwd
 import select
+import stat
 import time
 
 from pyprocmail.numerals import LONGEST_S
@@ -167,6 +168,38 @@ class Host(Signals):
         except (BlockingIOError, PermissionError):
             with self._wait():
                 fcntl.lockf(fd, fcntl.LOCK_EX, 0, start)
+
+    def is_directory(self, path: bytes) -> bool:
+        """Whether `path` leads to a directory."""
+        try:
+            return stat.S_ISDIR(self.stat(path).st_mode)
+        except (OSError, ValueError):
+            return False
+
+    def current_umask(self) -> int:
+        """The umask, which only setting another one tells."""
+        mask = self.umask(0o077)
+        self.umask(mask)
+        return mask
+
+    def rules_status(self, path: bytes) -> os.stat_result:
+        """The status of the rcfile that a run begins with."""
+        return self.stat(path)
+
+    def forget(self) -> bool:
+        """Ask again what others may have changed; whether anything was remembered.  This Host remembers nothing."""
+        return False
+
+    def kept_log(self, path: bytes, status: os.stat_result) -> int | None:
+        """The descriptor of the log `path` that `keep_log` was given, if it still is the file of `status`."""
+
+    def keep_log(self, path: bytes, fd: int, identity: tuple[int, int]) -> None:
+        """A mail has done with the log `path`: its descriptor, which need not be kept, and device and inode of it."""
+        self.close(fd)
+
+    def sync_new(self, fd: int, path: bytes) -> None:
+        """Have the new file `path`, open as `fd`, on disk."""
+        self.fsync(fd)
 
     def sync_folder(self, path: bytes) -> None:
         """Have the names in the folder `path` on disk."""

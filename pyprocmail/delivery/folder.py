@@ -6,7 +6,6 @@ procmailrc(5), Recipe action line: mbox files, maildirs, MH folders, directories
 from __future__ import annotations
 
 import errno
-import stat
 
 from pyprocmail.delivery import directory, format, maildir, mbox, storage
 from pyprocmail.delivery.results import Delivered, Failed
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 MBOX, MAILDIR, MH, DIRECTORY, STDOUT = "mbox", "maildir", "mh", "directory", "stdout"
 NULL_DEVICE = b"/dev/null"
+_GONE = (errno.ENOENT, errno.ENOTDIR)
 _MAILDIR_PARTS = (b"/new", b"/cur", b"/tmp")
 
 
@@ -103,8 +103,7 @@ def spelled(name: bytes, *, alone: bool = True) -> Folder:
 
 def is_directory(host: Host, path: bytes) -> bool:
     """Whether `path` leads to a directory."""
-    status = storage.status_of(host, path)
-    return status is not None and stat.S_ISDIR(status.st_mode)
+    return host.is_directory(path)
 
 
 def make_directory(host: Host, path: bytes, note: Note) -> OSError | None:
@@ -170,6 +169,18 @@ class Store:
         The umask and the working directory are the process's.  A signal raises Interrupted; the folder is then as it
         was.
         """
+        result = self._into(folder, further, message, how)
+        if (
+            isinstance(result, Failed)
+            and folder.kind in (MAILDIR, MH)
+            and result.error in _GONE
+            and self._host.forget()
+        ):
+            # A folder that was known to be there has been removed by somebody else.
+            result = self._into(folder, further, message, how)
+        return result
+
+    def _into(self, folder: Folder, further: Sequence[bytes], message: Message, how: Storing) -> Delivered | Failed:
         host, note = self._host, self._note
         kind, path = folder.kind, folder.path
         if kind == STDOUT:

@@ -29,7 +29,8 @@ def store(
     done: Callable[[], None],
 ) -> Delivered | Failed:
     """Store the text in a new file of the maildir `folder`, whose parts exist; `done` is called once it is there."""
-    status = storage.status_of(host, folder + b"/tmp")
+    # The bit goes to tmp, whose file is the one that procmail made.
+    status = storage.status_of(host, folder + b"/tmp") if storage.may_be_marked(host) else None
     for _ in range(_ATTEMPTS):
         name = names.unique(host)
         temporary = folder + b"/tmp/" + name
@@ -57,7 +58,6 @@ def store(
             storage.remove(host, temporary)
             raise
         done()
-        # The bit goes to tmp, whose file is the one that procmail made.
         storage.mark_new_mail(host, folder + b"/tmp", status)
         last_folder(path)
         return Delivered(path, text.size)

@@ -61,8 +61,11 @@ def append(
                 note("error-writing", path)
                 return Failed(path, "the kernel lock is held", errno.EAGAIN)
             # A mail program may have put another file in the place of this one while we waited.
-            if _is_current(host, fd, path):
-                return _append_locked(host, fd, path, text, created, locked, note, done)
+            status = host.fstat(fd)
+            if _is_current(host, status, path):
+                # Only a regular file has a former size to go back to.
+                size = status.st_size if stat.S_ISREG(status.st_mode) else None
+                return _append_locked(host, fd, path, text, size, created, locked, note, done)
         except OSError as error:
             note("error-writing", path)
             return Failed(path, error.strerror or "cannot be looked at", error.errno or errno.EIO)
@@ -108,8 +111,7 @@ def _lock(host: Host, fd: int, timeout_s: int) -> tuple[bool, bool]:
     return True, False
 
 
-def _is_current(host: Host, fd: int, path: bytes) -> bool:
-    ours = host.fstat(fd)
+def _is_current(host: Host, ours: os.stat_result, path: bytes) -> bool:
     if not stat.S_ISREG(ours.st_mode):
         return True
     there = storage.status_of(host, path)
@@ -121,14 +123,12 @@ def _append_locked(
     fd: int,
     path: bytes,
     text: Text,
+    size: int | None,
     created: bool,
     locked: bool,
     note: Note,
     done: Callable[[], None],
 ) -> Delivered | Failed:
-    status = host.fstat(fd)
-    # Only a regular file has a former size to go back to.
-    size = status.st_size if stat.S_ISREG(status.st_mode) else None
     failure: OSError | None = None
     truncated = False
     try:

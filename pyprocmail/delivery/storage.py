@@ -46,10 +46,13 @@ def write_all(host: Host, fd: int, chunks: Iterable[Chunk]) -> None:
             written += host.write(fd, memoryview(chunk)[written:])
 
 
-def sync(host: Host, fd: int) -> None:
-    """Have the file on disk; a device that cannot be synced is as good as synced."""
+def sync(host: Host, fd: int, new: bytes = b"") -> None:
+    """Have the file on disk; a device that cannot be synced is as good as synced.  `new`: the path it was made as."""
     try:
-        host.fsync(fd)
+        if new:
+            host.sync_new(fd, new)
+        else:
+            host.fsync(fd)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             raise
@@ -90,7 +93,7 @@ def write_file(host: Host, path: bytes, fd: int, chunks: Iterable[Chunk]) -> Non
     try:
         try:
             write_all(host, fd, chunks)
-            sync(host, fd)
+            sync(host, fd, path)
         except BaseException:
             close(host, fd)
             raise
@@ -170,15 +173,17 @@ def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
 
 def mark_new_mail(host: Host, path: bytes, status: os.stat_result | None) -> None:
     """Set o+x, which tells that there is new mail, when the umask lets others look at it."""
-    if status is None or status.st_mode & NEW_MAIL:
+    if status is None or status.st_mode & NEW_MAIL or not may_be_marked(host):
         return
-    mask = host.umask(0o077)
-    host.umask(mask)
-    if not mask & NEW_MAIL:
-        try:
-            host.chmod(path, stat.S_IMODE(status.st_mode) | NEW_MAIL)
-        except OSError:
-            pass
+    try:
+        host.chmod(path, stat.S_IMODE(status.st_mode) | NEW_MAIL)
+    except OSError:
+        pass
+
+
+def may_be_marked(host: Host) -> bool:
+    """Whether the umask lets others look whether there is new mail."""
+    return not host.current_umask() & NEW_MAIL
 
 
 def status_of(host: Host, path: bytes) -> os.stat_result | None:

@@ -1,4 +1,4 @@
-"""A Host for runs over a mailbox: mail is made durable in batches.
+"""A Host for runs over a mailbox: mail is made durable in batches, and what stays the same is asked once.
 
 A delivery from a mail server syncs every file and folder before it reports success.  A run over a
 saved mailbox has its source on disk until it ends, so it may sync once for many mails: syncfs(2)
@@ -12,33 +12,190 @@ import os
 
 from pyprocmail.host import Host
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyprocmail.host import Environment, User
+
 MESSAGES = 2000
 """How many messages make a batch."""
+_MOST_LOGS = 4
 
 
 class BatchHost(Host):
-    """The real machine, whose fsync is put off until `write_out`."""
+    """The real machine, whose fsync is put off until `write_out`.
+
+    Identity, process id and umask change only through this Host, so it knows them.  Which folders are there, where the
+    working directory is, and the status of the rcfile hold until the mailbox is read again, a program is started or
+    ends, or a delivery fails.  A log file stays open from one mail to the next, as long as it has its name.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._file_systems: dict[int, int] = {}
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._pid = os.getpid()
+        self._uid = os.geteuid()
+        self._mask = os.umask(0o077)
+        os.umask(self._mask)
+        self._here = os.getcwdb()
+        self._folders: set[bytes] = set()
+        self._synced: set[bytes] = set()
+        self._real: dict[bytes, bytes] = {}
+        self._rules: dict[bytes, os.stat_result] = {}
+        self._logs: dict[bytes, tuple[int, tuple[int, int]]] = {}
 
-    # A method in the place of the function of Host, so that it can count.
-    def fsync(self, fd: int) -> None:  # type: ignore[override]  # os.fsync is a static method there
+    # Methods in the place of functions of Host, which are static there, so that they can count.
+
+    # -- what only this process changes ----------------------------------------------------
+
+    def getpid(self) -> int:
+        """The process id."""
+        return self._pid
+
+    def geteuid(self) -> int:
+        """The identity."""
+        return self._uid
+
+    def become(self, user: User) -> None:
+        """As Host does."""
+        super().become(user)
+        self._uid = os.geteuid()
+
+    def umask(self, mask: int) -> int:
+        """The mask until now; the system is asked when it is another one."""
+        before = self._mask
+        if mask != before:
+            os.umask(mask)
+            self._mask = mask
+        return before
+
+    def current_umask(self) -> int:
+        """The umask."""
+        return self._mask
+
+    def chdir(self, path: bytes) -> None:  # type: ignore[override]
+        """Enter a folder; the one that we are in need not be entered."""
+        if path != b".":
+            os.chdir(path)
+            self._here = os.path.join(self._here, path)
+
+    # -- what others may change ------------------------------------------------------------
+
+    def forget(self) -> bool:
+        """Ask again what others may have changed; whether anything was known."""
+        known = bool(self._folders)
+        for remembered in (self._folders, self._synced, self._real, self._rules):
+            remembered.clear()
+        return known
+
+    def read(self, fd: int, size: int) -> bytes:
+        """Read; the mailbox is read once for many mails."""
+        self.forget()
+        return os.read(fd, size)
+
+    def spawn(
+        self,
+        argv: Sequence[bytes],
+        environment: Environment,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        program: bytes = b"",
+    ) -> int:
+        """As Host does; the program may change anything."""
+        self.forget()
+        return super().spawn(argv, environment, stdin=stdin, stdout=stdout, stderr=stderr, program=program)
+
+    def wait(self, pid: int, deadline: float | None) -> int | None:
+        """As Host does; the child may have changed anything."""
+        try:
+            return super().wait(pid, deadline)
+        finally:
+            self.forget()
+
+    def fork(self) -> int:
+        """As Host does."""
+        self.forget()
+        child = super().fork()
+        if not child:
+            self._pid = os.getpid()
+        return child
+
+    def getcwd(self) -> bytes:
+        """The working directory."""
+        found = self._real.get(self._here)
+        if found is None:
+            found = self._real[self._here] = os.getcwdb()
+        return found
+
+    def is_directory(self, path: bytes) -> bool:
+        """Whether `path` leads to a directory; one that was there is not asked for again."""
+        place = os.path.join(self._here, path)
+        if place in self._folders:
+            return True
+        found = super().is_directory(path)
+        if found:
+            self._folders.add(place)
+        return found
+
+    def rules_status(self, path: bytes) -> os.stat_result:
+        """The status of the rcfile."""
+        place = os.path.join(self._here, path)
+        found = self._rules.get(place)
+        if found is None:
+            found = self._rules[place] = self.stat(path)
+        return found
+
+    # -- logs ------------------------------------------------------------------------------
+
+    def kept_log(self, path: bytes, status: os.stat_result) -> int | None:
+        """The descriptor of the log `path`, an absolute one, if it was kept and still is the file of `status`."""
+        kept = self._logs.pop(path, None)
+        if kept is None:
+            return None
+        fd, identity = kept
+        if identity == (status.st_dev, status.st_ino):
+            return fd
+        self.close(fd)
+        return None
+
+    def keep_log(self, path: bytes, fd: int, identity: tuple[int, int]) -> None:
+        """Take the descriptor of a log that a mail has done with."""
+        if path in self._logs or len(self._logs) >= _MOST_LOGS:
+            self.close(fd)
+        else:
+            self._logs[path] = (fd, identity)
+
+    # -- the disk --------------------------------------------------------------------------
+
+    def fsync(self, fd: int) -> None:  # type: ignore[override]
         """Remember the file system of `fd`; `write_out` writes it."""
         device = os.fstat(fd).st_dev
         if device not in self._file_systems:
             self._file_systems[device] = os.dup(fd)
 
+    def sync_new(self, fd: int, path: bytes) -> None:
+        """As `fsync`: a file is made on the file system of the files that were made in its folder before."""
+        folder = os.path.join(self._here, path[: path.rfind(b"/") + 1])
+        if folder not in self._synced:
+            self.fsync(fd)
+            self._synced.add(folder)
+
     def sync_folder(self, path: bytes) -> None:
         """As `fsync`, of a folder."""
+        place = os.path.join(self._here, path)
+        if place in self._synced:
+            return
         if os.stat(path).st_dev not in self._file_systems:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 self.fsync(fd)
             finally:
                 os.close(fd)
+        self._synced.add(place)
 
     def write_out(self) -> None:
         """Have everything on disk that was written through this Host.

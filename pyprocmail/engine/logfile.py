@@ -73,13 +73,14 @@ class _RotatedFile(LogFile):
     is still the one of that name: so no line is lost, and none torn, however many there are.
     """
 
-    __slots__ = ("_path", "_mode", "_limits")
+    __slots__ = ("_path", "_mode", "_limits", "_identity")
 
-    def __init__(self, host: Host, fd: int, path: bytes, mode: int, limits: Limits) -> None:
+    def __init__(self, host: Host, fd: int, path: bytes, mode: int, limits: Limits, status: os.stat_result) -> None:
         super().__init__(host, fd)
         self._path = path
         self._mode = mode
         self._limits = limits
+        self._identity: tuple[int, int] | None = _identity(status)
 
     def write(self, text: bytes) -> None:
         if not self._limits.max_bytes or not text:
@@ -116,7 +117,7 @@ class _RotatedFile(LogFile):
             self._reopen()
             return
         mine = host.fstat(self.fd)
-        if (status.st_dev, status.st_ino) != (mine.st_dev, mine.st_ino):
+        if _identity(status) != _identity(mine):
             self._reopen()
         if not status.st_size or status.st_size + length <= self._limits.max_bytes:
             return
@@ -135,6 +136,13 @@ class _RotatedFile(LogFile):
         fd = _open(self._host, self._path, self._mode)
         self._host.close(self.fd)
         self.fd = fd
+        self._identity = None
+
+    def close(self) -> None:
+        if self._identity is None:
+            super().close()
+        else:
+            self._host.keep_log(self._path, self.fd, self._identity)
 
 
 class _Pipe(LogFile):
@@ -232,10 +240,18 @@ def open_log(host: Host, path: bytes, mode: int, limits: Limits, *, stdout: int 
         return _open_pipe(host, path)
     if not path.startswith(b"/"):
         path = host.getcwd() + b"/" + path
+    kept = host.kept_log(path, status) if status is not None else None
+    if status is not None and kept is not None:
+        return _RotatedFile(host, kept, path, mode, limits, status)
     fd = _open(host, path, mode)
-    if stat.S_ISREG(host.fstat(fd).st_mode):
-        return _RotatedFile(host, fd, path, mode, limits)
+    status = host.fstat(fd)
+    if stat.S_ISREG(status.st_mode):
+        return _RotatedFile(host, fd, path, mode, limits, status)
     return LogFile(host, fd)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _open(host: Host, path: bytes, mode: int) -> int:

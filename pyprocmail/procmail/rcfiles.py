@@ -197,7 +197,8 @@ class Loader:
         if not self._known:
             return None
         try:
-            status = session.host.stat(path)
+            # A file that an rcfile names may be one that this very mail was written to.
+            status = session.host.stat(path) if rcfile is None else session.host.rules_status(path)
         except OSError:
             return None
         program = self._known.get((session.identity.strict, *_identity(status)))
