@@ -15,7 +15,7 @@ from differential import root
 from differential.root_scenes import USER
 from hypothesis import given
 from hypothesis import strategies as st
-from lmtp_server import PATIENCE_S, Client, Running, serving, started, wait_for
+from lmtp_server import PATIENCE_S, RULES, Client, Running, addresses, serving, started, wait_for
 
 from pyprocmail.engine.verdict import Verdict
 from pyprocmail.servers.lmtp.replies import reply_of
@@ -107,7 +107,10 @@ def test_hostile_clients(launchers: Path, folder: Path) -> None:
 
 def test_no_room_for_the_spool(launchers: Path, folder: Path) -> None:
     """452 for each recipient; what fits into memory is delivered, and the dialogue stays in step."""
-    with serving(launchers, folder, "--spool", "/proc") as server, server.client() as client:
+    spool = folder / "spool"
+    spool.mkdir()
+    with serving(launchers, folder, "--spool", str(spool)) as server, server.client() as client:
+        spool.rmdir()
         assert (
             client.mail(b"Subject: big\n\n" + b"x\n" * 100_000, "alice@example.org", "bob@example.org")
             == ["452 4.3.1 No room for the mail"] * 2
@@ -260,3 +263,23 @@ def test_wrong_command_lines(launchers: Path) -> None:
         assert done.returncode != 0
         assert done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--rules", "none"], 66, "/none: No such file or directory: name a file that "),
+        (["--rules", "open"], 77, "/open: others could have written it, and so it is not run"),
+        (["--virtual", "none"], 73, "--virtual none: No such file or directory: make the folder"),
+        (["--virtual", "rules"], 73, "--virtual rules: that is not a folder"),
+        (["--spool", "none"], 73, "--spool none: No such file or directory: make the folder"),
+    ],
+)
+def test_paths_that_it_cannot_use(options: list[str], status: int, said: str, launchers: Path, folder: Path) -> None:
+    """It says so at the start, and not with each mail."""
+    (folder / "open").touch()
+    (folder / "open").chmod(0o666)
+    words = [str(launchers / "pyprocmail"), "lmtp", "--listen", "unix:s", *addresses(folder, RULES), *options]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+    assert not (folder / "s").exists()

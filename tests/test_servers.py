@@ -27,6 +27,7 @@ from pyprocmail.servers.metrics import Metrics
         ("/run/x", Address(path="/run/x")),
         ("./x", Address(path="./x")),
         ("inet:8891@127.0.0.1", Address(host="127.0.0.1", port=8891)),
+        ("fd:4", Address(fd=4)),
         ("inet:8891", Address(port=8891)),
         ("inet6:8891@[::1]", Address(host="::1", port=8891, family=socket.AF_INET6)),
         ("inet6:0@localhost", Address(host="::1", family=socket.AF_INET6)),
@@ -42,7 +43,9 @@ def test_addresses(text: str, address: Address) -> None:
     assert listening.parse(str(address)) == address
 
 
-@pytest.mark.parametrize("text", ["", "x", "unix:", "inet:x@y", "inet:70000@y", "localhost:", "localhost:-1", "fd:x"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "unix:", "inet:x@y", "inet:70000@y", "localhost:", "localhost:-1", "fd:x", "fd:"]
+)
 def test_what_is_no_address(text: str) -> None:
     """A sentence says what is wrong."""
     with pytest.raises(AddressError, match=r"."):
@@ -222,3 +225,43 @@ print([name for name in ("pyprocmail.lint", "pyprocmail.offline", "pyprocmail.co
     words = [sys.executable, "-P", "-c", code]
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert shown.endswith("\n[]\n")
+
+
+_SERVERS = {
+    "lmtp": ["--listen", "unix:s"],
+    "gateway": ["--listen", "unix:s", "--next-hop", "127.0.0.1:9", "--rules", "/dev/null"],
+    "milter": ["-p", "unix:s", "-f", "log"],
+}
+
+
+@pytest.mark.parametrize("server", _SERVERS)
+def test_the_same_statuses_for_the_same_faults(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user or a group that does not exist, a place where no socket can be; no socket is left behind."""
+    monkeypatch.chdir(tmp_path)
+    group, user = ("--group", "-u") if server == "milter" else ("--socket-group", "--user")
+    words = [server, *_SERVERS[server]]
+    me = [user, "nobody"] if os.geteuid() == 0 else []
+    for more, status, said in (
+        ([group, "no-such-group"], 67, "there is no group no-such-group"),
+        ([user, "no-such-user"], 67, "there is no user no-such-user"),
+        (["-p" if server == "milter" else "--listen", "unix:nowhere/s"], 73, "cannot listen on unix:nowhere/s"),
+    ):
+        done = CliRunner().invoke(cli, [*words, *(me if user not in more else []), *more])
+        assert (done.exit_code, f"pyprocmail {server}: {said}" in done.output) == (status, True), done.output
+        assert not Path("s").exists()
+
+
+@pytest.mark.parametrize("option", ["--policy", "--rules", "--at-rcpt"])
+def test_rules_of_a_milter_that_others_could_write(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would decide about no mail."""
+    monkeypatch.chdir(tmp_path)
+    rcfile = tmp_path / "rc"
+    rcfile.touch()
+    words = ["milter", "-p", "unix:s", option, str(rcfile), "--spool", "spool", "--check"]
+    for mode, status, said in ((0o644, 0, "it could start"), (0o666, 77, f"{option} {rcfile}: others could have writ")):
+        rcfile.chmod(mode)
+        done = CliRunner().invoke(cli, words)
+        assert (done.exit_code, said in done.output) == (status, True), done.output
+        assert not Path("s").exists()

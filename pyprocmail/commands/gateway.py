@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.commands.values import Seconds, permissions
@@ -189,14 +189,17 @@ def gateway(
     hop_address = _address(next_hop)
     shown = name or socket.gethostname()
     marks = Marks(shown.encode(), passes=max_passes, hops=max_hops)
-    listeners = [] if once else _listen(addresses, socket_mode, socket_group)
-    names = listening.Names(_address(text.removeprefix(_LMTP)) for _, text in listeners)
-    tls = _tls(tls_cert, tls_key) if tls_cert else None
     host = Host()
-    if user:
-        _be(host, user)
-    if listeners and os.geteuid() == 0:
+    identity = serving.user_named("gateway", host, user)
+    if addresses and (os.geteuid() if identity is None else identity.uid) == 0:
         raise click.UsageError("the gateway does not run as root; --user names who its rules run as")
+    places = [_address(text) for text in addresses]
+    mode, gid = permissions(socket_mode), serving.group_named("gateway", socket_group)
+    tls = _tls(tls_cert, tls_key) if tls_cert else None
+    sockets, names = serving.listen("gateway", places, mode=mode, gid=gid)
+    click.get_current_context().call_on_close(names.remove)
+    listeners = list(zip(sockets, addresses, strict=True))
+    serving.become("gateway", host, identity)
     found = host.user_by_id(os.geteuid())
     # A user that only runs servers has no shell that runs a program.
     who = (found.name, found.home) if found is not None else (b"#%d" % os.geteuid(), b"/")
@@ -231,10 +234,7 @@ def gateway(
         reload=ruleset.reload,
     )
     log(f"passing mail on to {hop_address}")
-    try:
-        Server(settings, serve, [each for each, _ in listeners]).run()
-    finally:
-        names.remove()
+    Server(settings, serve, [each for each, _ in listeners]).run()
 
 
 def _dialect(text: str, *, tls: bool) -> Dialect:
@@ -270,23 +270,6 @@ def _address(text: str) -> listening.Address:
         raise click.UsageError(str(error)) from error
 
 
-def _listen(addresses: tuple[str, ...], mode: str, group: str) -> list[tuple[socket.socket, str]]:
-    """The sockets, each with how its address was written."""
-    found = []
-    try:
-        for text in addresses:
-            address = _address(text)
-            found.append((listening.listen(address, mode=permissions(mode)), text))
-            if group and address.path:
-                os.chown(address.path, -1, grp.getgrnam(group).gr_gid)
-    except KeyError as error:
-        raise click.UsageError(f"{group}: no such group") from error
-    except OSError as error:
-        click.echo(f"pyprocmail: {error.filename}: {error.strerror}", err=True)
-        raise SystemExit(EX_TEMPFAIL) from error
-    return found
-
-
 def _tls(cert: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -294,14 +277,3 @@ def _tls(cert: str, key: str) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise click.UsageError(f"{cert}: {error}") from error
     return context
-
-
-def _be(host: Host, name: str) -> None:
-    """Become the user for good."""
-    found = host.user_by_name(os.fsencode(name))
-    if found is None:
-        raise click.UsageError(f"{name}: no such user")
-    if os.geteuid() == 0:
-        host.become(found)
-    elif os.geteuid() != found.uid:
-        raise click.UsageError("only root may become somebody else")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
 import socket
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.maildrop import _become as become_for_maildrop
 from pyprocmail.commands.procmail import _become as become
@@ -109,12 +109,16 @@ def lmtp(
     """
     if bool(virtual) != bool(rules):
         raise click.UsageError("--virtual and --rules belong together")
-    listeners = _listen(addresses, permissions(socket_mode), socket_group)
-    names = listening.Names(map(listening.parse, addresses))
-    if user:
-        _be(user)
-    if virtual and os.geteuid() == 0:
+    try:
+        places = [listening.parse(text) for text in addresses]
+    except listening.AddressError as error:
+        raise click.UsageError(str(error)) from error
+    host = Host()
+    mode, gid = permissions(socket_mode), serving.group_named("lmtp", socket_group)
+    identity = serving.user_named("lmtp", host, user)
+    if virtual and (os.geteuid() if identity is None else identity.uid) == 0:
         raise click.UsageError("--virtual does not run as root; --user names who owns the folders")
+    listeners, names = serving.listen("lmtp", places, mode=mode, gid=gid)
     settings = Settings(
         socket.gethostname().encode(),
         Limits(max_size, recipients=max_recipients),
@@ -126,9 +130,14 @@ def lmtp(
         spool=spool,
         metrics=Path(metrics).absolute() if metrics else None,
     )
-    make = _maker(language, os.fsencode(Path(rules).absolute()) if rules else b"")
     folder = os.fsencode(Path(virtual).absolute()) if virtual else b""
     try:
+        serving.become("lmtp", host, identity)
+        serving.check_folder("lmtp", "--spool", spool)
+        if virtual:
+            serving.check_folder("lmtp", "--virtual", virtual)
+            serving.check_rules("lmtp", host, "--rules", str(Path(rules).absolute()), own=language == "procmail")
+        make = _maker(language, os.fsencode(Path(rules).absolute()) if rules else b"")
         # Before a client comes: what it says is not in the memory of workers then.
         starter = Starter([delivering.Desk(make).serve, _look_up])
         failed = asyncio.run(_serve(settings, starter, folder, listeners))
@@ -147,36 +156,6 @@ async def _serve(settings: Settings, starter: Starter, folder: bytes, listeners:
     log(f"serving {'every user' if apart else os.fsdecode(folder) or 'one user'} with {settings.workers} workers")
     await server.serve(listeners)
     return server.failed
-
-
-def _listen(addresses: tuple[str, ...], mode: int, group: str) -> list[socket.socket]:
-    found = []
-    try:
-        for text in addresses:
-            address = listening.parse(text)
-            found.append(listening.listen(address, mode=mode))
-            if group and address.path:
-                os.chown(address.path, -1, grp.getgrnam(group).gr_gid)
-    except listening.AddressError as error:
-        raise click.UsageError(str(error)) from error
-    except KeyError as error:
-        raise click.UsageError(f"{group}: no such group") from error
-    except OSError as error:
-        click.echo(f"pyprocmail: {error.filename}: {error.strerror}", err=True)
-        raise SystemExit(EX_TEMPFAIL) from error
-    return found
-
-
-def _be(name: str) -> None:
-    """Become the user for good."""
-    host = Host()
-    found = host.user_by_name(os.fsencode(name))
-    if found is None:
-        raise click.UsageError(f"{name}: no such user")
-    if os.geteuid() == 0:
-        host.become(found)
-    elif os.geteuid() != found.uid:
-        raise click.UsageError("only root may become somebody else")
 
 
 def _maker(language: str, rules: bytes) -> Callable[[Host], delivering.Deliver]:

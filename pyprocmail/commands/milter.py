@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import grp
 import os
 import socket
 import sys
@@ -16,11 +15,12 @@ from typing import NoReturn
 import click
 
 from pyprocmail.commands import policy as policies
+from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_here
 from pyprocmail.commands.policy import Examined, Rules
 from pyprocmail.commands.values import Seconds
 from pyprocmail.engine.logfile import DEFAULT_KEEP, LARGEST_KEEP, Limits
-from pyprocmail.exits import EX_CANTCREAT, EX_NOUSER, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.exits import EX_TEMPFAIL, EX_USAGE
 from pyprocmail.host import Host, User
 from pyprocmail.servers import listening, notify
 from pyprocmail.servers.listening import Address, AddressError
@@ -205,8 +205,8 @@ def milter(
     permissions = _octal(mode)
     syslog.openlog("pyprocmail-milter", syslog.LOG_PID, syslog.LOG_MAIL)
     host = Host()
-    identity = _identity(host, user)
-    gid = _group(group)
+    identity = serving.user_named("milter", host, user)
+    gid = serving.group_named("milter", group)
     if pid_file is None and address.path == SOCKET:
         pid_file = Path(PID_FILE)
     counters = _counters()
@@ -225,16 +225,18 @@ def milter(
     if policy or at_rcpt:
         deciding = Rules(policy, at_rcpt, language, workers, time_limit, OnError(on_error))
         policies.count(counters)
-    try:
-        taken = listening.listen(address, mode=permissions)
-    except OSError as error:
-        _refuse(f"cannot listen on {address}: {error.strerror}", EX_CANTCREAT)
-    names = listening.Names([address])
+    uid = -1 if identity is None else identity.uid
+    owner_gid = gid if gid >= 0 or identity is None else identity.gid
+    (taken,), names = serving.listen("milter", [address], mode=permissions, uid=uid, gid=owner_gid)
     keeping = None
     with closing(taken):
         try:
-            _give(address, identity, gid)
             _start(host, identity, journal, None if check else pid_file, folder if command or rules else None)
+            for option, path in (("--rules", rules), ("--policy", policy), ("--at-rcpt", at_rcpt)):
+                if path:
+                    # A policy is named by its whole path, --rules as it is written.
+                    path = path if option == "--rules" else os.path.abspath(path)
+                    serving.check_rules("milter", host, option, path, own=language == "procmail" or bool(rules))
             if command or rules:
                 keeping = _keeping(host, command, rules, folder, workers, counters, tempfail=when_full == "tempfail")
             examined = None if deciding is None else _examine(deciding, tell=check)
@@ -309,9 +311,6 @@ def _keeping(
     spool = Spool(folder)
     try:
         spool.prepare()
-        if rules:
-            with open(rules, "rb"):
-                pass
     except OSError as error:
         _refuse(f"cannot start: {error.strerror}: {error.filename}", EX_TEMPFAIL)
     rule = piped_to(command) if command else ruled_by(rules, host, compile_here, os.environb)
@@ -334,18 +333,7 @@ def _octal(mode: str) -> int:
 
 
 def _refuse(text: str, status: int) -> NoReturn:
-    click.echo(f"{_NAME}: {text}", err=True)
-    sys.exit(status)
-
-
-def _identity(host: Host, name: str) -> User | None:
-    """Whom root is to become."""
-    if not name:
-        return None
-    found = host.user_by_name(os.fsencode(name))
-    if found is None:
-        _refuse(f"there is no user {name}", EX_NOUSER)
-    return found
+    serving.refuse("milter", text, status)
 
 
 def _counters() -> Metrics:
@@ -359,25 +347,6 @@ def _counters() -> Metrics:
     counters.counter("connections_total", "Connections of mail servers.")
     counters.gauge("connections", "Connections that are open.")
     return counters
-
-
-def _group(name: str) -> int:
-    """The number of the group; -1 without one."""
-    try:
-        return grp.getgrnam(name).gr_gid if name else -1
-    except KeyError:
-        _refuse(f"there is no group {name}", EX_NOUSER)
-
-
-def _give(address: Address, identity: User | None, gid: int) -> None:
-    """Have a Unix socket belong to the user, and to the group of the mail server."""
-    if not address.path or (identity is None and gid < 0):
-        return
-    uid = -1 if identity is None else identity.uid
-    try:
-        os.chown(address.path, uid, gid if gid >= 0 or identity is None else identity.gid)
-    except OSError as error:
-        _refuse(f"the socket {address} cannot be given to that user or group: {error.strerror}", EX_TEMPFAIL)
 
 
 def _start(
@@ -395,8 +364,7 @@ def _start(
                 os.chown(spool, identity.uid, identity.gid)
         if pid_file is not None:
             pid_file.write_text(f"{os.getpid()}\n")
-        if identity is not None and os.geteuid() != identity.uid:
-            host.become(identity)
+        serving.become("milter", host, identity)
         journal.open()
     except OSError as error:
         where = f": {os.fsdecode(error.filename)}" if error.filename else ""

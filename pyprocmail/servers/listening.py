@@ -69,7 +69,9 @@ def parse(text: str) -> Address:
         return Address(host=_host(host, family) if at else "", port=_port(text, port), family=family)
     if text == "systemd":
         return Address(fd=_FIRST_INHERITED)
-    if kind == "fd" and rest.isdigit() and len(rest) < 6:
+    if kind == "fd" and colon:
+        if not (rest.isascii() and rest.isdigit() and len(rest) < 6):
+            raise AddressError(f"{text}: {rest!r} is no descriptor; write its number, such as fd:3")
         return Address(fd=int(rest))
     if "/" in text:
         return Address(path=text)
@@ -91,10 +93,18 @@ def _port(text: str, port: str) -> int:
     return int(port)
 
 
-def listen(address: Address, *, mode: int | None = None, environ: Mapping[str, str] = os.environ) -> socket.socket:
-    """A socket that listens there, without blocking.  A Unix socket gets the permissions `mode`.
+def listen(
+    address: Address,
+    *,
+    mode: int | None = None,
+    uid: int = -1,
+    gid: int = -1,
+    environ: Mapping[str, str] = os.environ,
+) -> socket.socket:
+    """A socket that listens there, without blocking.
 
-    A Unix socket that nobody listens on any more is replaced.
+    A Unix socket gets the permissions `mode` and belongs to `uid` and `gid` (-1: as the system makes it).  One that
+    nobody listens on any more is replaced, and none is left after an error.
 
     Raises:
         OSError: somebody else listens there, something that is no socket is in the way, or it may not be used.
@@ -102,7 +112,7 @@ def listen(address: Address, *, mode: int | None = None, environ: Mapping[str, s
     if address.fd >= 0:
         return _inherited(address.fd, environ)
     if address.path:
-        return _unix(address.path, mode)
+        return _unix(address.path, mode, uid, gid)
     taken = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -136,8 +146,9 @@ def _inherited(fd: int, environ: Mapping[str, str]) -> socket.socket:
     return taken
 
 
-def _unix(path: str, mode: int | None) -> socket.socket:
+def _unix(path: str, mode: int | None, uid: int, gid: int) -> socket.socket:
     taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
     try:
         _make_room(path)
         # Nobody may connect before it has its permissions.
@@ -146,11 +157,16 @@ def _unix(path: str, mode: int | None) -> socket.socket:
             taken.bind(path)
         finally:
             os.umask(mask)
+        bound = True
+        if (uid, gid) != (-1, -1):
+            os.chown(path, uid, gid)
         if mode is not None:
             os.chmod(path, mode)
         taken.listen(BACKLOG)
     except OSError as error:
         taken.close()
+        if bound:
+            os.unlink(path)
         raise OSError(error.errno, error.strerror or str(error), path) from error
     taken.setblocking(False)
     return taken
@@ -201,8 +217,15 @@ class Acknowledging:
 class Names:
     """The Unix sockets that this server has just bound, to take their names away when it ends."""
 
-    def __init__(self, addresses: Iterable[Address]) -> None:
-        self._known = [(address.path, _identity(address.path)) for address in addresses if address.path]
+    def __init__(self, addresses: Iterable[Address] = ()) -> None:
+        self._known: list[tuple[str, tuple[int, int, int] | None]] = []
+        for address in addresses:
+            self.add(address)
+
+    def add(self, address: Address) -> None:
+        """One more, which has just been bound."""
+        if address.path:
+            self._known.append((address.path, _identity(address.path)))
 
     def remove(self) -> None:
         """Remove the sockets, but one that another server has bound meanwhile."""

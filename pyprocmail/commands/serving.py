@@ -1,0 +1,100 @@
+"""What the servers look at as they start: who they are to be, their sockets, their rules; each fault has a status."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from pyprocmail.exits import EX_CANTCREAT, EX_NOINPUT, EX_NOPERM, EX_NOUSER, EX_TEMPFAIL
+from pyprocmail.host import Host, User
+from pyprocmail.procmail.rcfiles import is_suspicious, locate
+from pyprocmail.servers import listening
+from pyprocmail.servers.listening import Address, Names
+
+
+def refuse(server: str, text: str, status: int) -> NoReturn:
+    """End the command with a sentence and a status."""
+    click.echo(f"pyprocmail {server}: {text}", err=True)
+    raise SystemExit(status)
+
+
+def user_named(server: str, host: Host, name: str) -> User | None:
+    """The user; None without a name."""
+    found = host.user_by_name(os.fsencode(name)) if name else None
+    if name and found is None:
+        refuse(server, f"there is no user {name}", EX_NOUSER)
+    return found
+
+
+def group_named(server: str, name: str) -> int:
+    """The number of the group; -1 without a name."""
+    try:
+        return grp.getgrnam(name).gr_gid if name else -1
+    except KeyError:
+        refuse(server, f"there is no group {name}", EX_NOUSER)
+
+
+def become(server: str, host: Host, user: User | None) -> None:
+    """Become the user for good."""
+    if user is None or os.geteuid() == user.uid:
+        return
+    if os.geteuid() != 0:
+        refuse(server, f"only root may become {os.fsdecode(user.name)}: start it as root or as that user", EX_NOPERM)
+    try:
+        host.become(user)
+    except OSError as error:
+        refuse(server, f"cannot become {os.fsdecode(user.name)}: {error.strerror}", EX_TEMPFAIL)
+
+
+def listen(
+    server: str, addresses: Sequence[Address], *, mode: int, uid: int = -1, gid: int = -1
+) -> tuple[list[socket.socket], Names]:
+    """Sockets that listen, and their names; those of Unix have that mode, user and group (-1: ours)."""
+    found: list[socket.socket] = []
+    names = Names()
+    for address in addresses:
+        try:
+            found.append(listening.listen(address, mode=mode, uid=uid, gid=gid))
+        except OSError as error:
+            names.remove()
+            for each in found:
+                each.close()
+            refuse(server, f"cannot listen on {address}: {error.strerror}", EX_CANTCREAT)
+        names.add(address)
+    return found, names
+
+
+def check_rules(server: str, host: Host, option: str, path: str, *, own: bool = True) -> None:
+    """End the command if the rules in the file cannot be used.  `own`: others must not have been able to write them."""
+    user = host.user_by_id(os.geteuid())
+    name = os.fsdecode(user.name) if user else f"user {os.geteuid()}"
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+    except OSError as error:
+        refuse(server, f"{option} {path}: {error.strerror}: name a file that {name} can read", EX_NOINPUT)
+    rcfile = user and locate(os.fsencode(path), user, mail_filter=True)
+    if own and user and rcfile and is_suspicious(host, user, rcfile, status):
+        refuse(
+            server,
+            f"{option} {path}: others could have written it, and so it is not run:"
+            f" root or {name} has to own it, and nobody else may write to it or to its folder",
+            EX_NOPERM,
+        )
+
+
+def check_folder(server: str, option: str, path: str) -> None:
+    """End the command if files cannot be made in the folder."""
+    try:
+        if not stat.S_ISDIR(os.stat(path).st_mode):
+            refuse(server, f"{option} {path}: that is not a folder", EX_CANTCREAT)
+    except OSError as error:
+        refuse(server, f"{option} {path}: {error.strerror}: make the folder, or name another", EX_CANTCREAT)
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+        refuse(server, f"{option} {path}: the server may not make files there", EX_CANTCREAT)
