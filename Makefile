@@ -59,8 +59,9 @@ demo: $(VENV)/.installed
 	"$(BIN)/pyprocmail" -m FOLDERS="$(CURDIR)/$(DEMO)" examples/rules.rc < examples/inbox.mbox
 	"$(BIN)/python" examples/count.py $(DEMO)
 
+# It writes the tables of docs/PERFORMANCE.md; PARTS=start,rules measures only these.
 bench: setup
-	"$(BIN)/python" tests/bench/run.py $(FILE)
+	"$(BIN)/python" tests/bench/run.py --write $(if $(PARTS),--parts $(PARTS)) $(FILE)
 
 # PYMILTER is a Python that has pymilter; without it the milter is measured alone.
 bench-milter: setup

@@ -4,6 +4,9 @@ Each row is measured side by side with its yardstick, the two taking turns in on
 whatever else the machine does meets both.  The multiple is that of the medians.
 """
 
+import argparse
+import contextlib
+import io
 import marshal
 import os
 import re
@@ -16,6 +19,8 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+
+import rules  # lies beside this file
 
 from pyprocmail.lint.machine import NoMachine
 from pyprocmail.lint.run import Selection, check_filter, check_rcfile
@@ -30,6 +35,7 @@ from pyprocmail.procmail.syntax.lower import compile_rcfile
 from pyprocmail.procmail.syntax.parse import parse
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "PERFORMANCE.md"
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 MESSAGE = (
     b"From alice@example.com Thu Jan  1 00:00:00 2026\n"
@@ -398,38 +404,111 @@ def bench_trying(work: Path, ours: Path) -> None:
     mailbox.unlink()
 
 
-def main() -> None:
-    """Measure what is installed beside this interpreter; the mailbox may be given."""
-    given = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
-    # TMPDIR chooses the disk that deliveries are synced to.
-    with tempfile.TemporaryDirectory() as directory:
-        work = Path(directory)
-        links = work / "links"
-        subprocess.run([Path(sys.executable).with_name("pyprocmail"), "links", links], check=True, capture_output=True)
-        rcfile = work / "rc"
-        write_rcfile(rcfile, RCFILE.format(folder=work))
-        python = Path(sys.executable).resolve()
-        mailbox = given or work / "mailbox"
-        if given is None:
-            mailbox.write_bytes((ROOT / "examples" / "inbox.mbox").read_bytes() * 5)
+class Bench:
+    """What the parts need: a folder, the launchers, a mailbox; the names of the parts are those of `PARTS`."""
 
-        print("| job | ms: median (quartiles) | against | ms: median (quartiles) | multiple | rounds |")
-        print("|---|---|---|---|---|---|")
-        one = command(links / "procmail", "-m", rcfile, stdin=MESSAGE)
+    def __init__(self, work: Path, given: Path | None) -> None:
+        self.work = work
+        self.links = work / "links"
+        self.inbox = ROOT / "examples" / "inbox.mbox"
+        subprocess.run(
+            [Path(sys.executable).with_name("pyprocmail"), "links", self.links], check=True, capture_output=True
+        )
+        self.mailbox = given or work / "mailbox"
+        if given is None:
+            self.mailbox.write_bytes(self.inbox.read_bytes() * 5)
+
+    def start(self) -> None:
+        """A process a mail."""
+        rcfile, python = self.work / "rc", Path(sys.executable).resolve()
+        write_rcfile(rcfile, RCFILE.format(folder=self.work))
+        one = command(self.links / "procmail", "-m", rcfile, stdin=MESSAGE)
+        print(HEADING)
         row("one message, one process, to a Maildir", one, "`python3 -c pass`", command(python, "-I", "-c", "pass"), 60)
-        bench_start(links, one, command(python, "-IS", "-c", "pass"))
-        if not (shutil.which("procmail", path=os.defpath) and shutil.which("formail", path=os.defpath)):
-            print("\nThe reference procmail is not installed: no comparison with it.")
-            return
-        row("the same", one, "procmail", command("procmail", "-m", rcfile, stdin=MESSAGE), 60)
-        bench_maildrop(work, links, ROOT / "examples" / "inbox.mbox")
-        bench_formail(work, links, mailbox)
-        bench_mailbox(work, links, mailbox)
-        bench_memory(work, links)
-        bench_hostile(work, links)
+        bench_start(self.links, one, command(python, "-IS", "-c", "pass"))
+        if has_reference():
+            row("the same", one, "procmail", command("procmail", "-m", rcfile, stdin=MESSAGE), 60)
+
+    def tools(self) -> None:
+        """maildrop and formail."""
+        print(HEADING)
+        bench_maildrop(self.work, self.links, self.inbox)
+        bench_formail(self.work, self.links, self.mailbox)
+
+    def mailboxes(self) -> None:
+        """Recipes on the header, and -j."""
+        print(HEADING)
+        bench_mailbox(self.work, self.links, self.mailbox)
+
+    def compiling(self) -> None:
+        """Reading and checking rules."""
         bench_compile()
         bench_check()
-        bench_trying(work, links)
+
+
+HEADING = (
+    "| job | ms: median (quartiles) | against | ms: median (quartiles) | multiple | rounds |\n|---|---|---|---|---|---|"
+)
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "start": Bench.start,
+    "cold": lambda bench: rules.cold(bench.work, bench.links),
+    "tools": Bench.tools,
+    "mailboxes": Bench.mailboxes,
+    "rules": lambda bench: rules.mailboxes(bench.work, bench.links, bench.mailbox),
+    "wild": lambda bench: rules.wild(bench.work, bench.links, bench.mailbox),
+    "memory": lambda bench: bench_memory(bench.work, bench.links),
+    "patterns": lambda bench: bench_hostile(bench.work, bench.links),
+    "worst": lambda bench: rules.worst(bench.work, bench.links),
+    "compiling": Bench.compiling,
+}
+OWN = ("start", "cold", "patterns", "compiling")
+"""The parts that need no reference."""
+
+
+def has_reference() -> bool:
+    """Whether procmail is here."""
+    return all(shutil.which(name, path=os.defpath) for name in ("procmail", "formail"))
+
+
+class Tee(io.StringIO):
+    """What is printed, as it comes on standard output too."""
+
+    def write(self, text: str) -> int:
+        sys.__stdout__.write(text) if sys.__stdout__ else None
+        return super().write(text)
+
+
+def put(page: str, part: str, table: str) -> str:
+    """The page with the table of a part between its marks.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    first, last = f"<!-- bench: {part} -->\n", f"<!-- end of {part} -->\n"
+    begin, end = page.index(first) + len(first), page.index(last)
+    return f"{page[:begin]}\n{table.strip()}\n\n{page[end:]}"
+
+
+def main() -> None:
+    """Measure what is installed beside this interpreter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mailbox", nargs="?", type=Path, help="a mailbox of your own")
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/PERFORMANCE.md")
+    options = parser.parse_args()
+    parts = options.parts.split(",")
+    if not has_reference():
+        print("The reference procmail is not installed: only what needs none is measured.")
+        parts = [part for part in parts if part in OWN]
+    # TMPDIR chooses the disk that deliveries are synced to.
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory), options.mailbox and options.mailbox.resolve())
+        for part in parts:
+            print(f"\n{part}:", flush=True)
+            with contextlib.redirect_stdout(Tee()) as printed:
+                PARTS[part](bench)
+            if options.write:
+                DOCUMENT.write_text(put(DOCUMENT.read_text(), part, printed.getvalue()))
 
 
 if __name__ == "__main__":
