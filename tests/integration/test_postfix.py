@@ -462,10 +462,10 @@ def test_policy_ways(postfix: Postfix, users: dict[str, User], tell: Tell) -> No
 def test_nothing_is_left() -> None:
     """No lockfile and no process of ours is left behind."""
 
-    def running() -> str:
+    def processes() -> str:
         return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
     # A delivery of the last scene may still be on its way.
-    wait_for(lambda: "/usr/local/bin/procmail" not in running(), "the last delivery to end")
+    wait_for(lambda: "/usr/local/bin/procmail" not in processes(), "the last delivery to end")
     assert not list(Path("/var/mail").glob("*.lock"))
     assert shutil.which("procmail") == "/usr/local/bin/procmail"
