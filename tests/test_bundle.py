@@ -10,12 +10,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 
+import installation
 import pytest
 from conftest import ROOT
 
@@ -89,8 +89,8 @@ def place(tmp_path: Path, launchers: Path) -> Place:
 
 
 def python(*arguments: str) -> None:
-    """Run a script."""
-    subprocess.run([sys.executable, "-I", *arguments], check=True, capture_output=True)
+    """Run a script by the Python of the launchers."""
+    subprocess.run([installation.interpreter(), "-I", *arguments], check=True, capture_output=True)
 
 
 def edit(path: Path, change: Callable[[bytes], bytes]) -> None:
@@ -115,12 +115,12 @@ def edited_without_a_trace(place: Place) -> None:
 
 def another_python(text: bytes) -> bytes:
     """As if another release had written it."""
-    return text.replace(b" %d " % sys.hexversion, b" %d " % (sys.hexversion + 1), 1)
+    return re.sub(rb"\A(\D+\d+ )(\d+)", lambda found: found[1] + b"%d" % (int(found[2]) + 1), text)
 
 
 def another_tag(text: bytes) -> bytes:
     """As if another implementation had written it."""
-    return text.replace(str(sys.implementation.cache_tag).encode(), b"cpython-399", 1)
+    return re.sub(rb"\A(\D+\d+ \d+ )\S+", rb"\1cpython-399", text)
 
 
 def garbled(text: bytes) -> bytes:

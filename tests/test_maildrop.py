@@ -7,12 +7,12 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import installation
 import pytest
 from conftest import ROOT
 from test_startup import FORBIDDEN
@@ -384,7 +384,8 @@ def test_a_delivery_imports_only_what_it_needs(launchers: Path, tmp_path: Path) 
     rules = tmp_path / "rc"
     rules.write_text('if (/^Subject:.*invoice/ && length($MATCH) > 3)\n cc "box"\nto "|cat >/dev/null"\n')
     rules.chmod(0o600)
-    command = [sys.executable, "-I", "-X", "importtime", str(launchers / "maildrop"), "rc"]
+    python = str(installation.interpreter())
+    command = [python, "-I", "-X", "importtime", str(launchers / "maildrop"), "rc"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     # The cache does not trust a file of this moment.
     os.utime(rules, (time.time() - 100,) * 2)
@@ -395,7 +396,7 @@ def test_a_delivery_imports_only_what_it_needs(launchers: Path, tmp_path: Path) 
     ]
     loaded = set(re.findall(r"(?m)^import time:\s*\d+ \|\s*\d+ \|\s*(\S+)$", ran.stderr.decode()))
     assert "pyprocmail.maildrop.interpreter" in loaded
-    bare = subprocess.run([sys.executable, "-I", "-X", "importtime", "-c", ""], capture_output=True, check=True)
+    bare = subprocess.run([python, "-I", "-X", "importtime", "-c", ""], capture_output=True, check=True)
     loaded -= set(re.findall(r"(?m)\|\s*(\S+)$", bare.stderr.decode()))
     assert loaded & FORBIDDEN == set()
 

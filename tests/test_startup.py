@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import installation
 import pytest
 from conftest import ROOT
 
@@ -49,9 +50,9 @@ copies/
 
 
 def modules(*arguments: str | Path, directory: Path, stdin: bytes = b"") -> set[str]:
-    """The names of all modules that an isolated interpreter imports while it runs."""
+    """The names of all modules that the launchers' interpreter, isolated, imports while it runs."""
     run = subprocess.run(
-        [sys.executable, "-I", "-X", "importtime", *arguments],
+        [installation.interpreter(), "-I", "-X", "importtime", *arguments],
         input=stdin, cwd=directory, capture_output=True, check=True,
     )  # fmt: skip
     return set(re.findall(r"(?m)^import time:\s*\d+ \|\s*\d+ \|\s*(\S+)$", run.stderr.decode("latin-1")))
