@@ -268,3 +268,12 @@ def test_a_server_as_an_account_serves_that_one(launchers: Path, folder: Path) -
     words = [] if os.getuid() else ["--user", user.pw_name]
     with started(launchers, folder, *words) as server, server.client() as client:
         assert codes(client.mail(b"Subject: one\n\n", "somebody-else@here")) == ["550"]
+
+
+def test_a_delivery_that_is_given_up_leaves_no_programs(launchers: Path, folder: Path) -> None:
+    """Neither the program nor what that has started goes on: the mail comes again, and both are started again."""
+    rules = "DEFAULT=./Maildir/\n:0\n* ? trap '' TERM; sleep 600 & echo $! >begun; wait\n$DEFAULT\n"
+    with serving(launchers, folder, "--recipient-timeout", "1", rules=rules) as server, server.client() as client:
+        assert client.mail(b"Subject: one\n\n", "alice@example.org") == ["451 4.3.0 <alice@example.org> signal 3"]
+        (pid,) = (server.folder / "v/example.org/alice/begun").read_text().split()
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the program to end")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -14,9 +16,14 @@ from click.testing import CliRunner
 
 from pyprocmail.commands.cli import cli
 from pyprocmail.commands.values import permissions
+from pyprocmail.delivery.refresh import Refreshing
+from pyprocmail.host import Host
 from pyprocmail.servers import listening, notify
 from pyprocmail.servers.listening import Address, AddressError
+from pyprocmail.servers.lmtp import ledger
 from pyprocmail.servers.metrics import Metrics
+from pyprocmail.servers.milter.workers import Crew
+from pyprocmail.servers.spool import Spool
 
 
 @pytest.mark.parametrize(
@@ -265,3 +272,55 @@ def test_rules_of_a_milter_that_others_could_write(
         done = CliRunner().invoke(cli, words)
         assert (done.exit_code, said in done.output) == (status, True), done.output
         assert not Path("s").exists()
+
+
+def test_a_worker_for_which_there_is_no_process_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The milter goes on and says so; whoever looks again later has the worker."""
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    said: list[str] = []
+    crew = Crew(spool, lambda _envelope, _mail: "", 1, said.append, host=Host())
+
+    def refused() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", refused)
+        crew.begin()
+        crew.replace()
+    assert said == ["no worker can be started now: Resource temporarily unavailable"]
+    before = children()
+    crew.replace()
+    assert len(children() - before) == 1
+    crew.end()
+
+
+def children() -> set[str]:
+    """The process ids of our children."""
+    return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
+
+
+def test_a_lockfile_that_is_refreshed_is_known(tmp_path: Path) -> None:
+    """It is another state of the file, and by that the lock of a killed worker is known."""
+    lock = tmp_path / "x.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+    notes = ledger.make()
+    done = threading.Event()
+
+    class Watched(ledger.WorkerHost):
+        def claim(self, path: bytes, status: os.stat_result) -> None:
+            """See Host.claim."""
+            super().claim(path, status)
+            if status.st_mtime > 1:
+                done.set()
+
+    host = Watched(ledger.Ledger(notes))
+    path = os.fsencode(lock)
+    host.claim(path, lock.stat())
+    with Refreshing(host, path, 1):
+        assert done.wait(60)
+    _, claims = ledger.read(notes)
+    os.close(notes)
+    assert [each.is_at(path) for each in claims] == [True]
+    assert ledger.sweep(claims) == 1

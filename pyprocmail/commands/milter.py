@@ -40,6 +40,7 @@ SOCKET, PID_FILE = "/var/run/mailspy/milter", "/var/run/mailspy/pid"
 NOTHING_TO_DO = 4
 """mailspy's exit status when no log is named."""
 _METRICS_S = 15.0
+_CREW_S = 10.0
 _NAME = "pyprocmail milter"
 _EX_DATAERR = 65
 
@@ -380,6 +381,8 @@ async def _serve(
     keeping: Keeping | None,
 ) -> None:
     tasks = [asyncio.create_task(_watch())]
+    if keeping is not None:
+        tasks.append(asyncio.create_task(_replace(keeping.crew)))
     if metrics is not None:
         tasks.append(asyncio.create_task(_count(counters, metrics, keeping)))
     await begin().serve(
@@ -406,6 +409,13 @@ async def _watch() -> None:
     while pause_s:
         notify.notify(notify.WATCHDOG)
         await asyncio.sleep(pause_s)
+
+
+async def _replace(crew: Crew) -> None:
+    """Try again to start workers for which the system had no process."""
+    while True:
+        await asyncio.sleep(_CREW_S)
+        crew.replace()
 
 
 async def _count(counters: Metrics, path: Path, keeping: Keeping | None) -> None:

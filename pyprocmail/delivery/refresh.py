@@ -41,5 +41,6 @@ class Refreshing:
                 if host.lstat(path).st_ino != ours:
                     return
                 host.utime(path)
+                host.claim(path, host.lstat(path))
         except OSError:
             pass  # the lock is gone, or will be taken for forgotten: no reason to fail

@@ -58,13 +58,15 @@ class _Worker:
     served: int = 0
     retired: bool = False
     timer: asyncio.TimerHandle | None = None
-    why: str = "the worker ended"
+    given_up: bool = False
+    settled: bool = False
 
 
 class Pool:
     """At most `size` workers of one kind.  A worker serves the jobs of one key only, and at most `mails` of them.
 
-    A job that takes longer than `limit_s` is given up and its worker ended.  Keys take turns, and none has more than
+    A job that takes longer than `limit_s` is given up, and its worker ended with the programs that it has started,
+    unless there is an answer that `settles` the job: nobody asks again then.  Keys take turns, and none has more than
     `share` of the workers at a time.
     """
 
@@ -78,6 +80,7 @@ class Pool:
         limit_s: float,
         mails: int = 1000,
         left_behind: LeftBehind | None = None,
+        settles: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._starter = starter
@@ -87,6 +90,7 @@ class Pool:
         self._limit_s = limit_s
         self._mails = mails
         self._left_behind = left_behind
+        self._settles = settles
         self._workers: list[_Worker] = []
         self._waiting: OrderedDict[Hashable, deque[_Job]] = OrderedDict()
 
@@ -181,7 +185,8 @@ class Pool:
         return True
 
     def _give_up(self, worker: _Worker) -> None:
-        worker.why = "it took too long"
+        worker.given_up = True
+        worker.settled = worker.job is None
         worker.retired = True
         if worker.timer is not None:
             worker.timer.cancel()
@@ -237,6 +242,7 @@ class Pool:
         if worker.timer is not None:
             worker.timer.cancel()
         grown, reply = answer[:1] == GROWN, answer[1:]
+        worker.settled = self._settles(reply)
         if not job.answer.done():
             job.answer.set_result(reply)
         if worker.retired or grown or job.fresh or worker.served >= self._mails:
@@ -255,6 +261,8 @@ class Pool:
         self._workers.remove(worker)
         begun, claims = ledger.read(worker.ledger)
         os.close(worker.ledger)
+        if worker.given_up and not worker.settled:
+            _end_programs(worker.process.pid)
         if worker.job is not None and not worker.job.answer.done():
             self._without_answer(worker, worker.job, begun)
         if claims and self._left_behind is not None:
@@ -267,7 +275,7 @@ class Pool:
             job.attempts += 1
             self._waiting.setdefault(job.key, deque()).appendleft(job)
         else:
-            job.answer.set_exception(WorkerError(worker.why))
+            job.answer.set_exception(WorkerError("it took too long" if worker.given_up else "the worker ended"))
 
     def _look_for_programs(self, worker: _Worker, claims: tuple[Claim, ...], after_s: float, end: float) -> None:
         """Tell of the lockfiles that are left as soon as no program runs that they may be for."""
@@ -282,6 +290,14 @@ class Pool:
         if self._loop.time() < end:
             longer_s = min(after_s * 2, _LONGEST_LOOK_S)
             self._loop.call_later(after_s, self._look_for_programs, worker, claims, longer_s, end)
+
+
+def _end_programs(group: int) -> None:
+    """End what a delivery that was given up has started: the mail comes again, and so do its programs."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # nothing is left, or programs with other rights
 
 
 def _signal(process: Started, signum: int) -> None:

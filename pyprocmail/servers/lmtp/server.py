@@ -75,6 +75,7 @@ class Server:
             share=max(1, (size + 1) // 2) if apart else size,
             limit_s=settings.recipient_s,
             left_behind=self._sweep,
+            settles=lambda reply: not reply.startswith(b"4"),
         )
         self.metrics = Metrics("pyprocmail_lmtp")
         self.metrics.counter("connections_total", "Connections taken.")

@@ -98,9 +98,13 @@ class Crew:
         self._complained = -COMPLAINT_S
 
     def begin(self) -> None:
-        """Have as many workers as there are to be."""
+        """Have as many workers as there are to be, if the system has processes for them now."""
         while len(self._pids) < self._count and not self._ending:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                self._say_now_and_then(f"no worker can be started now: {error.strerror}")
+                return
             if not pid:
                 self._work()
             self._pids.add(pid)
@@ -113,7 +117,7 @@ class Crew:
             pass  # they have been told often enough
 
     def replace(self) -> None:
-        """A child has ended: put another one in its place."""
+        """Put others in the place of workers that have ended, and of those that could not be started."""
         for pid in list(self._pids):
             ended, _ = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -225,8 +229,11 @@ class Crew:
         return self._ending or os.getppid() != self._parent
 
     def _complain_of_disk(self, error: OSError) -> None:
-        """Say what is wrong with the spool, once a minute at the most."""
+        self._say_now_and_then(f"the spool cannot be used: {error.strerror}: {error.filename or self._spool.folder}")
+
+    def _say_now_and_then(self, text: str) -> None:
+        """Complain, once a minute at the most."""
         now = time.monotonic()
         if now - self._complained >= COMPLAINT_S:
             self._complained = now
-            self._complain(f"the spool cannot be used: {error.strerror}: {error.filename or self._spool.folder}")
+            self._complain(text)
