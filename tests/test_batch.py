@@ -117,3 +117,15 @@ def test_a_log_that_somebody_renames_is_left(tmp_path: Path, monkeypatch: pytest
 
     batch_run(tmp_path, monkeypatch, rotate)
     assert [(tmp_path / name).read_bytes().count(b"Folder:") for name in ("log.1", "log")] == [1, 1]
+
+
+def test_a_file_that_is_read_is_not_the_mailbox(tmp_path: Path) -> None:
+    """A filter that runs in this process is looked at first; that is no reason to ask for the folders again."""
+    host = BatchHost()
+    (tmp_path / "file").write_bytes(b"text")
+    assert host.is_directory(os.fsencode(tmp_path))
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    host.read(fd, 4)
+    os.close(fd)
+    assert host.forget()
+    assert not host.forget()

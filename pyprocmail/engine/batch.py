@@ -91,8 +91,9 @@ class BatchHost(Host):
         return known
 
     def read(self, fd: int, size: int) -> bytes:
-        """Read; the mailbox is read once for many mails."""
-        self.forget()
+        """Read; the mailbox, which is standard input, is read once for many mails."""
+        if fd == 0:
+            self.forget()
         return os.read(fd, size)
 
     def spawn(
