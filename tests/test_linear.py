@@ -28,7 +28,7 @@ STEPS = 4
 SMALLEST, LARGEST = 1 << 17, 1 << 19
 ATTEMPTS = 8
 """How often the sizes are measured before growth is a verdict."""
-SHARE = 8
+SHARE = 16
 """One of so many shapes is tried with each job where time is short."""
 EMPTY = b"From: a@b\n\nx\n"
 

@@ -417,8 +417,9 @@ def test_many_patterns_against_pcre2() -> None:
     assert [line for seed in range(10_000, 40_000) for line in patterns.differing(seed)] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=pytest.mark.slow if part < 2 else pytest.mark.torture) for part in range(8)]
+)
 def test_a_million_wild_comparisons(part: int) -> None:
     """Everything that PCRE2 knows, signs in any order, and any bytes: RE2 is trusted with what is the same."""
     outcomes = [patterns.compare(seed, wild=True) for seed in range(part * 25_000, (part + 1) * 25_000)]
