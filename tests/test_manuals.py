@@ -24,9 +24,11 @@ WITHOUT_EXAMPLES = {"pyprocmail-language-server.1"}
 """An editor starts it; docs/EDITORS.md has the configuration of each."""
 
 REPLAY = "The options of\n.Xr pyprocmail-replay 1\n"
+_CONTEXT = click.Context(cli)
+SUBCOMMANDS = {name: cli.get_command(_CONTEXT, name) or cli for name in cli.list_commands(_CONTEXT)}
 COMMANDS = {
     name: page
-    for name, command in cli.commands.items()
+    for name, command in SUBCOMMANDS.items()
     for page in PAGES
     if page.stem == f"pyprocmail-{name}" and command.params and name.encode() not in SCREENS
 }
@@ -90,7 +92,7 @@ def options(name: str) -> dict[str, set[str]]:
     """The spellings of each option of a subcommand."""
     return {
         parameter.name or "": {*parameter.opts, *parameter.secondary_opts}
-        for parameter in cli.commands[name].params
+        for parameter in SUBCOMMANDS[name].params
         if isinstance(parameter, click.Option) and not parameter.hidden
     }
 
@@ -126,7 +128,7 @@ def test_synopsis_is_that_of_help(name: str) -> None:
     assert named(synopsis) <= spellings | of_companions(COMMANDS[name])
     if "Ar options" not in synopsis:
         assert [each for each in known.values() if not each & named(synopsis)] == []
-    command = cli.commands[name]
+    command = SUBCOMMANDS[name]
     pieces = command.collect_usage_pieces(click.Context(command))
     operands = {word.lower() for piece in pieces[1:] for word in re.findall(r"[A-Z]+", piece)}
     assert operands <= set(re.findall(r"[a-z]+", synopsis))
@@ -206,7 +208,7 @@ def test_examples(launchers: Path, tmp_path: Path, page: Path) -> None:
                 continue
             command = " ".join(words).split(" | jq ")[0]
             if words[0] == "pyprocmail" and words[1] in PARSED:
-                cli.commands[words[1]].make_context(words[1], shlex.split(command)[2:])
+                SUBCOMMANDS[words[1]].make_context(words[1], shlex.split(command)[2:])
             else:
                 (tmp_path / "sorted").mkdir(exist_ok=True)
                 run(command.replace("/tmp/", f"{shlex.quote(str(tmp_path))}/"))
