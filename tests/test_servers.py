@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import marshal
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from pyprocmail.commands.cli import cli
+from pyprocmail.commands.policy import _maker as policy_maker
 from pyprocmail.commands.values import permissions
 from pyprocmail.delivery.refresh import Refreshing
 from pyprocmail.host import Host
@@ -22,6 +24,7 @@ from pyprocmail.servers import listening, notify
 from pyprocmail.servers.listening import Address, AddressError
 from pyprocmail.servers.lmtp import ledger
 from pyprocmail.servers.metrics import Metrics
+from pyprocmail.servers.milter import deciding
 from pyprocmail.servers.milter.workers import Crew
 from pyprocmail.servers.spool import Spool
 
@@ -226,6 +229,7 @@ def test_a_server_does_not_load_the_other_commands() -> None:
     code = """
 import sys
 from pyprocmail.commands.cli import cli
+from pyprocmail.commands.policy import _maker as policy_maker
 cli(["lmtp", "--help"], standalone_mode=False)
 print([name for name in ("pyprocmail.lint", "pyprocmail.offline", "pyprocmail.commands.milter") if name in sys.modules])
 """
@@ -324,3 +328,33 @@ def test_a_lockfile_that_is_refreshed_is_known(tmp_path: Path) -> None:
     os.close(notes)
     assert [each.is_at(path) for each in claims] == [True]
     assert ledger.sweep(claims) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("procmail", "LOCKFILE=the.lock\nLOCKFILE\n"), ("maildrop", 'dotlock "the.lock" {\n A="x"\n}\n')],
+)
+def test_the_lockfile_of_a_policy_is_noted(language: str, text: str, tmp_path: Path) -> None:
+    """So that it can be removed if the worker is killed."""
+    (tmp_path / "rc").write_text(text)
+    noted: list[bytes] = []
+
+    class Watched(ledger.Ledger):
+        def claim(self, path: bytes, status: os.stat_result) -> None:
+            """See Ledger.claim."""
+            noted.append(path)
+            super().claim(path, status)
+
+    desk = deciding.Desk(policy_maker(os.fsencode(tmp_path / "rc"), language))
+    case = deciding.Case(b"a@b", [b"c@d"], {}, b"Subject: x\n").pack()
+    here = os.getcwd()
+    notes = ledger.make()
+    job = os.memfd_create("job")
+    try:
+        os.write(job, case)
+        assert desk.serve(marshal.dumps((0, len(case))), job, Watched(notes)).isdigit()
+    finally:
+        os.chdir(here)
+        os.close(job)
+        os.close(notes)
+    assert any(path.endswith(b"the.lock") for path in noted)

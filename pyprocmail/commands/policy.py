@@ -13,6 +13,7 @@ from pyprocmail.maildrop import run as filters
 from pyprocmail.procmail import run as rcfiles
 from pyprocmail.procmail.syntax.lower import compile_rcfile
 from pyprocmail.servers import policy as deciders
+from pyprocmail.servers.lmtp.ledger import sweep
 from pyprocmail.servers.lmtp.pool import Pool
 from pyprocmail.servers.lmtp.starter import Starter
 from pyprocmail.servers.metrics import Metrics
@@ -125,15 +126,20 @@ def begin(
 
 
 def _pool(rules: Rules, starter: Starter, kind: int, limit_s: float) -> Pool:
-    return Pool(starter, kind, size=rules.workers, share=rules.workers, limit_s=limit_s)
+    # The workers are the same user as we are, who may remove their lockfiles.
+    return Pool(
+        starter, kind, size=rules.workers, share=rules.workers, limit_s=limit_s,
+        left_behind=lambda _job, claims: sweep(claims),
+    )  # fmt: skip
 
 
 def _desk(rules: Rules, path: str) -> deciding.Desk:
     return deciding.Desk(_maker(os.fsencode(os.path.abspath(path)), rules.language))
 
 
-def _maker(path: bytes, language: str) -> Callable[[Host], deciders.Rules]:
-    def make(host: Host) -> deciders.Rules:
+def _maker(path: bytes, language: str) -> Callable[[Callable[[], Host]], deciders.Rules]:
+    def make(new_host: Callable[[], Host]) -> deciders.Rules:
+        host = new_host()
         found = host.user_by_id(os.geteuid())
         assert found is not None, "the milter has a user"
         # A system user has a shell that runs nothing.
@@ -142,11 +148,11 @@ def _maker(path: bytes, language: str) -> Callable[[Host], deciders.Rules]:
             from pyprocmail.maildrop.syntax import compiled as _compiled  # noqa: F401  to have it
 
             filter_setup = filters.Setup(host, b"maildrop", os.environb, compile_filter_here, lambda *_: None)
-            return deciders.FilterFileRules(user, filter_setup, path)
+            return deciders.FilterFileRules(user, filter_setup, path, new_host)
         setup = rcfiles.Setup(
             b"pyprocmail", os.environb, compile_here, lambda *_: None, toolbox=Toolbox(), content_length=False
         )
-        return deciders.RcfileRules(user, setup, path)
+        return deciders.RcfileRules(user, setup, path, new_host)
 
     return make
 

@@ -334,8 +334,8 @@ class RcfileRules:
     The caller sees to it that `setup` leaves Content-Length alone.
     """
 
-    def __init__(self, user: User, setup: rcfiles.Setup, path: bytes) -> None:
-        self._user, self._setup, self._path = user, setup, path
+    def __init__(self, user: User, setup: rcfiles.Setup, path: bytes, new_host: Callable[[], Host] = Host) -> None:
+        self._user, self._setup, self._path, self._new_host = user, setup, path, new_host
 
     def load(self) -> str:
         """Have the program ready for processes to come; why it cannot be had, empty if it can."""
@@ -361,7 +361,7 @@ class RcfileRules:
             os.chdir(folder)
         except OSError as error:
             return _unusable(folder, error)
-        host = Host()  # each run hears signals anew
+        host = self._new_host()  # each run hears signals anew
         origin = Origin(host, self._user, sender=question.sender or _NOBODY, deliver=False, override=False)
         # Whoever asks is the mail server, and says who sent the mail.
         origin.trusted = True
@@ -380,8 +380,8 @@ class RcfileRules:
 class FilterFileRules:
     """A filter file that decides."""
 
-    def __init__(self, user: User, setup: filters.Setup, path: bytes) -> None:
-        self._user, self._setup, self._path = user, setup, path
+    def __init__(self, user: User, setup: filters.Setup, path: bytes, new_host: Callable[[], Host] = Host) -> None:
+        self._user, self._setup, self._path, self._new_host = user, setup, path, new_host
 
     def load(self) -> str:
         """Have the program ready for processes to come; why it cannot be had, empty if it can."""
@@ -415,7 +415,7 @@ class FilterFileRules:
             arguments=question.recipients,
             variables={**question.told(), b"DEFAULT": ACCEPT},
         )
-        world = FilterPolicyWorld(Host(), noted)
+        world = FilterPolicyWorld(self._new_host(), noted)
         verdict = filters.deliver(world, recipient, question.text, self._setup, listen=noted.listen)
         return noted.outcome(verdict)
 

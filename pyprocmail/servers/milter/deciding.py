@@ -14,7 +14,7 @@ from typing import assert_never
 
 from pyprocmail.host import Host
 from pyprocmail.message.model import Message
-from pyprocmail.servers.lmtp.ledger import Ledger
+from pyprocmail.servers.lmtp.ledger import Ledger, WorkerHost
 from pyprocmail.servers.milter import edits
 from pyprocmail.servers.outcome import Kind, Sending
 from pyprocmail.servers.policy import Question, Rules
@@ -85,15 +85,15 @@ class Decision:
 class Desk:
     """The worker's side: rules that last as long as the process."""
 
-    def __init__(self, make: Callable[[Host], Rules]) -> None:
+    def __init__(self, make: Callable[[Callable[[], Host]], Rules]) -> None:
         self._make = make
         self._rules: Rules | None = None
 
-    def serve(self, job: bytes, fd: int, _ledger: Ledger) -> bytes:
+    def serve(self, job: bytes, fd: int, ledger: Ledger) -> bytes:
         """Do the job in the file `fd`; the size of the decision behind it."""
         body_size, case_size = marshal.loads(job)  # noqa: S302  from a process of ours
         if self._rules is None:
-            self._rules = self._make(Host())
+            self._rules = self._make(lambda: WorkerHost(ledger))
         body = read(fd, 0, body_size)
         case = Case.unpack(read(fd, body_size, case_size))
         decision = judge(self._rules, case, body).pack()
