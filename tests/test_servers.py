@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import marshal
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import click
@@ -297,6 +299,36 @@ def test_a_worker_for_which_there_is_no_process_now(tmp_path: Path, monkeypatch:
     crew.replace()
     assert len(children() - before) == 1
     crew.end()
+
+
+def test_a_worker_that_is_ended_while_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends, although the server heard the signal in another way when it forked."""
+    spool = Spool(tmp_path / "spool")
+    spool.prepare()
+    crew = Crew(spool, lambda _envelope, _mail: "", 1, lambda _text: None, host=Host())
+    fork = os.fork
+
+    def forked() -> int:
+        pid = fork()
+        if not pid:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return pid
+
+    before = children()
+    heard = signal.signal(signal.SIGTERM, lambda _signum, _frame: None)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fork", forked)
+            crew.begin()
+        (pid,) = map(int, children() - before)
+        end = time.monotonic() + 60
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                pytest.fail("the worker waits for mail")
+            time.sleep(0.02)
+    finally:
+        signal.signal(signal.SIGTERM, heard)
 
 
 def children() -> set[str]:

@@ -100,13 +100,17 @@ class Crew:
     def begin(self) -> None:
         """Have as many workers as there are to be, if the system has processes for them now."""
         while len(self._pids) < self._count and not self._ending:
+            # A signal to end that came before the worker hears it in its own way would be lost.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             try:
                 pid = os.fork()
+                if not pid:
+                    self._work(mask)
             except OSError as error:
                 self._say_now_and_then(f"no worker can be started now: {error.strerror}")
                 return
-            if not pid:
-                self._work()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._pids.add(pid)
 
     def wake(self) -> None:
@@ -135,11 +139,15 @@ class Crew:
 
     # -- in the worker -------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        """Work until there is enough done, or somebody ends it; never returns."""
+    def _work(self, mask: set[signal.Signals | int]) -> None:
+        """Work until there is enough done, or somebody ends it; never returns.
+
+        `mask` is that of the process's signals from when it hears them.
+        """
         status = 1
         try:
             self._become_worker()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for _ in range(MAILS_OF_A_WORKER):
                 taken = self._next()
                 if taken is None:
