@@ -12,7 +12,7 @@ PYTEST   = "$(BIN)/python" -P -m pytest
 JOBS    ?= auto
 DEMO     = build/demo
 
-.PHONY: setup test test-all test-integration lint types demo check bench bench-milter bench-gateway bench-lmtp man docs compatibility checks torture mutants corpus clean
+.PHONY: setup test test-all test-integration lint types demo check bench bench-milter bench-gateway bench-lmtp man docs compatibility checks modules torture mutants corpus clean
 
 setup: $(VENV)/.dev
 
@@ -82,6 +82,10 @@ man:
 docs: $(VENV)/.docs
 	@if command -v mandoc > /dev/null; then "$(BIN)/python" -P docs/assemble.py build; \
 	  else echo "mandoc is not installed: the site is not built"; fi
+
+# docs/MODULES.md, from the docstrings of the modules.
+modules: setup
+	"$(BIN)/python" docs/modules.py
 
 # docs/CHECKS.md and pyprocmail-checks(7), from the docstrings of the checks.
 checks: setup

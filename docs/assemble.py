@@ -26,6 +26,7 @@ PAGES = {
     "Reference": {"Checks": "docs/CHECKS.md"},
     "Explanation": {
         "How it works": "ARCHITECTURE.md",
+        "Modules": "docs/MODULES.md",
         "What is the same as in procmail": "docs/COMPATIBILITY.md",
         "Security": "SECURITY.md",
         "Contributing": "CONTRIBUTING.md",

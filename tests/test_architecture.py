@@ -1,10 +1,13 @@
-"""Which part of the package may import which: the table of ARCHITECTURE.md, held by reading the imports.
+"""Which part of the package may import which, held by reading the imports; ARCHITECTURE.md names what is there.
 
 A part is a folder or a module directly under pyprocmail/.  Imports under TYPE_CHECKING and inside
 functions count.
 """
 
 import ast
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -117,3 +120,36 @@ def test_the_reader_of_imports_sees_every_form(tmp_path: Path, monkeypatch: pyte
     assert {name for _, name in imported(module)} == {
         "host", "exits", "lint", "delivery", "engine", "tools", "servers",
     }  # fmt: skip
+
+
+# -- the documents -------------------------------------------------------------------------------
+
+
+def classes(path: Path) -> set[str]:
+    """The names of classes and of type aliases in a module."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+def test_the_map_names_what_is_there() -> None:
+    """Each row: its folders, the types in them, and the modules to begin reading at."""
+    rows = re.findall(r"(?m)^\| `(.*)` \| .* \| (.*) \| (.*) \|$", (ROOT / "ARCHITECTURE.md").read_text())
+    assert len(rows) > 15
+    for folders, types, modules in rows:
+        paths = [PACKAGE / folder for folder in folders.split("`, `")]
+        assert all(path.is_dir() for path in paths), folders
+        found = {name for path in paths for module in path.rglob("*.py") for name in classes(module)}
+        assert set(re.findall(r"`(\w+)`", types)) <= found, folders
+        for module in re.findall(r"`([\w/]+)`", modules):
+            assert any((path / f"{module}.py").is_file() for path in paths), (folders, module)
+
+
+def test_modules_are_listed() -> None:
+    """docs/MODULES.md is what the docstrings say: `make modules`."""
+    written = subprocess.run([sys.executable, ROOT / "docs" / "modules.py", "-"], capture_output=True, check=True)
+    assert written.stdout.decode() == (ROOT / "docs" / "MODULES.md").read_text()
