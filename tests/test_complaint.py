@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from pyprocmail.doctor import reference as reference_programs
-from pyprocmail.doctor.complaint import Complaint, written
+from pyprocmail.doctor.complaint import Complaint, places_in_home, written
 from pyprocmail.doctor.disguise import Disguise, Person
 from pyprocmail.doctor.plain_words import KEPT
 from pyprocmail.offline.sources import mails
@@ -157,5 +157,19 @@ def test_command(launchers: Path, tmp_path: Path) -> None:
         ["a", "b"],
         ["-o", "x"],
         ["--hide", "x"],
+        ["--report", "-o", ".procmailrc", ".procmailrc", "mail"],
+        ["--report", "-o", "./mail", ".procmailrc", "mail"],
     ):
         assert doctor(*wrong).returncode == 2, wrong
+    assert (tmp_path / ".procmailrc").read_text().startswith(":0\n")
+    assert (tmp_path / "mail").read_text().startswith("From: carol")
+
+
+def test_places_are_below_the_home_that_is_shown(tmp_path: Path) -> None:
+    """Also where the home has a name that stays as it is, as root's has."""
+    (tmp_path / "box").touch()
+    (tmp_path / "lists").mkdir()
+    rules = b":0:\nbox\n:0\nlists/\n"
+    disguise = Disguise(Person(b"root", b"", b"/root", b""), [rules], b"")
+    found = places_in_home(bytes(tmp_path), rules, disguise)
+    assert sorted(found) == [b"/home/user/box", b"/home/user/lists/"]

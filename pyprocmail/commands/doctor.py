@@ -51,6 +51,8 @@ def doctor(
         if len(words) > 2:
             raise click.UsageError("--report takes an rcfile and a mail")
         rcfile, mail = (*words, "", "")[:2]
+        if any(_is_same(output, word) for word in words):
+            raise click.UsageError(f"the report would take the place of {output}: choose another name for -o")
         _write(_report(rcfile, mail, hide, language or "", allow=allow, with_reference=with_reference), output)
         return
     if len(words) > 1 or output or hide or language or with_reference or allow:
@@ -117,6 +119,14 @@ def _person() -> Person:
         pass  # most machines have none
     words = (" ".join(sorted(names)), real_name, os.path.expanduser("~"), " ".join(hosts))
     return Person(*map(os.fsencode, words))
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two names are of one file that is there."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _write(text: str, output: str) -> None:

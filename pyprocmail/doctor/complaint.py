@@ -87,6 +87,7 @@ class _Scene:
             if place.endswith(b"/"):
                 path.mkdir(parents=True, exist_ok=True)
             else:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
         for name, text in self.files.items():
             path = self.at(root, name)
@@ -168,18 +169,18 @@ def _scene(complaint: Complaint, texts: Mapping[bytes, bytes]) -> _Scene:
     mail = complaint.mail or b""
     disguise = Disguise(complaint.person, (*texts.values(), *texts), mail, complaint.hidden)
     files = {disguise.rcfile(path): disguise.rcfile(text) for path, text in texts.items()}
-    places = tuple(_places(complaint.person.home, b"\n".join(texts.values()), disguise))
+    places = tuple(places_in_home(complaint.person.home, b"\n".join(texts.values()), disguise))
     return _Scene(disguise, files, disguise.rcfile(main), disguise.rcfile(before), disguise.mail(mail), places)
 
 
-def _places(home: bytes, rules: bytes, disguise: Disguise) -> Iterator[bytes]:
+def places_in_home(home: bytes, rules: bytes, disguise: Disguise) -> Iterator[bytes]:
     """What the rules name in the home, folders with a slash at their end: these decide what becomes of a mail."""
     top = os.fsdecode(home).rstrip("/")
     for place, names, files in os.walk(top):
         deep = place.count("/") - top.count("/")
         names[:] = [name for name in names if os.fsencode(name) in rules or name in _MAILDIR] if deep < _DEEPEST else []
         for name in (*(f"{name}/" for name in names), *(name for name in files if os.fsencode(name) in rules)):
-            yield disguise.shown(os.fsencode(os.path.join(place, name)))
+            yield HOME + disguise.shown(os.fsencode(os.path.join(place, name)[len(top) :]))
 
 
 def _versions() -> Iterator[str]:
