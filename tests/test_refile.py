@@ -98,7 +98,9 @@ def test_output_that_nobody_takes_leaves_no_mail_twice(launchers: Path, tmp_path
         assert (plan.returncode, plan.stderr) == (75, b"pyprocmail: No space left on device\n")
         assert subjects(inbox) == before
         done = subprocess.run([*words, "--execute"], stdout=full, stderr=subprocess.PIPE, cwd=home, check=False)
-    assert done.stderr == b"pyprocmail: standard output: No space left on device: 4 moved, 5 stay, 0 failed\n"
+    # A user without a system mailbox is told so before.
+    *_, last = done.stderr.splitlines()
+    assert last == b"pyprocmail: standard output: No space left on device: 4 moved, 5 stay, 0 failed"
     assert done.returncode == 0
     assert subjects(inbox) == before - Counter(GOES)
     assert subjects(*(home / "Mail" / name for name in ("lists", "dir", "mh"))) == Counter(GOES)
