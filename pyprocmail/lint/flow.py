@@ -142,7 +142,7 @@ def _acts(item: Item) -> bool:
 
 
 def forward_to_nobody(view: View) -> Iterator[Finding]:
-    """A `!` without an address: the mail goes to whoever its To: and Cc: fields name, or fails.
+    """A `!` without an address: the mail goes to the addresses in its To: and Cc: fields, or fails.
 
     Example:
         :0 c

@@ -162,7 +162,7 @@ def unusable_shell(view: View) -> Iterator[Finding]:
 
 
 def not_a_number(view: View) -> Iterator[Finding]:
-    """A setting that is a number, with a value that is none: it keeps its old one.
+    """A setting that needs a number has another value: the setting stays as it was.
 
     Example:
         LOCKTIMEOUT=5min

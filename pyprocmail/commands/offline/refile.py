@@ -103,7 +103,7 @@ def deliverer(host: Host, rules: Rules | FilterRules, source: Source) -> Callabl
         return FilterDeliverer(host, rules, source, compile_filter_here).deliver
 
     def become(_host: Host, user: User, _loader: Loader) -> None:
-        raise PermissionError(errno.EPERM, f"this runs as whoever calls it, not as {os.fsdecode(user.name)}")
+        raise PermissionError(errno.EPERM, f"this runs as the user who calls it, not as {os.fsdecode(user.name)}")
 
     setup = run.Setup(b"procmail", os.environb, compile_here, become, toolbox=Toolbox())
     return Deliverer(host, rules, source, setup).deliver
