@@ -264,6 +264,20 @@ def test_the_same_statuses_for_the_same_faults(server: str, tmp_path: Path, monk
         assert not Path("s").exists()
 
 
+@pytest.mark.parametrize(
+    ("server", "more"), [("lmtp", ["--metrics"]), ("milter", ["--metrics"]), ("milter", ["--check", "--pid-file"])]
+)
+def test_files_that_cannot_be_made(
+    server: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says so at the start, and not at its first count."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, [server, *_SERVERS[server], *more, "nowhere/file"])
+    assert done.exit_code == 73, done.output
+    assert f"pyprocmail {server}: {more[-1]} {tmp_path}/nowhere: No such file or directory" in done.output
+    assert not Path("s").exists()
+
+
 @pytest.mark.parametrize("option", ["--policy", "--rules", "--at-rcpt"])
 def test_rules_of_a_milter_that_others_could_write(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -200,6 +200,7 @@ def gateway(
     click.get_current_context().call_on_close(names.remove)
     listeners = list(zip(sockets, addresses, strict=True))
     serving.become("gateway", host, identity)
+    serving.check_place("gateway", "--metrics", metrics)
     found = host.user_by_id(os.geteuid())
     # A user that only runs servers has no shell that runs a program.
     who = (found.name, found.home) if found is not None else (b"#%d" % os.geteuid(), b"/")

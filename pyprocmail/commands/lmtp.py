@@ -134,6 +134,7 @@ def lmtp(
     try:
         serving.become("lmtp", host, identity)
         serving.check_folder("lmtp", "--spool", spool)
+        serving.check_place("lmtp", "--metrics", metrics)
         if virtual:
             serving.check_folder("lmtp", "--virtual", virtual)
             serving.check_rules("lmtp", host, "--rules", str(Path(rules).absolute()), own=language == "procmail")
@@ -143,6 +144,8 @@ def lmtp(
         failed = asyncio.run(_serve(settings, starter, folder, listeners))
     finally:
         names.remove()
+        for each in listeners:
+            each.close()
     if failed:
         raise SystemExit(EX_TEMPFAIL)
 

@@ -232,7 +232,9 @@ def milter(
     keeping = None
     with closing(taken):
         try:
+            serving.check_place("milter", "--pid-file", pid_file)
             _start(host, identity, journal, None if check else pid_file, folder if command or rules else None)
+            serving.check_place("milter", "--metrics", metrics)
             for option, path in (("--rules", rules), ("--policy", policy), ("--at-rcpt", at_rcpt)):
                 if path:
                     # A policy is named by its whole path, --rules as it is written.

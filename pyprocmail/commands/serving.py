@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -98,3 +99,9 @@ def check_folder(server: str, option: str, path: str) -> None:
         refuse(server, f"{option} {path}: {error.strerror}: make the folder, or name another", EX_CANTCREAT)
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
         refuse(server, f"{option} {path}: the server may not make files there", EX_CANTCREAT)
+
+
+def check_place(server: str, option: str, path: str | Path | None) -> None:
+    """End the command if the file cannot be made where it is to be; without a path there is nothing to check."""
+    if path is not None and path != "":
+        check_folder(server, option, os.path.dirname(os.path.abspath(path)))

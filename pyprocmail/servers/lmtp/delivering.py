@@ -105,7 +105,8 @@ class Desk:
         try:
             mail = b"Return-Path: <%b>\nDelivered-To: %b\n" % (envelope.sender, envelope.address) + _contents(fd)
         except (OSError, MemoryError) as error:
-            return line(LATER, envelope.address, str(error).encode(errors="replace"))
+            why = error.strerror if isinstance(error, OSError) else "no memory"
+            return line(LATER, envelope.address, f"the mail cannot be read now: {why}".encode())
         verdict = self._deliver(self._host, envelope, mail)
         # The next mail does not begin where this one's rcfile went.
         os.chdir("/")
