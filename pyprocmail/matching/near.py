@@ -10,7 +10,7 @@ from pyprocmail.matching.regex import Area, Regex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _QUANTIFIERS = b"*+?"
 _SPLIT = b"\\/"
@@ -34,7 +34,7 @@ class Reach:
 
 def how_far(pattern: bytes, area: Area, *, fold: bool) -> list[Reach]:
     """How far each alternative of the pattern, whose macros are replaced, got: those that got furthest first."""
-    found = [_reach(atoms(text), area, fold) for text in alternatives(pattern)[:_MOST_ALTERNATIVES]]
+    found = [_reach(pieces, area, fold) for pieces in alternatives(atoms(pattern))[:_MOST_ALTERNATIVES]]
     return sorted(found, key=lambda reach: -len(reach.found))
 
 
@@ -67,14 +67,14 @@ def place(pattern: bytes, area: Area, *, fold: bool) -> tuple[int, int]:
     return start, end
 
 
-def alternatives(pattern: bytes) -> list[bytes]:
-    """The alternatives outside of all parentheses."""
-    found = [b""]
-    for atom in atoms(pattern):
-        if atom == b"|":
-            found.append(b"")
+def alternatives(pieces: Iterable[bytes]) -> list[list[bytes]]:
+    """The pieces of each alternative: those between the `|` that stand outside of all parentheses."""
+    found: list[list[bytes]] = [[]]
+    for piece in pieces:
+        if piece == b"|":
+            found.append([])
         else:
-            found[-1] += atom
+            found[-1].append(piece)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyprocmail.matching.near import ANCHOR, BLANKS, CASE, Reach
+from pyprocmail.matching.near import ANCHOR, BLANKS, CASE, Reach, alternatives
 from pyprocmail.matching.pcre import LimitError, PatternError, Regex
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ def place(pattern: bytes, text: bytes, *, fold: bool) -> tuple[int, int]:
 
 def how_far(pattern: bytes, text: bytes, *, fold: bool) -> list[Reach]:
     """How far each alternative of the pattern got: those that got furthest first."""
-    found = [_reach(atoms(part), text, fold) for part in alternatives(pattern)[:_MOST_ALTERNATIVES]]
+    found = [_reach(pieces, text, fold) for pieces in alternatives(atoms(pattern))[:_MOST_ALTERNATIVES]]
     return sorted(found, key=lambda reach: -len(reach.found))
 
 
@@ -65,17 +65,6 @@ def misses(pattern: bytes, text: bytes, *, fold: bool) -> list[tuple[str, bytes]
         if end:
             start = searched.rfind(b"\n", 0, end) + 1
             found.append((kind, searched[start:].partition(b"\n")[0]))
-    return found
-
-
-def alternatives(pattern: bytes) -> list[bytes]:
-    """The alternatives outside of all parentheses."""
-    found = [b""]
-    for atom in atoms(pattern):
-        if atom == b"|":
-            found.append(b"")
-        else:
-            found[-1] += atom
     return found
 
 
