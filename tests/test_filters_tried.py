@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_refile import ENDING, EndingHost, mail, make, subjects
+from test_refile import crash, mail, make, subjects
 
 from pyprocmail.commands.offline.refile import deliverer
 from pyprocmail.host import Host
@@ -271,25 +271,13 @@ def test_a_crash_at_any_call_loses_nothing(tmp_path: Path, kind: str) -> None:
         home = tmp_path / str(calls)
         inbox = home_of(home, kind)
         before = subjects(inbox)
-        pid = os.fork()
-        if not pid:
-            status = 1
-            try:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-                moved(EndingHost(calls), home)
-                status = 0
-            finally:
-                os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert status in (0, ENDING), calls
-        for lock in (home / "Mail").glob("*.lock"):
-            lock.unlink()
+        finished = crash(moved, calls, home)
         everywhere = b"".join(path.read_bytes() for path in (home / "Mail").rglob("*") if path.is_file())
         assert all(f"Subject: {text}\n".encode() in everywhere for text in before), calls
         moved(Host(), home)
         assert subjects(inbox) == before - Counter(GOES), calls
         assert set(subjects(*(home / "Mail" / name for name in ("lists", "dir", "mh")))) == set(GOES), calls
-        if status == 0:
+        if finished:
             break
         calls += 1
     assert calls > 30

@@ -245,6 +245,24 @@ class EndingHost(Host):
         return counted
 
 
+def crash(work: Callable[[Host, Path], object], calls: int, home: Path) -> bool:
+    """Have a process that ends after so many calls work on the home; whether it finished.  Lockfiles are removed."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            work(EndingHost(calls), home)
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status in (0, ENDING), calls
+    for lock in (home / "Mail").glob("*.lock"):
+        lock.unlink()
+    return status == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mbox", "maildir", "mh"])
 def test_a_crash_at_any_call_loses_nothing(tmp_path: Path, kind: str) -> None:
@@ -254,19 +272,7 @@ def test_a_crash_at_any_call_loses_nothing(tmp_path: Path, kind: str) -> None:
         home = tmp_path / str(calls)
         inbox = make(home, kind)
         before = subjects(inbox)
-        pid = os.fork()
-        if not pid:
-            status = 1
-            try:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-                run(EndingHost(calls), home)
-                status = 0
-            finally:
-                os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert status in (0, ENDING), calls
-        for lock in (home / "Mail").glob("*.lock"):
-            lock.unlink()
+        finished = crash(run, calls, home)
         elsewhere = [home / "Mail" / name for name in ("lists", "dir", "mh")]
         everywhere = b"".join(path.read_bytes() for path in (home / "Mail").rglob("*") if path.is_file())
         assert all(f"Subject: {text}\n".encode() in everywhere for text in before), calls
@@ -278,7 +284,7 @@ def test_a_crash_at_any_call_loses_nothing(tmp_path: Path, kind: str) -> None:
         assert subjects(inbox) == before - Counter(GOES), calls
         assert set(subjects(*elsewhere)) == set(GOES), calls
         assert not list((home / "Mail").glob("*.refile*")), calls
-        if status == 0:
+        if finished:
             break
         calls += 1
     assert calls > 40
