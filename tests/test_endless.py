@@ -109,6 +109,7 @@ os._exit(main._safely(b"program", lambda: main.run([os.fsencode(word) for word i
         (["maildrop", "rc"], b"", 75),
         (["pyprocmail", "replay", "rc"], b"", 64),
         (["pyprocmail", "replay", "rc", "/dev/zero"], b"", 64),
+        (["pyprocmail", "coverage", "--log", "/dev/zero", "rc"], b"", 64),
         (["pyprocmail", "explain", "rc"], POSTMARK + b"\nx\n\n" + POSTMARK, 64),
     ],
 )

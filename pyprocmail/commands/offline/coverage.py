@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -25,6 +26,9 @@ from pyprocmail.offline.sources import NoMailError
 if TYPE_CHECKING:
     from pyprocmail.offline.filters import FilterRules
     from pyprocmail.offline.rules import Rules
+
+
+_LONGEST_LINE_BYTES = 1 << 20
 
 
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="coverage"))
@@ -58,7 +62,7 @@ def coverage(
     if log:
         try:
             with open(log, "rb") as file:
-                found, rules = counting.logged(setup, file)
+                found, rules = counting.logged(setup, _lines(file, log))
         except OSError as error:
             raise NoMailError(log, error.strerror or "cannot be read") from error
     else:
@@ -78,3 +82,15 @@ def coverage(
         if not log:
             click.echo(f"\n{reached:.1f}% of the recipes matched one of {found.mails:,} mails")
     click.get_current_context().exit(DIFFERENT if reached < threshold else EX_OK)
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The lines of a log.
+
+    Raises:
+        NoMailError: a line has no end.
+    """
+    while line := file.readline(_LONGEST_LINE_BYTES + 1):
+        if len(line) > _LONGEST_LINE_BYTES:
+            raise NoMailError(name, f"a line of more than {_LONGEST_LINE_BYTES} bytes: this is not a log")
+        yield line
