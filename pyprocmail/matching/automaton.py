@@ -1,9 +1,10 @@
 r"""Exact positions: where a match ends, what `\/` gives to MATCH, which matches a score counts.
 
-A breadth-first simulation of procmail's, one step a byte, whose steps are remembered as the
-transitions of a deterministic automaton, so that time is linear in the text.  The answers are the
-reference's, its early MATCH after a `+` included: `x+.*\/y` finds "x1y" in "xx1y".  Two things
-differ on purpose: every search ends, and `a\/|b` is read as it is written, unless asked for otherwise.
+This simulates procmail's breadth-first search, one step a byte.  The steps are remembered as the
+transitions of a deterministic automaton, so the time is linear in the text.  The answers are the
+reference's, including its early MATCH after a `+`: `x+.*\/y` finds "x1y" in "xx1y".  Two things
+differ on purpose: every search terminates, and `a\/|b` is read as written, unless the caller asks
+for the reference's reading.
 
 Offsets count in a padded text: a newline, the text, a newline; see regex.Area.
 """
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 UNSET = 1 << 62  # no `\/` crossed yet: later than any split
 NO_SPLIT = -1
 
-# What is fed besides bytes.
+# Input symbols other than bytes.
 _FIRST, _LAST, _OVER = 256, 257, 258
 _LF = 10
 
 _FORK, _CROSS, _ACCEPT, _CONSUME = range(4)
 
-# States and the threads in them that are remembered before all are forgotten.
+# How many states, and threads in them, are remembered before all are forgotten.
 _STATES_LIMIT = 2_000
 _THREADS_LIMIT = 200_000
 
@@ -40,8 +41,8 @@ _WORD = _ASCII_LETTERS + b"0123456789_"
 class _State:
     """A set of threads, ordered by creation; `recorded` once some match is complete.
 
-    `plain` holds the transitions in which no split moves and no match completes.  `longer` holds those of a state with
-    one split, already passed, in which a match with that split completes, so that it is longer than the one before.
+    `plain` has the transitions in which no split moves and no match completes.  `longer` has those of a state with
+    one split, already passed, in which a match with that split completes: it is longer than the one before.
     """
 
     __slots__ = ("threads", "recorded", "plain", "longer", "edges")
@@ -57,9 +58,9 @@ class _State:
 class _Edge:
     """A transition: `sources` are the old ranks that the new ranks 0, 1, ... come from.
 
-    One rank more than there were means the present offset.  `record` is the rank of the match
-    that completes (UNSET: without a split, which ends the search), or NO_SPLIT for none.
-    `left`: of a search that ends here the nodes with a split, those that had arrived and those not yet followed.
+    A source one above the old ranks means the present offset.  `record` is the rank of the match
+    that completes, or NO_SPLIT if none does; UNSET is a match without a split, which ends the search.
+    `left`: if a search ends here, the nodes with a split that had arrived, and those not yet followed.
     """
 
     __slots__ = ("state", "sources", "record", "left")
@@ -74,10 +75,10 @@ class _Edge:
 class Automaton:
     r"""One pattern, ready to find matches.
 
-    Unless read `literally`, a `\/` goes on with what is written behind it, as in the reference: in
-    `a\/|b` with the `b`, in `(a\/)*b` without another round; and `x(a*|b?)c?d` does not match "xaad" (see
-    `_way_through`).  `strays`: there is such a thing.  Nor do successive searches begin afresh then: what one leaves
-    behind, the next does not reach (see `successive`).
+    Unless read `literally`, a `\/` continues with the text written after it, as in the reference: in
+    `a\/|b` with the `b`, in `(a\/)*b` without another round.  And `x(a*|b?)c?d` does not match "xaad" (see
+    `_way_through`).  `strays`: the pattern has such a place.  Successive searches do not begin afresh then: the next
+    one does not enter the nodes that the last one left (see `successive`).
     """
 
     __slots__ = (
@@ -101,15 +102,15 @@ class Automaton:
     def _build(self, pattern: egrep.Pattern, fold: bool, literally: bool) -> int:
         """Nodes for the pattern, made from its end so that each knows what follows; the entry."""
         tables: dict[egrep.Token, bytes] = {}
-        # For each open group: what its alternatives lead to, the entry of those that were read, and
-        # for the group as an atom its quantifier, the fork of that, and what follows.
+        # For each open group: what its alternatives lead to, the entry of those already read, and
+        # for the group as an atom its quantifier, the quantifier's fork, and what follows.
         after = 0
         later: int | None = None
-        # Last the first node of the alternative, and whether nothing can match behind it, in the group.
+        # The last two: the first node of the alternative, and whether the empty text can match after it, in the group.
         outer: list[tuple[int, int | None, int, int, int, int, bool]] = []
         first, again = 1, False
         here = 0
-        # What is written next, where the reference goes on behind a `\/`, is not always what is meant.
+        # The text written after a `\/`, with which the reference continues; not always the logical successor.
         behind = 0
         quantifier = 0
         # Whether nothing is written between here and the end of the alternative.
@@ -162,17 +163,17 @@ class Automaton:
         return len(self._kinds) - 1
 
     def _alternative(self, entry: int, later: int | None, empty: bool) -> int:
-        """The entry of an alternative and of those behind it; an empty one is tried last."""
+        """The entry of an alternative and of those after it; an empty one is tried last."""
         if later is None:
             return entry
         return self._node(_FORK, later, entry) if empty else self._node(_FORK, entry, later)
 
     def _way_through(self, entry: int, first: int, after: int, again: bool) -> tuple[int, bool]:
-        """The entry of an alternative, and whether nothing can match the group from here on.
+        """The entry of an alternative, and whether the empty text can match the group from here on.
 
-        Of several ways through a group that take no byte, to a fork behind it, the reference goes the last only
-        (`again`: there is one behind this alternative).  And who has taken a byte does not come back to the forks of
-        the others, but goes on behind the group: so `x(a*|b?)c?d` matches "xad" and not "xaad".
+        If several ways lead through a group to a fork after it without taking a byte, the reference takes only the
+        last (`again`: there is one after this alternative).  A thread that has taken a byte does not return to the
+        forks of the other ways; it continues after the group: so `x(a*|b?)c?d` matches "xad" and not "xaad".
         """
         if self._kinds[after] != _FORK:
             return entry, again
@@ -203,10 +204,10 @@ class Automaton:
         if not kind:
             return atom
         if atom in (fork, follow):
-            # Nothing, however often.
+            # The atom is empty: so is any number of it.
             return follow
         if kind == egrep.PLUS:
-            # What follows is tried before another round; that is where the early MATCH comes from.
+            # What follows is tried before another round; this causes the early MATCH.
             self._next[fork], self._other[fork] = follow, atom
             return atom
         self._next[fork], self._other[fork] = atom, follow
@@ -228,7 +229,7 @@ class Automaton:
         return state
 
     def _edge(self, state: _State, symbol: int, lost: set[int] | None = None) -> _Edge:
-        """The transition of `state` on `symbol`, made on its first use; no thread arrives at a node of `lost`."""
+        """The transition of `state` on `symbol`, made on first use; no thread enters a node of `lost`."""
         edge = None if lost else state.edges.get(symbol)
         if edge is not None:
             return edge
@@ -241,7 +242,7 @@ class Automaton:
         places[UNSET] = UNSET
         threads = [(node, places[rank]) for node, rank in arrived.items()]
         if not self._splits:
-            threads.sort()  # order matters to splits only, and fewer states are better
+            threads.sort()  # only splits need the order, and this makes fewer states
         following = self._state(tuple(threads), state.recorded or record >= 0)
         edge = _Edge(following, tuple(sources), record, left)
         if lost:
@@ -256,10 +257,10 @@ class Automaton:
         return edge
 
     def _step(self, state: _State, symbol: int, now: int, lost: set[int]) -> tuple[dict[int, int], int, _Left]:
-        """Feed one symbol: the threads that arrive, in order, and what else an _Edge has.
+        """Feed one symbol: the threads that arrive, in order, and the other values of an _Edge.
 
-        Each thread is followed depth first with one register for its split, which crossing `\\/`
-        sets for all that is visited later, the other branches of earlier forks included.
+        Each thread is followed depth first with one register for its split.  Crossing `\\/` sets it
+        for every node visited later, including the other branches of earlier forks.
         """
         kinds, following, other, accepts = self._kinds, self._next, self._other, self._accepts
         recorded, record = state.recorded, NO_SPLIT
@@ -281,7 +282,7 @@ class Automaton:
             while todo:
                 node = todo.pop()
                 kind = kinds[node]
-                # After a crossing a node is visited once more: with another split.
+                # After a crossing a node is visited once more, with the new split.
                 key = ~node if rank == now else node
                 if key in seen:
                     continue
@@ -314,8 +315,8 @@ class Automaton:
         """The first match of a search that begins at `start`: its split, or NO_SPLIT, and its end.
 
         Without a split the match is the one that ends first.  No match starts at the newline
-        behind the text, unless the search itself begins there: then one more newline follows.
-        `left` is what earlier searches have left at even and at odd steps, and gets what this one leaves.
+        after the text, unless the search itself begins there: then one more newline follows.
+        `left` has the nodes that earlier searches left at even and at odd steps; this search adds its own.
         """
         if left is None:
             left = (set(), set())
@@ -329,7 +330,7 @@ class Automaton:
         at = start
         while True:
             if at < last and at and not any(left):
-                # `at` goes on from where it was, and is used below.
+                # `at` continues from its value, and is used below.
                 for at, symbol in enumerate(memoryview(padded)[at:last], at):  # noqa: B020 (see above)
                     following = state.plain[symbol]
                     if following is None:
@@ -361,7 +362,7 @@ class Automaton:
             at += 1
 
     def end(self, padded: bytes | memoryview, start: int) -> int:
-        r"""Where the match ends that `find` would find, for a pattern without `\/`; -1 without."""
+        r"""The end of the match that `find` would find, for a pattern without `\/`; -1 if there is none."""
         last = len(padded) - 1
         if 0 < start < last:
             state = self._initial
@@ -379,13 +380,13 @@ class Automaton:
     def successive(self, padded: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, int, bool]]:
         r"""The matches that a score counts: split or NO_SPLIT, end, and whether it was empty.
 
-        Each search begins where the match before it ended; a newline that ended it can begin the
-        next.  An empty match is one that does not advance; it is the last.  `start` is where the
-        first search may begin, when the caller knows that no match starts earlier.
+        Each search begins where the match before it ended; a newline that ended that match can begin
+        the next.  An empty match does not advance, and is the last.  `start` is where the first search
+        may begin, if the caller knows that no match starts earlier.
 
-        The reference keeps its threads in two lists, one for even and one for odd steps of a search, and takes a
-        node for listed that has an offset of a split.  A search that ends early leaves such nodes in its lists, so
-        that in `a|\/b` the "b" of "ab" is not found: it was met when the match of the "a" was noticed.
+        The reference keeps its threads in two lists, one for even and one for odd steps of a search.  It considers a
+        node listed if the node has a split's offset.  A search that ends early leaves such nodes in its lists, so
+        `a|\/b` does not find the "b" of "ab": that node was already listed when the match of the "a" was noticed.
         """
         bottom = 1
         over = len(padded) - 1
@@ -416,7 +417,7 @@ def _with_split(threads: Iterable[Thread]) -> set[int]:
 
 
 def table(token: egrep.Token, fold: bool) -> bytes:
-    """For each symbol a 1 when the token consumes it; END is over before the last newline: a 2."""
+    """For each symbol a 1 if the token consumes it, or a 2 if the match ends before it: END and the last newline."""
     table = bytearray(_OVER + 1)
     if isinstance(token, tuple):
         for low, high in zip(token[1::2], token[2::2], strict=True):

@@ -1,9 +1,9 @@
 r"""procmail's dialect of regular expressions, read once into a flat, immutable form.
 
-The dialect is egrep's with `^^`, `\<`, `\>` and `\/`, and with many answers of its own to what
-egrep leaves open; procmailrc(5), Extended regular expressions.  Nothing is an error: whatever a
-user wrote has a meaning.  What stands here is syntax only: no case folding, no macros (macros.py),
-no matching (linear.py, automaton.py).
+The dialect is egrep's with `^^`, `\<`, `\>` and `\/`, and with its own rules where egrep has none;
+procmailrc(5), Extended regular expressions.  Nothing is an error: whatever a user wrote has a
+meaning.  This module is syntax only: no case folding, no macros (macros.py), no matching
+(linear.py, automaton.py).
 
 A Pattern is a sequence of tokens in the order they were written, with every group closed:
 
@@ -49,8 +49,8 @@ _MARKED = bytes(byte in _SPECIAL for byte in range(256))
 class Pattern:
     """A pattern as it will be matched.
 
-    `valid` is false when parentheses do not pair; the pattern is then cut or closed as procmail
-    does, and still runs.  `alternates`: there is a `|` outside of all parentheses.  `has_split`: there is a `\\/`,
+    `valid` is false if parentheses do not pair; the pattern is then cut or closed as procmail does
+    it, and still runs.  `alternates`: there is a `|` outside all parentheses.  `has_split`: there is a `\\/`,
     so a match may assign MATCH.
     """
 
@@ -78,7 +78,7 @@ def parse(text: bytes) -> Pattern:
 
 
 def read(text: Sequence[int], ascii: bytes) -> Pattern:
-    """As `parse`; the text may have letters that are no bytes, in whose places `ascii` has letters without meaning."""
+    """As `parse`; where the text has a letter that is not a byte, `ascii` has a letter without special meaning."""
     tokens: list[Token] = []
     depth = 0
     valid = True
@@ -97,7 +97,7 @@ def read(text: Sequence[int], ascii: bytes) -> Pattern:
         byte = text[at]
         at += 1
         if byte in _QUANTIFIERS and quantifiable:
-            # There is nothing lazy or possessive: a second quantifier in a row is a literal.
+            # No quantifier is lazy or possessive: the second of two in a row is a literal.
             tokens.append(_QUANTIFIERS[byte])
             quantifiable = False
             continue
@@ -140,7 +140,7 @@ def read(text: Sequence[int], ascii: bytes) -> Pattern:
 
 
 def read_class(text: Sequence[int], at: int) -> tuple[Class, int]:
-    """Read the class whose `[` stands before `at`; also the offset behind its `]`.
+    """Read the class whose `[` is just before `at`; also the offset after its `]`.
 
     A class that is never closed ends with the text.  A backslash is a member like any other.
     """
@@ -163,7 +163,7 @@ def read_class(text: Sequence[int], at: int) -> tuple[Class, int]:
 
 
 def _mark_ends(tokens: list[Token]) -> None:
-    """Make an END of each START behind which nothing else can follow, quantifiers included."""
+    """Turn each START into an END after which nothing can follow, not even a quantifier."""
     exits = [True]
     final = True
     for index in range(len(tokens) - 1, -1, -1):

@@ -1,8 +1,8 @@
 """Whether a pattern matches at all: RE2's answer, in time linear in the text.
 
-The text is searched in its padded form, a newline, the text, a newline (regex.Area), so that what
-procmail calls virtual newlines are bytes like others.  That no match may start at the last of
-them needs no care here: a match that does exists at the first one as well.
+The text is searched in its padded form, a newline, the text, a newline (regex.Area), so procmail's
+virtual newlines are bytes like others.  No match may start at the last of them, but that needs no
+care here: such a match exists at the first one as well.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _LAZY = {egrep.STAR: b"*?", egrep.PLUS: b"+?", egrep.OPTIONAL: b"??", egrep.SPLI
 
 
 class Linear:
-    """A pattern compiled for the yes/no question, by RE2 or, when it is too big for that, by ours.
+    """A pattern compiled to a yes/no answer: by RE2, or by our automaton if it is too big for RE2.
 
-    `expression` is RE2's, None when it is too big.
+    `expression` is RE2's; None if the pattern is too big.
     """
 
     __slots__ = ("_pattern", "_fold", "expression", "_automaton")
@@ -59,7 +59,7 @@ class Linear:
         return self.begins(padded) != NOWHERE
 
     def begins(self, padded: bytes | memoryview) -> int:
-        """An offset before which no match starts (RE2: where the first one does), or NOWHERE."""
+        """An offset before which no match starts, or NOWHERE; with RE2 the start of the first match."""
         if self.expression is not None:
             return self.expression.begins(padded)
         if self._automaton is None:
@@ -70,9 +70,9 @@ class Linear:
 
 
 def translate(pattern: egrep.Pattern, *, fold: bool, lazy: bool = False) -> bytes:
-    r"""The pattern in RE2's syntax, for a padded text and for options that fold as `fold` says.
+    r"""The pattern in RE2's syntax, for a padded text and for RE2 options with the same `fold`.
 
-    `lazy`: as few bytes as can be, and a `\/` is a group that is captured.
+    `lazy`: quantifiers take as few bytes as possible, and a `\/` is a captured group.
     """
     codes = _FOLDED if fold else _EXACT
     if lazy:

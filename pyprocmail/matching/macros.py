@@ -1,7 +1,7 @@
 r"""The names that procmail replaces in a pattern: `^TO_`, `^TO`, `^FROM_DAEMON`, `^FROM_MAILER`.
 
-They are replaced as text, wherever they stand: in a longer word, in a class.  procmailrc(5),
-Miscellaneous.
+They are replaced as text wherever they occur, even in a longer word or in a class.
+procmailrc(5), Miscellaneous.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _AFTER_NAME = b"(([^).!:a-z0-9][-_a-z0-9]*)?[%@>\t ][^<)]*(\\(.*\\).*)?)?$([^>]|
 
 _FROM_DAEMON = b"^FROM_DAEMON"
 
-# The order is that of the search.
+# They are searched for in this order.
 MACROS = (
     (
         _FROM_DAEMON,
@@ -38,7 +38,7 @@ def expand(text: bytes) -> tuple[bytes, bool]:
     A backslash before the first occurrence of a name protects all occurrences of that name.
     """
     fold = False
-    # Few patterns hold a macro, and no expansion makes a new one.
+    # Few patterns contain a macro, and no expansion contains another.
     while b"^TO" in text or b"^FROM_" in text:
         for name, expansion in MACROS:
             at = text.find(name)
@@ -52,7 +52,7 @@ def expand(text: bytes) -> tuple[bytes, bool]:
 
 
 def contracted(text: bytes) -> bytes:
-    """The pattern with the names of macros in the place of their expansions: how people wrote it."""
+    """The pattern as its author wrote it: with the names of macros in place of their expansions."""
     for name, expansion in MACROS:
         text = text.replace(expansion, name)
     return text

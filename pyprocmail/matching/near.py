@@ -1,7 +1,7 @@
 r"""How far a pattern of procmail's dialect got in a text that it does not match.
 
-A pattern is alternatives of concatenations x1...xn.  If x1...xk matches somewhere so does each shorter beginning, so
-the largest such k is found by bisection: a few questions to RE2, whatever the pattern.
+Each alternative of a pattern is a concatenation x1...xn.  If x1...xk matches somewhere, so does each shorter beginning.
+So bisection finds the largest such k with a few searches by RE2, whatever the pattern.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _MOST_ALTERNATIVES = 50
 
 
 class Reach:
-    """How far one alternative got: `found` is the part of it that matches somewhere, `missing` the rest.
+    """How far one alternative got: `found` is the part that matches somewhere, `missing` the rest.
 
-    `start` and `end` are where `found` matches first in the text; both are 0 if nothing of it does.
+    `start` and `end` are the first place where `found` matches in the text; both are 0 if no part of it matches.
     """
 
     __slots__ = ("found", "missing", "start", "end")
@@ -33,7 +33,7 @@ class Reach:
 
 
 def how_far(pattern: bytes, area: Area, *, fold: bool) -> list[Reach]:
-    """How far each alternative of the pattern, whose macros are replaced, got: those that got furthest first."""
+    """How far each alternative of the pattern got, the furthest first; the pattern's macros are already replaced."""
     found = [_reach(pieces, area, fold) for pieces in alternatives(atoms(pattern))[:_MOST_ALTERNATIVES]]
     return sorted(found, key=lambda reach: -len(reach.found))
 
@@ -52,9 +52,9 @@ def _reach(parts: Sequence[bytes], area: Area, fold: bool) -> Reach:
 
 
 def place(pattern: bytes, area: Area, *, fold: bool) -> tuple[int, int]:
-    r"""Where the pattern matches first in the text, without the newlines around it; (0, 0) where it does not.
+    r"""Where the pattern first matches in the text, without the newlines around it; (0, 0) if it does not match.
 
-    It is what MATCH would be with `\/` in front.
+    This is the value that MATCH would get from `\/` before the pattern.
     """
     match = Regex(_SPLIT + pattern.replace(_SPLIT, b""), fold, unicode=area.unicode).match(area)
     if match is None or match.none:
@@ -68,7 +68,7 @@ def place(pattern: bytes, area: Area, *, fold: bool) -> tuple[int, int]:
 
 
 def alternatives(pieces: Iterable[bytes]) -> list[list[bytes]]:
-    """The pieces of each alternative: those between the `|` that stand outside of all parentheses."""
+    """The pieces of each alternative, that is, of the parts between those `|` that are outside all parentheses."""
     found: list[list[bytes]] = [[]]
     for piece in pieces:
         if piece == b"|":
@@ -79,7 +79,7 @@ def alternatives(pieces: Iterable[bytes]) -> list[list[bytes]]:
 
 
 def atoms(pattern: bytes) -> list[bytes]:
-    """The pieces of a concatenation, each with its quantifier: characters, classes, groups; a `|` is one."""
+    """The pieces of a pattern, each with its quantifier: characters, classes, groups, and `|` by itself."""
     found: list[bytes] = []
     at = 0
     while at < len(pattern):
@@ -117,7 +117,7 @@ def _end_of_atom(pattern: bytes, at: int) -> int:
 
 
 def _end_of_class(pattern: bytes, at: int) -> int:
-    """The offset behind the `]`; the first byte of a class is a member whatever it is."""
+    """The offset after the `]`; the first byte of a class is always a member, even `]`."""
     at += 1
     at += pattern.startswith(b"^", at)
     end = pattern.find(b"]", at + 1)
@@ -128,14 +128,14 @@ def _end_of_class(pattern: bytes, at: int) -> int:
 
 
 CASE, ANCHOR, BLANKS, DECODED = "case", "anchor", "blanks", "decoded"
-"""What alone keeps a pattern from matching: upper and lower case; its `^`; blanks where a field was folded or more than
-one stands; an encoding of the mail."""
+"""The one thing that keeps a pattern from matching: upper or lower case; its `^`; several blanks, or a folded field; an
+encoding of the mail."""
 
 
 def misses(pattern: bytes, area: Area, decoded: bytes | None, *, fold: bool) -> list[tuple[str, bytes]]:
-    """The near misses of a pattern that does not match, each with the line where it would.
+    """The near misses of a pattern that does not match, each with the line where it nearly does.
 
-    `decoded` is the text with encoded words and transfer encodings decoded; None for a text that is not of the mail.
+    `decoded` is the text with encoded words and transfer encodings decoded; None if the text is not part of the mail.
     """
     found = []
     if not fold and Regex(pattern, True, unicode=area.unicode).search(area):
@@ -160,7 +160,7 @@ def line_at(pattern: bytes, area: Area, *, fold: bool) -> bytes:
 
 
 def line_of(text: bytes, at: int) -> bytes:
-    """The line in which the offset lies."""
+    """The line that contains the offset."""
     start = text.rfind(b"\n", 0, at) + 1
     end = text.find(b"\n", at)
     return text[start : len(text) if end < 0 else end]

@@ -1,4 +1,4 @@
-"""How far a pattern of maildrop's dialect got in the lines of a text that does not match: as `near` for procmail's."""
+"""How far a maildrop pattern got in the lines of a text that it does not match; `near` does it for procmail's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_ALTERNATIVES = 50
 
 
 def place(pattern: bytes, text: bytes, *, fold: bool) -> tuple[int, int]:
-    """Where the pattern is found first in the text, in one of its lines; (0, 0) where it is not, or is no pattern."""
+    """Where the pattern first matches in a line of the text; (0, 0) if it does not match or is invalid."""
     try:
         regex = Regex(pattern, fold=fold)
         start = regex.first_line(text)
@@ -32,7 +32,7 @@ def place(pattern: bytes, text: bytes, *, fold: bool) -> tuple[int, int]:
 
 
 def how_far(pattern: bytes, text: bytes, *, fold: bool) -> list[Reach]:
-    """How far each alternative of the pattern got: those that got furthest first."""
+    """How far each alternative of the pattern got, the furthest first."""
     found = [_reach(pieces, text, fold) for pieces in alternatives(atoms(pattern))[:_MOST_ALTERNATIVES]]
     return sorted(found, key=lambda reach: -len(reach.found))
 
@@ -51,7 +51,7 @@ def _reach(parts: Sequence[bytes], text: bytes, fold: bool) -> Reach:
 
 
 def misses(pattern: bytes, text: bytes, *, fold: bool) -> list[tuple[str, bytes]]:
-    """The near misses of a pattern that is not found, each with the line where it would be."""
+    """The near misses of a pattern that does not match, each with the line where it nearly does."""
     found = []
     free = pattern.lstrip(b"^")
     single = b" ".join(piece for piece in text.replace(b"\t", b" ").split(b" ") if piece)
@@ -69,7 +69,7 @@ def misses(pattern: bytes, text: bytes, *, fold: bool) -> list[tuple[str, bytes]
 
 
 def atoms(pattern: bytes) -> list[bytes]:
-    """The pieces of a concatenation, each with its quantifier: characters, escapes, classes, groups; a `|` is one."""
+    """The pieces of a pattern, each with its quantifier: characters, escapes, classes, groups, and `|` by itself."""
     found: list[bytes] = []
     at = 0
     while at < len(pattern):
@@ -101,7 +101,7 @@ def _end_of_atom(pattern: bytes, at: int) -> int:
 
 
 def _end_of_quantifier(pattern: bytes, at: int) -> int:
-    """The offset behind `*`, `+`, `?` or `{n,m}` and the `?` or `+` that may follow."""
+    """The offset after `*`, `+`, `?` or `{n,m}`, and after a `?` or `+` that follows it."""
     if at < len(pattern) and pattern[at] in _QUANTIFIERS:
         at += 1
     elif pattern.startswith(b"{", at):
@@ -115,7 +115,7 @@ def _end_of_quantifier(pattern: bytes, at: int) -> int:
 
 
 def _end_of_class(pattern: bytes, at: int) -> int:
-    """The offset behind the `]`; the first byte of a class is a member whatever it is."""
+    """The offset after the `]`; the first byte of a class is always a member, even `]`."""
     at += 1
     at += pattern.startswith(b"^", at)
     first = True

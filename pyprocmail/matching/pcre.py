@@ -1,10 +1,10 @@
-r"""Perl-compatible patterns, as maildrop's are: RE2's answer where the meaning is the same, PCRE2's for the rest.
+r"""maildrop's Perl-compatible patterns: RE2 answers where the meaning is the same, PCRE2 for the rest.
 
-What RE2 gets is a list of constructs known to mean the same there (`_Translation`).  The rest, such as look-around
-and back-references, goes to PCRE2, which is given a limit in the pattern itself, (*LIMIT_MATCH=...), a documented
-feature of PCRE2 that a pattern can lower and not raise: pcre2pattern(3).  PCRE2 is not loaded before it is needed.
+RE2 gets only constructs that are known to mean the same there (`_Translation`).  The rest, such as look-around and
+back-references, goes to PCRE2 with a limit in the pattern itself, (*LIMIT_MATCH=...): a user's pattern can lower that
+limit but not raise it, pcre2pattern(3).  PCRE2 is loaded when it is first needed.
 
-Patterns and texts are UTF-8; a text that is not never matches.
+Patterns and texts are UTF-8; a text that is not UTF-8 never matches.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 
 MATCH_LIMIT = 1_000_000
-"""How often PCRE2 may try again within one search: some tenths of a second."""
+"""How often PCRE2 may try again in one search: some tenths of a second."""
 
 DEAR_SEARCHES = 10
-"""How many searches of one mail or text may take more than CHEAP_LIMIT: a mail has many lines."""
+"""How many searches of one mail or text may exceed CHEAP_LIMIT: a mail has many lines."""
 
 CHEAP_LIMIT = 5_000
 
 _HEAP_KIB = 20_000
 _NOT_WANTED = 0x00020002
-"""PCRE2_UCP and PCRE2_ALT_BSUX of pcre2api(3), which the package sets: maildrop does not."""
+"""PCRE2_UCP and PCRE2_ALT_BSUX of pcre2api(3), which the package sets and maildrop does not."""
 
 _NO_UTF_CHECK = 0x40000000
-"""Of pcre2api(3).  What is searched is known to be UTF-8; PCRE2 would read all of it again at each search."""
+"""Of pcre2api(3).  The text is known to be UTF-8; PCRE2 would check all of it again at each search."""
 # Of pcre2api(3): match limit, depth limit, heap limit.
 _LIMIT_CODES = (-47, -53, -63)
 
@@ -60,7 +60,7 @@ _FOLDED = (b"\\w", b"[:alpha:]", b"[:alnum:]")
 _POSIX = (b"[:alpha:]", b"[:digit:]", b"[:alnum:]", b"[:xdigit:]")
 _LARGEST_COUNT = 1000
 
-# What PCRE1, which maildrop 2.9.3 has, says where PCRE2 says it otherwise; and how much earlier it sees it.
+# The error texts of PCRE1, which maildrop 2.9.3 uses, where PCRE2's differ; and how many bytes earlier PCRE1 sees it.
 _PCRE1_WORDS = {
     104: ("numbers out of order in {} quantifier", 0),
     108: ("range out of order in character class", 1),
@@ -80,7 +80,7 @@ _PCRE1_WORDS = {
 
 
 class PatternError(Exception):
-    """A pattern that is none: `reason`, seen at the byte `offset`."""
+    """An invalid pattern: `reason`, seen at the byte `offset`."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(offset, reason)
@@ -89,7 +89,7 @@ class PatternError(Exception):
 
 
 class LimitError(Exception):
-    """PCRE2 gave up: whether the pattern matches is not known."""
+    """PCRE2 gave up: it is unknown whether the pattern matches."""
 
 
 class Regex:
@@ -127,24 +127,24 @@ class Regex:
         return self._linear is not None
 
     def afresh(self) -> None:
-        """Forget how much the searches before this one cost: another mail is searched, or the same one again."""
+        """Forget the cost of the searches so far: another mail is searched, or the same one again."""
         self._dear = 0
 
     def search(self, subject: bytes, start: int = 0) -> list[Span] | None:
-        """Where the first match from `start` on and its groups lie, or None; (-1, -1) for what took no part.
+        """The spans of the first match from `start` on and of its groups, or None; (-1, -1) for an unused group.
 
         Raises:
-            LimitError: it takes too long to tell.
+            LimitError: the search takes too long.
         """
         if not is_utf8(subject):
             return None
         return self._search(subject, start, self._needs_perl(subject))
 
     def first_line(self, text: bytes, lowered: bytes | None = None) -> int:
-        """An offset in lines joined by newlines; no match begins in a line before it.  -1 when no line matches.
+        """An offset in lines joined by newlines; no match begins in a line before it.  -1 if no line matches.
 
-        A quick look at all lines at once: it may find a match over several lines where none has one.  `lowered` is the
-        text in lower case when it is ASCII: a pattern whose literal text is not in it need not be tried.
+        This is a quick look at all lines at once: it may report a match over several lines where no single line has
+        one.  `lowered` is an ASCII text in lower case: a pattern whose literal text is not in it need not be tried.
         """
         if self._lines is None:
             return 0
@@ -156,7 +156,7 @@ class Regex:
         return self._lines.begins(text)
 
     def successive(self, subject: bytes) -> Iterator[list[Span]]:
-        """All matches, one behind the other; behind an empty one the search goes on a character later."""
+        """All matches, one after the other; after an empty one the search continues one character later."""
         at = 0
         if not is_utf8(subject):
             return
@@ -175,7 +175,7 @@ class Regex:
                     at += 1
 
     def _needs_perl(self, subject: bytes) -> bool:
-        """Whether PCRE2 has to answer: RE2's $ is the very end of a text, Perl's is also before a last newline."""
+        """Whether PCRE2 must answer: RE2's $ matches only at the end of a text, Perl's also before a last newline."""
         return (self._dollar and subject.endswith(b"\n")) or (self._ascii and not subject.isascii())
 
     def _search(self, subject: bytes, start: int, perl: bool) -> list[Span] | None:
@@ -185,10 +185,10 @@ class Regex:
         return None if spans[0][0] < 0 else spans
 
     def _search_perl(self, subject: bytes, start: int) -> list[Span] | None:
-        """PCRE2's answer: quickly, or else thoroughly, if it did not take that too often.
+        """PCRE2's answer: with the low limit, or else with the high one, but not for too many searches.
 
         Raises:
-            LimitError: it takes too long to tell.
+            LimitError: the search takes too long.
         """
         import pcre2  # type: ignore[import-untyped]  # the package has no types
 
@@ -219,7 +219,7 @@ class Regex:
 
 
 def _compile(text: bytes, fold: bool, limit: int) -> Pattern:
-    """The pattern for PCRE2, which may try again so often.
+    """The pattern compiled by PCRE2, which may try again `limit` times.
 
     Raises:
         PatternError: it cannot be compiled.
@@ -230,8 +230,8 @@ def _compile(text: bytes, fold: bool, limit: int) -> Pattern:
     written = limits + _as_pcre1(text)
     flags = int(pcre2.UNICODE | (pcre2.IGNORECASE if fold else 0))
     try:
-        # The package's own `compile` sets PCRE2_ALT_BSUX, with which \x{e9} is no character.
-        # Not JIT: it counts other things against the limit, and its stack has a limit of its own.
+        # The package's own `compile` sets PCRE2_ALT_BSUX, with which \x{e9} is not a character.
+        # No JIT: it counts other things against the limit, and its stack has a separate limit.
         compiled = pcre2._cy.compile(written, flags, _NOT_WANTED)
         pattern: Pattern = pcre2.Pattern(compiled, written, flags, False, None)
     except pcre2.PatternError as error:
@@ -243,10 +243,10 @@ def _compile(text: bytes, fold: bool, limit: int) -> Pattern:
 
 
 def _as_pcre1(text: bytes) -> bytes:
-    """The pattern for PCRE2, where it reads otherwise what maildrop's PCRE takes for plain characters.
+    """The pattern for PCRE2: characters that only PCRE2 reads as special get a backslash.
 
-    That is a count without its first number or with blanks, `{,3}` and `{ 1, 3 }`, and in a class a hyphen after a set
-    of characters, `[\\w-.]`: each gets a backslash.
+    These are the brace of a count without its first number or with blanks, `{,3}` and `{ 1, 3 }`, and in a class the
+    hyphen after a set of characters, `[\\w-.]`.  maildrop's PCRE reads them as plain characters.
     """
     out = bytearray()
     start = 0
@@ -257,14 +257,14 @@ def _as_pcre1(text: bytes) -> bytes:
 
 
 def _without_added(text: bytes, offset: int) -> int:
-    """The offset in the pattern for one in what `_as_pcre1` makes of it."""
+    """The offset in the pattern for an offset in the result of `_as_pcre1`."""
     for at in _plain_characters(text):
         offset -= at < offset
     return offset
 
 
 def _plain_characters(text: bytes) -> Iterator[int]:
-    """Where these stand."""
+    """The offsets of the characters to which `_as_pcre1` gives a backslash."""
     at = 0
     while at < len(text):
         after = _after_escape(text, at)
@@ -281,7 +281,7 @@ def _plain_characters(text: bytes) -> Iterator[int]:
 
 
 def _after_escape(text: bytes, at: int) -> int:
-    """Where it goes on after the escape at `at`, with its braces; 0 when there is none."""
+    """The offset after the escape at `at`, with its braces; 0 if there is none."""
     if text[at] != 0x5C:
         return 0
     if text.startswith(b"\\Q", at):
@@ -292,7 +292,7 @@ def _after_escape(text: bytes, at: int) -> int:
 
 
 def _plain_hyphens(text: bytes, at: int) -> Generator[int, None, int]:
-    """The hyphens after a set in the class at `at`; where it goes on after the class."""
+    """Yields the hyphens after a set in the class at `at`; returns the offset after the class."""
     at += 1 + text.startswith(b"[^", at)
     first = True
     while at < len(text) and (first or text[at] != 0x5D):
@@ -307,7 +307,7 @@ def _plain_hyphens(text: bytes, at: int) -> Generator[int, None, int]:
 
 
 def _is_loose_count(text: bytes, at: int) -> bool:
-    """Whether digits, blanks and one comma stand in the braces at `at`."""
+    """Whether the braces at `at` contain digits, blanks and one comma only."""
     inside = text[at + 1 : max(text.find(b"}", at), at + 1)]
     low, _, high = inside.partition(b",")
     numbers = (low.strip(b" \t"), high.strip(b" \t"))
@@ -315,7 +315,7 @@ def _is_loose_count(text: bytes, at: int) -> bool:
 
 
 def load() -> None:
-    """Import PCRE2: before the right to import anything is given up."""
+    """Import PCRE2, before the process gives up the right to import."""
     import pcre2
 
     pcre2.compile(b"a", flags=0, jit=False).search(b"a")
@@ -346,7 +346,7 @@ def _pattern_error(text: bytes, code: int, offset: int, message: str) -> Pattern
 
 
 class _Group:
-    """A parenthesis that is open: whether what stands in it may match nothing."""
+    """An open parenthesis: whether its contents may match the empty text."""
 
     __slots__ = ("nullable", "branch_nullable")
 
@@ -358,9 +358,9 @@ class _Group:
 class _Translation:
     """A pattern in RE2's syntax.
 
-    `same`: everything in it means the same to both.  `dollar`: there is a `$` in it.  `ascii`: it means the same on
-    ASCII only: where case does not count, RE2 takes the long s and the Kelvin sign for letters of `\\w` and
-    `[[:alpha:]]`, and it finds a `\\B` inside a character of several bytes.
+    `same`: every construct means the same to both.  `dollar`: the pattern has a `$`.  `ascii`: it means the same only
+    on ASCII text: when RE2 ignores case, the long s and the Kelvin sign match `\\w` and `[[:alpha:]]`, and RE2 finds a
+    `\\B` inside a character of several bytes.
     """
 
     def __init__(self, text: bytes, *, fold: bool) -> None:
@@ -377,9 +377,9 @@ class _Translation:
         return b"".join(b"\\z" if piece == b"$" else piece for piece in self._pieces)
 
     def literal(self) -> bytes:
-        """A text that every match contains, in lower case if case does not count; empty if none is known.
+        """The longest known text that every match contains, in lower case if case is ignored; empty if none is known.
 
-        It is the longest one; a field's name alone is in too many mails to tell anything.
+        A field's name alone does not count: it is in too many mails.
         """
         best, run, depth = b"", b"", 0
         for piece in (*self._pieces, b"^"):
@@ -489,7 +489,7 @@ class _Translation:
         return at + 2
 
     def _quantifier(self, at: int) -> tuple[bool, bool, int]:
-        """Whether there is one at `at`, whether it allows nothing, and where it ends; -1 when RE2 has no such thing."""
+        """Whether there is one at `at`, whether it allows zero times, and where it ends; -1 if RE2 does not have it."""
         text = self._source
         sign = text[at : at + 1]
         if sign in (b"*", b"+", b"?"):
@@ -511,7 +511,7 @@ class _Translation:
         return True, optional, stop
 
     def _class(self, at: int) -> int:
-        """A character class; -1 when something in it may mean something else to RE2."""
+        """Translate a character class: the offset after it; -1 if part of it may mean something else to RE2."""
         text, end = self._source, len(self._source)
         out = [b"["]
         at += 1
@@ -570,22 +570,22 @@ class _Translation:
 
 
 def _character(piece: bytes) -> bytes:
-    """The ASCII character that a piece stands for, if it is one: what `_plain` was given."""
+    """The ASCII character from which `_plain` made the piece; empty if the piece is something else."""
     if len(piece) == 2 and piece[:1] == b"\\" and piece[1] not in _ALNUM and piece[1] < 0x80:
         return piece[1:]
     return piece if len(piece) == 1 and _plain(piece[0]) == piece and piece[0] < 0x80 else b""
 
 
 def _plain(byte: int) -> bytes:
-    """An ASCII character that stands for itself."""
+    """An ASCII character as a pattern that matches just this character."""
     character = b"%c" % byte
     return character if byte in _ALNUM or byte <= 0x20 or byte in b"_\"#%&',/:;<=>@`~!" else b"\\" + character
 
 
 def _count(text: bytes, at: int) -> tuple[int, bool]:
-    """Where the `{n}`, `{n,}` or `{n,m}` at `at` ends, and whether it allows nothing.
+    """Where the `{n}`, `{n,}` or `{n,m}` at `at` ends, and whether it matches zero times.
 
-    0 when the brace stands for itself, -1 when the count is too large for RE2.
+    0 if the brace is a plain character, -1 if the count is too large for RE2.
     """
     close = text.find(b"}", at)
     if close < 0:

@@ -1,10 +1,10 @@
 r"""Exact positions by RE2, for patterns that allow it: the matches of a score, and where MATCH begins and ends.
 
 A *chain* is a sequence of tokens that take one byte each, with or without a quantifier.  Of all its matches from some
-offset on, the one that ends first begins where the leftmost one begins: where an earlier match is still going on when a
-later one has ended, it could have gone on as that one did.  With lazy quantifiers RE2 finds that end.  Other patterns
-are searched in windows that grow: RE2 tells whether a match ends in the window and where the first one begins, and the
-automaton goes on from there.  So no search costs more than its match is away, whatever else RE2 would look at.
+offset on, the one that ends first begins where the leftmost one begins: an earlier match that has not ended when a
+later one ends could have continued as the later one did.  With lazy quantifiers RE2 finds that end.  Other patterns
+are searched in growing windows: RE2 finds whether a match ends in the window and where the first one begins, and the
+automaton continues from there.  So a search costs no more than the distance to its match.
 
 Offsets are those of a padded text, see regex.Area.
 """
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 _LF = 10
 _QUANTIFIERS = (egrep.STAR, egrep.PLUS, egrep.OPTIONAL)
 _CHUNK = 1 << 16
-"""Bytes of a text that are counted at once."""
+"""Bytes of a text that are searched at once for a fixed text or for single bytes."""
 _WINDOW, _GROWTH = 256, 4
 _NEAR = 16
-"""Bytes from one match to the next that the automaton looks at as fast as RE2 is called."""
+"""Up to this distance in bytes to the next match the automaton is as fast as a call of RE2."""
 _LONGEST_TEXT = 64
-"""Bytes of a fixed text that is counted without RE2."""
+"""The greatest length in bytes of a fixed text that is counted without RE2."""
 _ONE_QUANTIFIER = tuple([(quantifier,) for quantifier in _QUANTIFIERS])
 
 
 class Counter:
-    """The matches that a score counts, of a pattern without `\\/`.
+    """The matches that a score counts, for a pattern without `\\/`.
 
-    `expression` is RE2's of the pattern.
+    `expression` is the pattern compiled by RE2.
     """
 
     __slots__ = ("_fixed", "_others", "_fold", "_lazy", "_expression")
@@ -57,7 +57,7 @@ class Counter:
             self._lazy = re2core.compile(code, fold=fold)
 
     def empties(self, padded: bytes | memoryview, exact: Callable[[], Automaton]) -> Iterator[bool]:
-        """For each match in turn whether it is empty: it does not advance, and is the last.
+        """For each match in turn, whether it is empty; an empty match does not advance and is the last.
 
         `exact` makes the pattern's automaton.
         """
@@ -68,14 +68,14 @@ class Counter:
         return self._successive(padded, exact)
 
     def _texts(self, padded: bytes | memoryview, text: bytes) -> Iterator[bool]:
-        """Of a fixed text, which does not overlap with itself."""
+        """`empties` of a fixed text, which does not overlap with itself."""
         for at in range(0, len(padded), _CHUNK):
             chunk = bytes(padded[at : at + _CHUNK + len(text) - 1])
             for _ in range((chunk.lower() if self._fold else chunk).count(text)):
                 yield False
 
     def _single_bytes(self, padded: bytes | memoryview, others: bytes) -> Iterator[bool]:
-        """Of one of many bytes: all but these `others`."""
+        """`empties` of a token that takes one byte: any but these `others`."""
         for at in range(0, len(padded), _CHUNK):
             for _ in range(len(bytes(padded[at : at + _CHUNK]).translate(None, others))):
                 yield False
@@ -90,7 +90,7 @@ class Counter:
         while bottom <= over:
             start = max(begins, bottom - 1 if padded[bottom - 1] == _LF else bottom)
             if start == over or (dense and self._lazy is None):
-                # At the end a match may begin at the newline behind the text.
+                # At the end a match may begin at the newline after the text.
                 end = exact().end(padded, start)
             else:
                 end = self._lazy_end(padded, start) if self._lazy else self._first_end(padded, start, exact())
@@ -104,13 +104,13 @@ class Counter:
             begins = 0
 
     def _lazy_end(self, padded: bytes | memoryview, start: int) -> int:
-        """Where the match that ends first ends, of those that begin from `start` on; -1 without."""
+        """The first end of the matches that begin at or after `start`; -1 if there is none."""
         assert self._lazy is not None
         begin, end = self._lazy.span(padded, start)
         return end if begin < len(padded) - 1 else -1
 
     def _first_end(self, padded: bytes | memoryview, start: int, exact: Automaton) -> int:
-        """As `_lazy_end`, of a pattern that is not a chain."""
+        """As `_lazy_end`, for a pattern that is not a chain."""
         length = len(padded)
         window = _WINDOW
         while True:
@@ -125,7 +125,7 @@ class Counter:
 
 
 class Splitter:
-    """The match that decides about MATCH, of a pattern that `suits`."""
+    """The match that sets MATCH, for a pattern that suits (see `splitter`)."""
 
     __slots__ = ("_whole", "_right")
 
@@ -134,7 +134,7 @@ class Splitter:
         self._right = right
 
     def find(self, padded: bytes | memoryview) -> tuple[int, int] | None:
-        r"""Where the `\/` of the first match is, as far to the left as can be, and where its longest match ends."""
+        r"""The leftmost place of the `\/` in the first match, and the end of the longest match from there."""
         (begin, _), (split, _) = self._whole.spans(padded, 0)
         if not 0 <= begin < len(padded) - 1:
             return None
@@ -144,8 +144,8 @@ class Splitter:
 def splitter(pattern: egrep.Pattern, *, fold: bool) -> Splitter | None:
     r"""A Splitter for the pattern, if it suits.
 
-    It has one `\/`, outside of parentheses and without a quantifier, and what is left of it is a chain, in which no `+`
-    stands before what can be nothing up to the `\/`: that is where the reference finds MATCH too early.
+    It suits if it has one `\/`, outside parentheses and without a quantifier, and if the part before the `\/` is a
+    chain in which the last token that must match has no `+`: there the reference finds MATCH too early.
     """
     tokens = pattern.tokens
     at = tokens.index(egrep.SPLIT)
@@ -176,7 +176,7 @@ def _chain(tokens: tuple[egrep.Token, ...]) -> tuple[egrep.Token, ...] | None:
 
 
 def _begins_early(chain: tuple[egrep.Token, ...]) -> bool:
-    """Whether the last token that has to be there has a `+`."""
+    """Whether the last token that must match has a `+`."""
     ends = (*chain, egrep.SPLIT)[1:]
     for token, after in zip(reversed(chain), reversed(ends), strict=True):
         if token == egrep.PLUS:
@@ -187,7 +187,7 @@ def _begins_early(chain: tuple[egrep.Token, ...]) -> bool:
 
 
 def _fixed_text(chain: tuple[egrep.Token, ...] | None, *, fold: bool) -> bytes:
-    """The text that the chain is, if two of its matches cannot overlap and none ends with a newline; empty if not."""
+    """The chain as a fixed text, if its matches cannot overlap and none ends with a newline; empty if not."""
     if chain is None or len(chain) > _LONGEST_TEXT:
         return b""
     text = bytearray()
@@ -201,7 +201,7 @@ def _fixed_text(chain: tuple[egrep.Token, ...] | None, *, fold: bool) -> bytes:
 
 
 def _not_taken(token: egrep.Token, *, fold: bool) -> bytes | None:
-    """The bytes that a token does not take; None if it takes a newline, which the next match may take again."""
+    """The bytes that a token does not match; None if it matches a newline, which the next match may take again."""
     from pyprocmail.matching.automaton import table
 
     takes = table(token, fold)

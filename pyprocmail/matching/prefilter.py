@@ -1,9 +1,9 @@
 """Many patterns, one scan: which of them match a text at all.
 
-RE2 runs a whole set of patterns over a text in one pass.  Two traps, both measured: patterns with
+RE2 runs a whole set of patterns over a text in one pass.  Two traps, both measured.  Patterns with
 more than one unbounded gap (`.*x.*y`) make the states of a set explode on long text, so they stay
-out, unless a literal text can stand for them; and a set's answer "none" also means "out of memory",
-so every set holds a pattern that always matches, and when even that is missing the answer is
+out, unless a literal text can represent them.  And the answer "no pattern" also means "out of
+memory", so every set has a pattern that always matches; if even that is missing, the answer is
 "unknown".
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MEMORY = 64 << 20
-"""Bytes that a set may use; one that needs more is halved."""
+"""Bytes that a set may use; a set that needs more is halved."""
 
 _LITERAL = 5
-"""Bytes from which on a literal text tells enough to stand for a pattern."""
+"""The least length in bytes of a literal text that may represent a pattern."""
 
 _ALWAYS = b"(?:)"
 _REPEATS = (egrep.STAR, egrep.PLUS)
@@ -28,16 +28,16 @@ _COLON = 0x3A
 
 
 def essence(pattern: egrep.Pattern) -> egrep.Pattern | None:
-    """What a set is to look for instead of the pattern, and finds wherever the pattern matches.
+    """What a set searches for in place of the pattern: it matches wherever the pattern does.
 
-    That is a literal text in it, its last one that is long, or the pattern itself; None when it has to stay out.  A
-    thousand literals make a small set, and it does not matter what they stand between.
+    That is the last long literal text of the pattern, or the pattern itself; None if the pattern must stay out.  A
+    thousand literals make a small set, whatever surrounds them in their patterns.
     """
     return _literal(pattern) or (pattern if suits(pattern) else None)
 
 
 def _literal(pattern: egrep.Pattern) -> egrep.Pattern | None:
-    """The last long literal text that every match contains, but the name of a header field."""
+    """The last long literal text that every match contains, except the name of a header field."""
     if pattern.alternates:
         return None
     tokens = pattern.tokens
@@ -59,7 +59,7 @@ def _literal(pattern: egrep.Pattern) -> egrep.Pattern | None:
 
 
 def suits(pattern: egrep.Pattern) -> bool:
-    """Whether the pattern may go into a set: at most one gap of any length, and nothing repeated in repeats."""
+    """Whether the pattern may go into a set: it has at most one unbounded gap, and repeats no group."""
     tokens = pattern.tokens
     gaps = 0
     for repeat in _REPEATS:
@@ -80,7 +80,7 @@ def _next(tokens: tuple[egrep.Token, ...], token: int, start: int) -> int:
 
 
 class PatternSet:
-    """A set of patterns, each known by its place in the sequence it was made from.
+    """A set of patterns, each identified by its place in the sequence that it was made from.
 
     `identity` is the same for the same patterns, in this process and its forks.
     """
@@ -102,7 +102,7 @@ class PatternSet:
                 self._parts.append((first, last, part))
 
     def matching(self, padded: bytes | memoryview) -> list[int]:
-        """The places of the patterns that match a padded text, and of those about which nothing is known; sorted."""
+        """The places of the patterns that match a padded text, and of those whose answer is unknown; sorted."""
         found: list[int] = []
         for first, last, part in self._parts:
             places = part.matching(padded) if part is not None else None

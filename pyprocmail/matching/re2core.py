@@ -1,7 +1,7 @@
 """RE2 without its Python wrapper, whose imports cost more than a delivery.
 
-The compiled core of google-re2 needs nothing of the package around it, so it is loaded from its
-file; where that does not work, through the package.  Nothing is loaded before the first `compile`.
+The compiled core of google-re2 does not need the package around it, so it is loaded from its file;
+if that fails, through the package.  Nothing is loaded before the first `compile`.
 """
 
 from __future__ import annotations
@@ -73,24 +73,24 @@ class Expression:
         self._anchor = anchor
 
     def begins(self, text: bytes | memoryview) -> int:
-        """Where the leftmost match starts; -1 for none."""
+        """Where the leftmost match starts; -1 if there is none."""
         return self._match(self._anchor, text, 0, len(text))[0][0]
 
     def span(self, text: bytes | memoryview, start: int, until: int | None = None) -> tuple[int, int]:
-        """Where the leftmost match from `start` on lies, which ends at `until` at the latest; (-1, -1) for none."""
+        """The span of the leftmost match between `start` and `until`; (-1, -1) if there is none."""
         return self._match(self._anchor, text, start, len(text) if until is None else until)[0]
 
     def spans(self, text: bytes | memoryview, start: int) -> list[tuple[int, int]]:
-        """Where the leftmost match from `start` on and its groups lie; (-1, -1) for what did not take part."""
+        """The spans of the leftmost match from `start` on and of its groups; (-1, -1) for a group that took no part."""
         return self._match(self._anchor, text, start, len(text))
 
 
 def compile(
     pattern: bytes, *, fold: bool, capture: bool = False, utf8: bool = False, longest_at_start: bool = False
 ) -> Expression | None:
-    """Compile a pattern in RE2's syntax; None when RE2 refuses it, for its size or its depth.
+    """Compile a pattern in RE2's syntax; None if RE2 refuses it because of its size or depth.
 
-    The text is Latin-1, or UTF-8 with `utf8`; groups are only captured with `capture`.  `longest_at_start`: a match
+    The text is Latin-1, or UTF-8 with `utf8`; groups are captured only with `capture`.  `longest_at_start`: a match
     begins where the search begins, and is the longest one.
     """
     re2 = _load().RE2
@@ -106,7 +106,7 @@ def compile(
 
 
 class Set:
-    """Patterns that RE2 looks for in one pass."""
+    """Patterns that RE2 searches for in one pass."""
 
     __slots__ = ("_match",)
 
@@ -114,12 +114,12 @@ class Set:
         self._match = compiled.Match
 
     def matching(self, text: bytes | memoryview) -> list[int] | None:
-        """The numbers of the patterns that match; none of them also when RE2 ran out of memory."""
+        """The numbers of the patterns that match; empty also if RE2 ran out of memory."""
         return self._match(text)
 
 
 def compile_set(patterns: list[bytes], *, fold: bool, memory: int) -> Set | None:
-    """Compile a set of patterns in RE2's syntax; None when they do not fit into `memory` bytes."""
+    """Compile a set of patterns in RE2's syntax; None if they do not fit into `memory` bytes."""
     core = _load()
     options = core.RE2.Options()
     options.encoding = core.RE2.Options.Encoding.LATIN1
@@ -148,7 +148,7 @@ def _load() -> _Core:
                 os.stat(path)
                 spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
                 module = _imp.create_dynamic(spec)
-                # Some builds of RE2 ask for it while they are executed.
+                # Some builds of RE2 read it while they are executed.
                 module.__spec__ = spec
                 _imp.exec_dynamic(module)
             except (OSError, ImportError):
@@ -156,7 +156,7 @@ def _load() -> _Core:
             sys.modules[name] = module
             core = module
             return core
-    # The slow way, for an importer that keeps no such file.
+    # The slow way, for an importer without such a file.
     from re2 import _re2  # type: ignore[import-untyped]  # the package has no types
 
     core = _re2

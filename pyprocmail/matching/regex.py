@@ -1,7 +1,7 @@
-r"""Regular expressions as the engine uses them: one class for the three questions a condition asks.
+r"""Regular expressions as the engine uses them: one class for the three questions of a condition.
 
-Does it match (RE2), what becomes of MATCH, and which matches does a score count (RE2 where the pattern allows it, else
-the automaton).
+Does it match?  That is RE2's answer.  What does MATCH become, and which matches does a score count?  RE2 answers these
+where the pattern allows it, else the automaton.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Area:
     """A text to search: header, body, both, or the value of a variable.
 
-    Keep it as long as the text is searched: `padded` is the one copy that all searches share, with
-    the virtual newlines that procmail sees before and after a text: a newline, the text, a newline.  `name` is that of
-    an area of the mail, and empty for the value of a variable.  `unicode`: the text is valid UTF-8, and searched letter
-    by letter.
+    Keep it as long as the text is searched: all searches share the one copy in `padded`, a newline, the text, a
+    newline, where the newlines are those that procmail sees before and after a text.  `name` is the name of the area of
+    the mail; it is empty for the value of a variable.  `unicode`: the text is valid UTF-8, and is searched letter by
+    letter.
     """
 
     __slots__ = ("padded", "name", "unicode")
@@ -36,25 +36,25 @@ class Area:
 
     @classmethod
     def joined(cls, parts: Sequence[bytes | memoryview], name: bytes) -> Area:
-        """The area that the parts make."""
+        """The area of the joined parts."""
         area = cls(b"", name)
         area.padded = b"".join((b"\n", *parts, b"\n"))
         return area
 
     @classmethod
     def at_end(cls, whole: Area, size: int, name: bytes) -> Area:
-        """The area that the last `size` bytes of another one are, which has a newline before these."""
+        """The area of the last `size` bytes of another one, which has a newline before them."""
         area = cls(b"", name)
         area.padded = memoryview(whole.padded)[-size - 2 :]
         return area
 
     @property
     def text(self) -> bytes:
-        """The text: a copy, so ask once."""
+        """A copy of the text: get it once."""
         return bytes(self.padded[1:-1])
 
     def part(self, start: int, end: int) -> bytes:
-        """What stands between two offsets of the text."""
+        """The text between two of its offsets."""
         return bytes(self.padded[start + 1 : min(end, len(self)) + 1])
 
     def __len__(self) -> int:
@@ -62,9 +62,9 @@ class Area:
 
 
 class Match:
-    """A match: what MATCH becomes, `text[start:end]`, unless `none`: then it keeps its value.
+    """A match: MATCH becomes `text[start:end]`, or keeps its value if `none`.
 
-    `empty`, for scores: the match does not advance; the series is summed to its limit.
+    `empty`, for scores: the match does not advance, so the series is summed to its limit.
     """
 
     __slots__ = ("start", "end", "none", "empty")
@@ -82,13 +82,13 @@ ADVANCING, EMPTY = Match(0, 0, none=True, empty=False), Match(0, 0, none=True, e
 class Regex:
     """A pattern, without the backslash that a condition loses at its start.
 
-    Nothing is compiled before the first question.  The empty pattern matches every area, without touching MATCH.
-    `literally`: see Automaton.  `protected`: the condition had that backslash, which says that a macro behind it is
-    none.  `unicode`: the text is UTF-8, see utf8.py.
+    Nothing is compiled before the first search.  The empty pattern matches every area and leaves MATCH alone.
+    `literally`: see Automaton.  `protected`: the condition had that backslash, so a macro's name after it is plain
+    text.  `unicode`: the text is UTF-8, see utf8.py.
 
-    `key` is what makes it this pattern and no other.  `expanded` is the text with its macros replaced, as the log shows
-    it, `pattern` what was read in it.  `valid` is false when the caller is to log `Invalid regexp`; the pattern matches
-    all the same.  `splits`: a match may assign MATCH.  `folds`: case is ignored, as `^FROM_DAEMON` always does.
+    `key` identifies the pattern.  `expanded` is the text with its macros replaced, as the log shows it; `pattern` is
+    `expanded` parsed.  If `valid` is false the caller logs `Invalid regexp`; the pattern still matches.  `splits`: a
+    match may assign MATCH.  `folds`: case is ignored, as it always is with `^FROM_DAEMON`.
     """
 
     __slots__ = (
@@ -118,14 +118,14 @@ class Regex:
         self._splitter: Splitter | None = None
         self._counter: Counter | None = None
         self._is_asked = False
-        """Whether it is known if RE2 tells positions: then there is a `_splitter`, or a `_counter`."""
+        """Whether `_splitter` or `_counter` has been made; None there means that RE2 cannot give the positions."""
 
     def search(self, area: Area) -> bool:
         """Whether the pattern matches."""
         return self._begins(area.padded) != NOWHERE
 
     def match(self, area: Area) -> Match | None:
-        """The match that decides what MATCH becomes, or None."""
+        """The match that sets MATCH, or None."""
         padded = area.padded
         if not self.splits:
             return None if self._begins(padded) == NOWHERE else ADVANCING
@@ -180,7 +180,7 @@ class Regex:
         return self._linear
 
     def _strays(self) -> bool:
-        """Whether what RE2 answers is about another pattern."""
+        """Whether RE2 would read another pattern than the reference does."""
         if self._literally or not (self.splits or egrep.OPEN in self.pattern.tokens):
             return False
         return self._exact().strays
@@ -194,7 +194,7 @@ class Regex:
 
 
 class Questions:
-    """What is asked of patterns, and nothing between: see engine/ahead for others that answer."""
+    """The searches of a run, done directly; procmail/ahead has others that record the answers and recall them."""
 
     __slots__ = ()
 
@@ -203,7 +203,7 @@ class Questions:
         return regex.search(area)
 
     def match(self, regex: Regex, area: Area) -> Match | None:
-        """The match that decides about MATCH."""
+        """The match that sets MATCH."""
         return regex.match(area)
 
     def count(self, regex: Regex, area: Area) -> Iterator[Match]:
@@ -219,9 +219,9 @@ DIRECT = Questions()
 
 
 class Patterns:
-    """The compiled patterns of a process, so that a run over a mailbox compiles each once.
+    """The compiled patterns of a process, so that a run over a mailbox compiles each one once.
 
-    Bounded, since `$` conditions make patterns from the mail.
+    Their number is bounded, because `$` conditions make patterns from the mail.
     """
 
     __slots__ = ("_known",)
@@ -245,7 +245,7 @@ class Patterns:
 
 
 def _match(padded: bytes | memoryview, split: int, end: int, empty: bool) -> Match:
-    """A match in offsets of the text, from those of the padded text, virtual newlines left out."""
+    """A match in offsets of the text, without the virtual newlines; `split` and `end` count in the padded text."""
     length = len(padded) - 2
     if not 0 <= split <= length + 1:
         return EMPTY if empty else ADVANCING

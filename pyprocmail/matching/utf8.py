@@ -1,9 +1,9 @@
-r"""Patterns for text in UTF-8, made of the tokens of egrep.py: what is one letter to people is one letter here.
+r"""Patterns for UTF-8 text, made of the tokens of egrep.py: a letter is one letter, however many bytes it has.
 
-A letter outside ASCII becomes the bytes of its forms, `.` and a class the bytes of all letters that they stand for. So
-RE2, the automaton and the sets of patterns work on these as on any other pattern. The text has to be valid UTF-8.
+A letter outside ASCII becomes the bytes of its forms; `.` and a class become the bytes of all their letters. So RE2,
+the automaton and the sets of patterns treat these patterns like any other. The text must be valid UTF-8.
 
-Case folds as Unicode has it for single letters; two letters are kept apart from ASCII: the long s and the Kelvin sign.
+Case folds by Unicode's rules for single letters, but the long s and the Kelvin sign do not match their ASCII letters.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     Ranges = list[tuple[int, int]]
 
 _SHIFT = 0x1000
-"""What is added to a letter outside ASCII, so that it is no token."""
+"""Added to a letter outside ASCII, so that it is not mistaken for a token."""
 _LAST = 0x10FFFF
 _RAW_BYTES = (0xDC80, 0xDCFF)
-"""What Python makes of bytes that are no UTF-8."""
+"""The code points to which Python's surrogateescape decodes bytes that are not UTF-8."""
 
 _FORMS = (
     "\u00c5\u00e5\u212b", "\u00b5\u039c\u03bc", "\u0345\u0399\u03b9\u1fbe", "Ββϐ", "Εεϵ", "Θθϑϴ", "Κκϰ",
@@ -36,7 +36,7 @@ _CASED = (
     (0xAB53, 0xABBF), (0xFF21, 0xFF5A), (0x10400, 0x1044F), (0x104B0, 0x104FB), (0x10570, 0x105BC),
     (0x10C80, 0x10CF2), (0x118A0, 0x118DF), (0x16E40, 0x16E7F), (0x1E900, 0x1E943),
 )  # fmt: skip
-"""Where letters with several forms are."""
+"""Ranges that contain the letters with several forms."""
 _NO_WORD = (
     (0x0, 0x2F), (0x3A, 0x40), (0x5B, 0x5E), (0x60, 0x60), (0x7B, 0xA9), (0xAB, 0xB1), (0xB4, 0xB4), (0xB6, 0xB8),
     (0xBB, 0xBB), (0xBF, 0xBF), (0xD7, 0xD7), (0xF7, 0xF7), (0x2000, 0x203E), (0x2041, 0x2053), (0x2055, 0x206F),
@@ -44,11 +44,11 @@ _NO_WORD = (
     (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF3E), (0xFF40, 0xFF40), (0xFF5B, 0xFF65), (0xFFF9, 0xFFFD),
     (0x1F000, 0x1F0FF), (0x1F10D, 0x1FBCA),
 )  # fmt: skip
-"""Signs, blanks and pictures: what `\\<` and `\\>` may be."""
+"""Signs, blanks and pictures: the characters that `\\<` and `\\>` match."""
 
 
 def parse(text: bytes, *, fold: bool) -> egrep.Pattern:
-    """As egrep.parse, for text in UTF-8. The pattern is UTF-8 too; other bytes in it are Latin-1."""
+    """As egrep.parse, for UTF-8 text. The pattern is UTF-8 too; its bytes that are not UTF-8 are read as Latin-1."""
     letters = [_letter(ord(letter)) for letter in text.decode("utf-8", "surrogateescape")]
     pattern = egrep.read(letters, bytes(letter if letter < 0x80 else 0x61 for letter in letters))
     out: list[Token] = []
@@ -66,7 +66,7 @@ def _letter(code: int) -> int:
 
 
 def _bytes(token: Token, following: Token, fold: bool) -> list[Token]:
-    """A token in tokens that are bytes; `following` is the one behind it."""
+    """The tokens of bytes for one token of letters; `following` is the token after it."""
     if isinstance(token, tuple):
         negated, members = token[0], token[1:]
         if max(members, default=0) < 0x80 and (not negated or following == egrep.STAR):
@@ -82,12 +82,12 @@ def _bytes(token: Token, following: Token, fold: bool) -> list[Token]:
         return _any_of([(form, form) for form in sorted(forms)], following)
     if token == egrep.ANY and following != egrep.STAR:
         return _any_of(_others([(0x0A, 0x0A)]), following)
-    # As many bytes as there are may be as many letters: what stands around them begins and ends letters.
+    # Any number of bytes serves for any number of letters: the tokens around them begin and end at whole letters.
     return _any_of(list(_NO_WORD), following) if token == egrep.WORD_EDGE else [token]
 
 
 def _any_of(ranges: Ranges, following: Token) -> list[Token]:
-    """The bytes of one letter in the ranges."""
+    """The tokens for the bytes of one letter in the ranges."""
     plain: list[int] = [0]
     longer: list[list[tuple[int, int]]] = []
     for low, high in ranges:
@@ -114,7 +114,7 @@ def _any_of(ranges: Ranges, following: Token) -> list[Token]:
 
 
 def _joined(sequences: list[list[tuple[int, int]]]) -> Iterator[list[tuple[int, int]]]:
-    """The sequences, those of two bytes that end alike under neighbouring first bytes as one."""
+    """The sequences; those with neighbouring first bytes and an equal rest are joined."""
     last: list[tuple[int, int]] | None = None
     for sequence in sequences:
         if last is not None and last[1:] == sequence[1:] and last[0][1] + 1 == sequence[0][0]:
@@ -158,7 +158,7 @@ def _sequences(low: int, high: int) -> Iterator[list[tuple[int, int]]]:
 
 
 def _sorted(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """The ranges in their order, those that touch as one."""
+    """The ranges in order; those that touch are joined."""
     out: Ranges = []
     for low, high in sorted(ranges):
         if out and low <= out[-1][1] + 1:
@@ -180,7 +180,7 @@ def _others(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def _forms(code: int) -> set[int]:
-    """The letter in upper and lower case and whatever else it is written as."""
+    """The letter in upper and lower case and in its other forms."""
     letter = chr(code)
     for forms in _FORMS:
         if letter in forms:
@@ -188,7 +188,7 @@ def _forms(code: int) -> set[int]:
     folded = letter.casefold()
     found = {code}
     for form in (letter.lower(), letter.upper(), letter.title(), folded):
-        # What is not one letter, or folds to something else, is no form of it.
+        # A form is one letter, and folds to the same letter.
         if len(form) == 1 and form.casefold() == folded:
             found |= {ord(form), *(ord(one) for one in (form.upper(), form.lower()) if _folds_to(one, folded))}
     return found
