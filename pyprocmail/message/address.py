@@ -1,6 +1,6 @@
 """Addresses in header fields, read as loosely as maildrop reads them.
 
-For what the program prints and compares: nothing here says whether an address is right.  RFC 5322, section 3.4.
+The results are for printing and comparing: an address is not checked for validity.  RFC 5322, section 3.4.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ATOM, QUOTED, COMMENT = b"aqc"
-"""What a word is; a sign is itself."""
+"""The kinds of words; the kind of a sign is the sign itself."""
 
 _ENCLOSED = frozenset((QUOTED, COMMENT))
 _NOT_IN_NAMES = b"c<>@,;:.[]"
@@ -28,10 +28,10 @@ _ASKS_FOR_QUOTES = b'()<>[]:;@\\,."'
 
 
 class Address:
-    """An address, or what else stands in a list.
+    """An address, or another item of a list of addresses.
 
-    `text` is None where there is none: then `name` is a comment that stands alone, a group with its colon, or a `;`.
-    A `name` of an address is None when there is none; encoded words in it are as they stand.
+    If `text` is None it is not an address: `name` is then a comment without an address, a group with its colon, or a
+    `;`.  `name` is None for an address without a name; encoded words in it are not decoded.
     """
 
     __slots__ = ("name", "text")
@@ -44,8 +44,8 @@ class Address:
 class Tokens:
     """The words and signs of a field's value, in a few bytes each, since a stranger may write millions.
 
-    `kinds` has a byte for each: a sign itself, or what an ATOM, a QUOTED or a COMMENT is.  Its text is in `text` from
-    `begins` to `ends`, with the quotes and parentheses.
+    `kinds` has a byte for each: the sign itself, or ATOM, QUOTED or COMMENT.  The word is in `text` from `begins` to
+    `ends`, with its quotes or parentheses.
     """
 
     __slots__ = ("text", "kinds", "begins", "ends", "_unended", "_next")
@@ -59,7 +59,7 @@ class Tokens:
         self.begins, self.ends = (memoryview(one).cast("I" if width == 4 else "Q") for one in self._read(width))
 
     def _read(self, width: int) -> tuple[bytearray, bytearray]:
-        """Find the words: where each begins and ends, in numbers of so many bytes."""
+        """Find the words: the offsets of their beginnings and ends, as integers of `width` bytes."""
         text = self.text
         begins, ends = bytearray(), bytearray()
         at, end = 0, len(text)
@@ -85,7 +85,7 @@ class Tokens:
         return begins, ends
 
     def _quoted(self, at: int) -> int:
-        """Where a quoted string ends that begins before `at`: with the text when nothing ends it."""
+        """The end of the quoted string that begins before `at`: the end of the text if it is unterminated."""
         text, start = self.text, at
         while at < len(text) and text[at] != 0x22:
             at += 2 if text[at] == 0x5C else 1
@@ -94,7 +94,7 @@ class Tokens:
         return min(at + 1, len(text))
 
     def _comment(self, at: int) -> tuple[int, int]:
-        """The same for a comment; one that nothing ends is a QUOTED with its parenthesis."""
+        """The same for a comment; an unterminated one is a QUOTED that includes its parenthesis."""
         text, start = self.text, at
         depth = 1
         while at < len(text):
@@ -115,7 +115,7 @@ class Tokens:
         return len(self.kinds)
 
     def value(self, at: int) -> bytes:
-        """The text of a word: of a QUOTED and a COMMENT what is inside, backslashes too."""
+        """The text of a word; of a QUOTED or a COMMENT the text inside, with its backslashes."""
         if self.kinds[at] not in _ENCLOSED:
             return self.text[self.begins[at] : self.ends[at]]
         if self._unended is not None and at == len(self.kinds) - 1:
@@ -123,9 +123,9 @@ class Tokens:
         return self.text[self.begins[at] + 1 : self.ends[at] - 1]
 
     def next_of(self, wanted: bytes, start: int) -> int:
-        """Where the next word stands, from `start` on, that is one of the kinds; after the last word if nowhere.
+        """The index of the next word, from `start` on, of one of the `wanted` kinds; after the last word if none.
 
-        To be asked with rising `start`: so the words are searched once.
+        Call it with rising `start`, so that the words are searched once.
         """
         marks, since, found = self._next.get(wanted) or (self._marks(wanted), 1, 0)
         if not since <= start <= found:
@@ -139,7 +139,7 @@ class Tokens:
 
 
 def _atom(words: _EncodedWords, at: int, end: int) -> int:
-    """Where the atom at `at` ends: at `end`, or where an encoded word begins."""
+    """The end of the atom at `at`: `end`, or the beginning of an encoded word."""
     mark = words.text.find(b"=?", at + 1, end)
     while mark >= 0:
         if words.end_of(mark):
@@ -149,7 +149,7 @@ def _atom(words: _EncodedWords, at: int, end: int) -> int:
 
 
 class _EncodedWords:
-    """The encoded words of a text.  Asked from left to right, so that it is searched once, whatever is in it."""
+    """The encoded words of a text.  Call `end_of` with rising `at`, so that any text is searched only once."""
 
     __slots__ = ("text", "_ends", "_next")
 
@@ -159,7 +159,7 @@ class _EncodedWords:
         self._next: dict[bytes, tuple[int, int]] = {}
 
     def end_of(self, at: int) -> int:
-        """Where the `=?charset?Q?...?=` at `at` ends; 0 when there is none."""
+        """Where the `=?charset?Q?...?=` at `at` ends; 0 if there is none."""
         if not self.text.startswith(b"=?", at):
             return 0
         stop = at + 2
@@ -169,7 +169,7 @@ class _EncodedWords:
         return mark + 2 if mark < self._find(b"\n", self._ends, at) and stop <= len(self.text) else 0
 
     def _find(self, mark: bytes, text: bytes, start: int) -> int:
-        """Where the mark stands from `start` on; behind the end if nowhere."""
+        """The next offset of the mark from `start` on; after the end of the text if there is none."""
         since, found = self._next.get(mark, (1, 0))
         if not since <= start <= found:
             found = text.find(mark, start)
@@ -179,12 +179,12 @@ class _EncodedWords:
 
 
 def _to_the_end(text: bytes, start: int, at: int) -> bytes:
-    """What nothing ends; a backslash that stands before nothing stands for itself."""
+    """The text of an unterminated string or comment; a backslash at its end is kept as a plain character."""
     return text[start:] + (b"\\" if at > len(text) else b"")
 
 
 def parse(text: bytes) -> Iterator[Address]:
-    """What stands in a field's value, in order."""
+    """The addresses and other items of a field's value, in order."""
     words = Tokens(text)
     at = 0
     while at < len(words):
@@ -218,7 +218,7 @@ def _group(words: Tokens, at: int, colon: int) -> bytes:
 
 
 def _bracketed(words: Tokens, at: int, bracket: int, end: int) -> Address:
-    """`name <address>`, the `>` at `end`; a `<` that is the last word of all makes no address of the name."""
+    """`name <address>` with its `>` at `end`; if the `<` is the very last word, the name has no address."""
     name = _phrase(words, at, bracket)
     inside = words.kinds[bracket + 1 : end].count(b"<") < end - bracket - 1
     nothing = end == len(words) and not inside
@@ -246,7 +246,7 @@ def _bare(words: Tokens, at: int, end: int) -> tuple[Address, int]:
 
 
 def _written(words: Tokens, at: int, end: int) -> bytes:
-    """What stands in `<>`, blanks only between words."""
+    """The address in `<>`, with blanks only between words."""
     text = bytearray()
     sign = True
     for place in range(at, end):
@@ -267,9 +267,9 @@ def _written(words: Tokens, at: int, end: int) -> bytes:
 
 
 def _phrase(words: Tokens, at: int, bracket: int) -> bytes | None:
-    """The name before a `<`: as it stands when there is more in it than atoms and comments.
+    """The name before a `<`; it is copied as written if it has more than atoms and comments.
 
-    A first and a last quote are taken for one around all of it.  A `>` does not count.
+    A quote at the beginning and one at the end are treated as quotes around all of it.  A `>` is ignored.
     """
     kinds = bytes(words.kinds[at:bracket])
     first, last = len(kinds) - len(kinds.lstrip(b">")), len(kinds.rstrip(b">"))
@@ -288,7 +288,7 @@ def _phrase(words: Tokens, at: int, bracket: int) -> bytes | None:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """The text without the backslashes that say that the next byte stands for itself."""
+    """The text without the backslashes that escape the next byte."""
     if b"\\" not in text:
         return text
     out = bytearray()
@@ -302,7 +302,7 @@ def _unescaped(text: bytes) -> bytes:
 
 
 def display(name: bytes) -> bytes:
-    """The name, in quotes when something in it asks for them."""
+    """The name, in quotes if a character in it needs them."""
     if name == name.translate(None, _ASKS_FOR_QUOTES):
         return name
     return b'"%b"' % name.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

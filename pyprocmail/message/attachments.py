@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def file_names(mail: bytes) -> Iterator[bytes]:
-    """The names of the parts of a mail, in UTF-8, in their order; a mail need not say that it has MIME.
+    """The names of the parts of a mail, in UTF-8 and in order, even without a MIME-Version field.
 
-    Attached messages are looked into.
+    Parts of attached messages are included.
     """
     for part in structure.parse(mail, end_of_header(mail)).root.walk():
         name = decoded.file_name(part)

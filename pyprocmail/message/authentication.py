@@ -1,7 +1,7 @@
-"""Authentication-Results: what a mail server found out about SPF, DKIM and DMARC.  RFC 8601.
+"""Authentication-Results: the findings of a mail server about SPF, DKIM and DMARC.  RFC 8601.
 
-Whoever writes a mail can put such a field into it. So only those count that a trusted server has signed with its name,
-and that server removes what others have written under its name.
+The author of a mail can forge such a field. So only fields under the name of a trusted server count, and that server
+must remove fields that others have written under its name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MOST = 1000
 
 
 def results(value: bytes, trusted: frozenset[bytes]) -> Iterator[bytes]:
-    """The results of one field, `method=result` and what belongs to each, if its server is trusted."""
+    """The results of one field, `method=result` with its properties, if the field's server is trusted."""
     server, *found = _split(_without_comments(value))
     name = server.split()
     if not name or name[0].strip(b'"').lower() not in trusted:
@@ -26,7 +26,7 @@ def results(value: bytes, trusted: frozenset[bytes]) -> Iterator[bytes]:
 
 
 def _without_comments(text: bytes) -> bytes:
-    """The text without what stands in parentheses; those in quotes are none."""
+    """The text without comments in parentheses; parentheses in quotes are plain text."""
     if b"(" not in text:
         return text
     out = bytearray()
@@ -52,7 +52,7 @@ def _without_comments(text: bytes) -> bytes:
 
 
 def _split(text: bytes) -> list[bytes]:
-    """The text at its semicolons, those in quotes left alone."""
+    """The text split at its semicolons, except those in quotes."""
     if b'"' not in text:
         return text.split(b";")
     out = [b""]

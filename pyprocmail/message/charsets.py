@@ -1,7 +1,7 @@
 """Character sets: those of mail, and no other codec of Python's.
 
-A codec is used only if it is in the list: each is a character set, and takes time in proportion to its text.  The
-others compress, escape, encode names of hosts, or run for minutes.
+Only listed codecs are used: each is a character set and takes time in proportion to its text.  Python's others
+compress, escape, encode names of hosts, or run for minutes.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ _READ_AS = {
     "shift_jis": "cp932",
     "big5": "cp950",
 }
-"""What readers take a character set for: one that has more letters, and that mail says it is not.  WHATWG Encoding."""
+"""The codec that mail readers use for a character set: it has more letters than the named one.  WHATWG Encoding."""
 _OTHER_NAMES = {
     "unknown_8bit": "",
     "x_unknown": "",
@@ -159,11 +159,11 @@ _OTHER_NAMES = {
 _OTHER_STATES = frozenset(
     ["utf_7", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le", "hz", "johab"]
 )
-"""Those, and ISO 2022, in which bytes of ASCII may stand for something else."""
+"""Codecs in which ASCII bytes may mean something else; the same is true of ISO 2022."""
 
 
 def find(name: str) -> str | None:
-    """The codec of the character set `name`, in whatever spelling; None if it is not one of mail's."""
+    """The codec of the character set `name`, in any spelling; None if it is not a character set of mail."""
     if len(name) > _LONGEST or not name.isascii():
         return None
     plain = encodings.normalize_encoding(name).lower()
@@ -179,7 +179,7 @@ def of_locale(environ: Mapping[bytes, bytes]) -> bytes:
 
 
 def to_utf8(text: bytes, name: str) -> bytes | None:
-    """The text in UTF-8, without what is no text in the character set `name`; None if that is unknown."""
+    """The text in UTF-8, without bytes that are invalid in the character set `name`; None if that is unknown."""
     codec = find(name)
     if codec is None:
         return None
@@ -190,7 +190,7 @@ def to_utf8(text: bytes, name: str) -> bytes | None:
 
 
 def decode(text: bytes, name: bytes) -> str:
-    """The text as a reader shows it, with U+FFFD for what is none; where the character set is unknown: see `guess`."""
+    """The text as a mail reader shows it, with U+FFFD for invalid bytes; `guess` if the character set is unknown."""
     codec = _reader_codec(name)
     if not codec:
         return guess(text)
@@ -203,7 +203,7 @@ def decode(text: bytes, name: bytes) -> str:
 
 
 def guess(text: bytes, name: bytes = b"") -> str:
-    """8-bit text that does not say what it is: UTF-8 if it may be, else the character set `name`, else Windows-1252."""
+    """8-bit text without a character set: UTF-8 if it is valid, else the character set `name`, else Windows-1252."""
     if text.isascii():
         return text.decode("ascii")
     try:
@@ -213,7 +213,7 @@ def guess(text: bytes, name: bytes = b"") -> str:
 
 
 def _reader_codec(name: bytes) -> str:
-    """The codec that readers use for a character set; empty if that says nothing."""
+    """The codec that mail readers use for a character set; empty if there is none, as for ASCII."""
     if not name.isascii() or len(name) > _LONGEST:
         return ""
     plain = encodings.normalize_encoding(name.decode("ascii").strip("\"' \t")).lower()
@@ -225,7 +225,7 @@ def _reader_codec(name: bytes) -> str:
 
 
 def load() -> None:
-    """Import all of them: before the right to import anything is given up."""
+    """Import all of them, before the process gives up the right to import."""
     import codecs
 
     for name in _KNOWN:

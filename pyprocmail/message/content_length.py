@@ -1,7 +1,7 @@
-"""The Content-Length field: procmail keeps it right, in the width it has.
+"""The Content-Length field: procmail keeps it correct without changing its width.
 
-The field is the first of that name, with the colon right behind it.  Its value is blank-padded text
-on its first line, of a width that does not change, so that nothing of the mail moves.
+The field is the first of that name whose colon directly follows the name.  Its value is the
+blank-padded text on its first line; the width does not change, so no byte of the mail moves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAME = b"content-length:"
 def refit(message: Message) -> Message:
     """The message with a Content-Length that fits its body (when read, and after each filter, without -Y).
 
-    The same message when there is no such field, or when it is right.
+    The same message if it has no such field, or a correct one.
     """
     place = find(message)
     if place is None:
@@ -25,7 +25,7 @@ def refit(message: Message) -> Message:
     if not width:
         return message
     length = len(message.data) - message.split
-    # Meant to leave out a final empty line, but procmail looks at the last byte but one only.
+    # procmail wants to leave out a final empty line, but it looks only at the last byte but one.
     if length and message.data[-2:-1] == b"\n":
         length -= 1
     value = b"%*d" % (width, length)
@@ -38,7 +38,7 @@ def refit(message: Message) -> Message:
 
 
 def covered(message: Message) -> int | None:
-    """How many bytes of the body the field claims: these are not searched for From_ lines.
+    """How many bytes of the body the field claims; they are not searched for From_ lines.
 
     None without the field.
     """

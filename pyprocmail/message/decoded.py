@@ -1,7 +1,7 @@
 """A mail as its reader sees it: the areas MIME_HEADER, MIME_TEXT, ATTACHMENTS and so on, all in UTF-8.
 
-Each is made when it is first asked for, costs time in proportion to the mail, and has bounds.  pyprocmailrc(5), Decoded
-areas.
+Each is made when it is first used, takes time in proportion to the mail, and has a greatest length.  pyprocmailrc(5),
+Decoded areas.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HEADER_BYTES = 4 << 20
 TEXT_BYTES = 16 << 20
 LIST_BYTES = 1 << 20
-"""How long an area may be; the rest is not searched."""
+"""The greatest length of an area; the rest is not searched."""
 MOST_ADDRESSES = 10_000
 
 _RECIPIENTS = frozenset(
@@ -27,14 +27,14 @@ _RECIPIENTS = frozenset(
 ) | {b"x-envelope-to", b"apparently-to", b"apparently-resent-to"}
 _WITH_PARAMETERS = frozenset((b"content-type", b"content-disposition"))
 _TEXT_BREAKS = dict.fromkeys((*range(9), *range(10, 0x20), 0x7F, 0x85, 0x2028, 0x2029), " ")
-"""What would end a line, or the text: a stranger must not write a second field into the first."""
+"""Characters that would end a line or the text: a stranger must not write a second field into the first."""
 
 
 class Decoded:
     """The decoded areas of one mail, whose body begins at `split`.
 
-    `trusted` are the names of the servers whose Authentication-Results count.  `note` hears what is left
-    out, because it goes beyond a bound.
+    `trusted` are the names of the servers whose Authentication-Results count.  `note` is called with what
+    was left out because of a limit.
     """
 
     __slots__ = ("_data", "_split", "_trusted", "_note", "_structure")
@@ -81,7 +81,7 @@ class Decoded:
         return self._addresses(frozenset((b"from",)))
 
     def recipients(self) -> bytes:
-        """The addresses of To, Cc and their like: of the fields of `^TO_`."""
+        """The addresses of To, Cc and the other fields of `^TO_`."""
         return self._addresses(_RECIPIENTS)
 
     def _addresses(self, names: frozenset[bytes]) -> bytes:
@@ -90,12 +90,12 @@ class Decoded:
         return self._lines(_first(texts, MOST_ADDRESSES, self._note), LIST_BYTES)
 
     def list_ids(self) -> bytes:
-        """What stands in the angle brackets of List-Id, or all of it.  RFC 2919."""
+        """The text in the angle brackets of List-Id, or all of it without brackets.  RFC 2919."""
         values = self._fields(frozenset((b"list-id",)))
         return self._lines((words.decode(_bracketed(value)).translate(_TEXT_BREAKS) for value in values), LIST_BYTES)
 
     def authentication(self) -> bytes:
-        """The results of the servers that are trusted, one a line.  RFC 8601."""
+        """The results of the trusted servers, one a line.  RFC 8601."""
         values = self._fields(frozenset((b"authentication-results",)))
         results = (charsets.guess(line) for value in values for line in authentication.results(value, self._trusted))
         return self._lines((line.translate(_TEXT_BREAKS) for line in results), LIST_BYTES)
@@ -103,7 +103,7 @@ class Decoded:
     # -- the parts -------------------------------------------------------------------------
 
     def body(self) -> bytes:
-        """The parts that are text, decoded, in their order; each ends with a newline."""
+        """The text parts in order, decoded; each ends with a newline."""
         out: list[bytes] = []
         room = TEXT_BYTES
         for part in self.parts.root.walk():
@@ -111,7 +111,7 @@ class Decoded:
                 continue
             raw = part.raw
             if len(raw) > room * 4:
-                # No encoding makes less than a quarter of it text.
+                # With every encoding at least a quarter of the bytes become text.
                 raw = raw[: room * 4]
             text = readable(raw, part)
             if len(text) > room:
@@ -124,7 +124,7 @@ class Decoded:
         return b"".join(out)
 
     def attachments(self) -> bytes:
-        """A line for each part that is not shown as text: its type, name and size."""
+        """A line for each part that a reader shows as an attachment: its type, name and size."""
         return self._lines(
             (
                 f'{part.kind.decode("ascii", "replace").translate(_TEXT_BREAKS)}; name="{file_name(part)}"; size={size}'
@@ -141,7 +141,7 @@ class Decoded:
     # -- bounds ----------------------------------------------------------------------------
 
     def _lines(self, lines: Iterator[str], limit: int) -> bytes:
-        """The lines in UTF-8, as many as there is room for."""
+        """The lines in UTF-8, as many as fit."""
         out: list[bytes] = []
         room = limit
         for line in lines:
@@ -169,25 +169,25 @@ AREAS: dict[bytes, Callable[[Decoded], bytes]] = {
     b"LIST_ID": Decoded.list_ids,
     b"AUTH_RESULTS": Decoded.authentication,
 }
-"""What each name stands for."""
+"""The function that makes the area of each name."""
 
 
 def is_text(part: Part) -> bool:
-    """Whether a reader sees the part as text; a multipart in which nothing was found is one."""
+    """Whether a reader sees the part as text, as it does a multipart in which no parts were found."""
     if part.children:
         return False
     return part.kind.startswith((b"text/", b"multipart/", b"message/delivery-status"))
 
 
 def is_attachment(part: Part) -> bool:
-    """Whether a reader offers the part as a file: it has a name, is called one, or is no text."""
+    """Whether a reader offers the part as a file: it has a name, is marked as an attachment, or is not text."""
     if part.kind.startswith(b"multipart/") or (part.message and is_text(part)):
         return False
     return not is_text(part) or part.disposition == b"attachment" or bool(file_name(part))
 
 
 def readable(raw: bytes, part: Part) -> bytes:
-    """The text of a part, whose body is `raw`, in UTF-8; lines end with LF; of HTML what people read."""
+    """The text of a part with the body `raw`, in UTF-8 with LF line ends; of HTML only the text that people read."""
     raw = transfer.decode(raw, part.encoding)
     charset = part.charset
     is_html = part.kind in (b"text/html", b"application/xhtml+xml")
@@ -202,7 +202,7 @@ def readable(raw: bytes, part: Part) -> bytes:
 
 
 def file_name(part: Part) -> str:
-    """What Content-Disposition calls the part, or else Content-Type; empty without."""
+    """The part's file name from Content-Disposition, or else from Content-Type; empty without."""
     for field, name in ((b"content-disposition", b"filename"), (b"content-type", b"name")):
         value = part.field(field)
         if name in value.lower():
@@ -225,7 +225,7 @@ def _field_lines(head: bytes, fallback: bytes) -> Iterator[str]:
 
 
 def _with_parameters(name: bytes, value: bytes, fallback: bytes) -> str:
-    """A field with its parameters in one piece."""
+    """A field with each parameter joined and decoded."""
     found = parameters.parameters(value)
     listed = "".join(
         f'; {charsets.guess(one)}="{parameters.readable(found, one, fallback)}"' for one in parameters.names(found)

@@ -1,6 +1,6 @@
-"""The fields of a header as they stand, each with the lines that continue it, and where.
+"""The fields of a header, unchanged, each with its continuation lines and its place.
 
-Programs that want the colon right behind the name, and no continuation, have `field_places` of message/model.
+`field_places` of message/model finds fields whose colon directly follows the name, without continuation lines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _MOST_NAMES = 256
 
 
 def fields(head: bytes) -> Iterator[bytes]:
-    """The fields, without the newline at their end; a line that begins with a blank belongs to the one before it."""
+    """The fields without their last newline; a line that begins with a blank continues the one before it."""
     for start, end in places(head):
         yield head[start:end]
 
@@ -30,9 +30,9 @@ def places(head: bytes) -> Iterator[tuple[int, int]]:
 
 
 def named(head: bytes, names: Container[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """The fields with one of these lower-case names: where each begins and ends, and its value, folds included.
+    """The fields with one of these lower-case names: where each begins and ends, and its value, with its folds.
 
-    Blanks around a name do not count.
+    Blanks around a name are ignored.
     """
     for start, end in places(head):
         name, colon, value = head[start:end].partition(b":")
@@ -41,7 +41,7 @@ def named(head: bytes, names: Container[bytes]) -> Iterator[tuple[int, int, byte
 
 
 def lines(text: bytes) -> Iterator[bytes]:
-    """The lines, without their newlines, one at a time; what follows the last newline is one too."""
+    """The lines, without their newlines, one at a time; the text after the last newline is a line too."""
     start = 0
     while (end := text.find(b"\n", start)) >= 0:
         yield text[start:end]
@@ -50,7 +50,7 @@ def lines(text: bytes) -> Iterator[bytes]:
 
 
 class Names:
-    """The names of fields, those that come again as the same object: a stranger may write one a million times."""
+    """Names of fields; equal names are the same object, since a stranger may write a name a million times."""
 
     __slots__ = ("_known",)
 

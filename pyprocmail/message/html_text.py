@@ -1,6 +1,6 @@
-"""HTML as the text that people read in it: no tags, no scripts, letters for their names; one pass, whatever it is like.
+"""The text that people read in HTML: no tags or scripts, and entities decoded; one pass, whatever the HTML.
 
-The addresses of links follow behind the text, a line each, since rules look for these.
+The addresses of links follow the text, one a line, because rules search for them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from html.entities import html5
 
 _MOST_LINKS = 1000
 
-# Nothing is tried twice: each part is possessive, and a tag that is not ended ends with the next one.
+# Nothing is tried twice: each part is possessive, and an unterminated tag ends where the next one begins.
 _TAG = re.compile(r"""<(/?)([a-zA-Z][^\s/>"'<]*+)((?:[^>"'<]++|"[^"]{0,2000}+"|'[^']{0,2000}+'|["'])*+)>?""")
 _LINK = re.compile(
     r"""\b(?:href|src)\s*+=\s*+(?:"([^"]{1,2000}+)"|'([^']{1,2000}+)'|([^\s"'>]{1,2000}+))""", re.IGNORECASE
@@ -29,7 +29,7 @@ _LINES = frozenset(
 """Tags that begin a new line."""
 _CELLS = frozenset(("td", "th"))
 _HIDDEN = {name: re.compile(rf"</{name}\b", re.IGNORECASE) for name in ("script", "style", "title", "noscript")}
-"""Tags whose content nobody sees."""
+"""Tags whose content is not shown."""
 
 
 def text_of(html: str) -> str:
@@ -65,7 +65,7 @@ def text_of(html: str) -> str:
 
 
 def _behind_other(html: str, begin: int) -> int:
-    """The end of a comment, a declaration or what else begins with `<` and is no tag."""
+    """The end of a comment, a declaration or anything else that begins with `<` and is not a tag."""
     if html.startswith("<!--", begin):
         end = html.find("-->", begin + 4)
         return len(html) if end < 0 else end + 3
@@ -89,7 +89,7 @@ def _unescaped(text: str) -> str:
 
 
 def _letter(found: re.Match[str]) -> str:
-    """What a reference stands for; itself if that is nothing."""
+    """The character of an entity; the entity's own text if it is unknown."""
     decimal, hexadecimal, name = found.groups()
     if name is not None:
         return html5.get(name + ";", found[0])

@@ -1,4 +1,4 @@
-"""Splitting a mailbox into its messages, in flat memory."""
+"""Splitting a mailbox into its messages, with memory for one message only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BOUNDARY = b"\n\nFrom "
 def split(read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> Iterator[bytes]:
     """The messages of an mbox, each as `formail -s` feeds it to a program.
 
-    `read(n)` gives up to n bytes, b"" at the end.  A message ends where an empty line is followed
-    by a From_ line with a date; Content-Length is not believed.  The empty line belongs to the message
+    `read(n)` returns up to n bytes, b"" at the end.  A message ends where an empty line is followed
+    by a From_ line with a date; Content-Length is ignored.  The empty line belongs to the message
     before it; the last message gets one if it has none.  Newlines before the first message are dropped.
-    Only the current message and what was read with it are in memory.
+    Only the current message, and any bytes read with it, are in memory.
 
     Raises:
         MailTooLargeError: a message has more than `limit_bytes`.
@@ -37,7 +37,7 @@ def split(read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> Itera
             at = buffer.find(_BOUNDARY, searched)
             end_of_line = buffer.find(b"\n", max(at + 2, looked)) if at >= 0 else -1
             if end_of_line < 0:
-                # A boundary may lie across two reads; one whose line is not complete is looked at again.
+                # A boundary may span two reads; one whose line is not complete is looked at again.
                 searched = at if at >= 0 else max(searched, len(buffer) - len(_BOUNDARY) + 1, start)
                 looked = len(buffer) if at >= 0 else 0
                 break
@@ -45,7 +45,7 @@ def split(read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> Itera
                 message = bytes(memoryview(buffer)[start : at + 2])
                 start = at + 2
                 if len(message) >= _LARGE:
-                    # It is not held twice while it is looked at.
+                    # So memory has it once only while the caller works on it.
                     del buffer[:start]
                     at -= start
                     looked = max(looked - start, 0)
@@ -69,7 +69,7 @@ def _drop_leading_newlines(buffer: bytearray) -> None:
 
 
 def _last(buffer: bytearray) -> Iterator[bytes]:
-    """What is left at the end; a From_ line without a newline may still begin a message in it."""
+    """The messages in the rest at the end; a From_ line without a newline may still begin one there."""
     at = buffer.rfind(_BOUNDARY)
     if at >= 0 and buffer.find(b"\n", at + 2) < 0 and is_postmark(bytes(buffer[at + 2 :])):
         message = bytes(buffer[: at + 2])

@@ -1,6 +1,6 @@
 """A message as maildrop's patterns see it: lines of UTF-8, headers unfolded and decoded, text parts decoded.
 
-maildropfilter(7), "MIME encoding".  `reformime -u` shows the reference's idea of the same.  No message is refused: what
+maildropfilter(7), "MIME encoding".  `reformime -u` shows the reference's version.  No message is refused: text that
 cannot be decoded is left out.  RFC 2045, 2046, 2047.
 """
 
@@ -22,20 +22,20 @@ _HEX = b"0123456789ABCDEFabcdef"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BASE64 = bytes(byte for byte in range(256) if byte not in _LETTERS + b"=")
 _PAD = 99
-"""The number that an `=` is within a group, with maildrop."""
+"""The value of an `=` in a group, as in maildrop."""
 _DEEPEST = 100
 _MOST_PARTS = 10_000
-"""Parts of one message that are told apart; maildrop stops at 300 in each multipart."""
+"""The most parts of one message; maildrop stops at 300 in each multipart."""
 
 
 class Part:
     """One entity: its fields, and what its header says of its body.
 
-    `fields` are (name, value) as they stand, without newlines at the end, folds included; a line that is no field has
-    None for a value.  The header begins at `begin`; `start` and `end` are where the body lies in the data.
+    `fields` are the raw (name, value), with folds but without newlines at the end; a line that is not a field has the
+    value None.  The header begins at `begin`; the body is between `start` and `end` in the data.
     `message`: it is a whole message.
-    `number` is that of MIME's section numbers, `typed` whether Content-Type counts, `charset` the character set,
-    which a part of a multipart may have from that.
+    `number` is the MIME section number.  `typed`: Content-Type counts.  `charset` is the character set; a part of a
+    multipart may inherit it.
     """
 
     __slots__ = ("fields", "begin", "start", "end", "children", "message", "number", "typed", "charset", "_header")
@@ -54,7 +54,7 @@ class Part:
 
     @property
     def header(self) -> bytes:
-        """The header as it is searched, a line for each field."""
+        """The header as patterns see it, a line for each field."""
         if self._header is None:
             lines = bytearray()
             for name, value in self.fields:
@@ -64,7 +64,7 @@ class Part:
         return self._header
 
     def value(self, name: bytes) -> bytes:
-        """The value of the first field of the lower-case name, unfolded; empty without."""
+        """The value of the first field of the lower-case name, unfolded; empty if missing."""
         for field, value in self.fields:
             if value is not None and field.lower() == name:
                 return unfolded(value)
@@ -72,9 +72,9 @@ class Part:
 
 
 class View:
-    """The text of a message that patterns are searched in, line by line.  No body is decoded before it is asked for.
+    """The text of a message that patterns search, line by line.  A body is decoded when it is first used.
 
-    The last line does not count when it has no newline.
+    A last line without a newline is ignored.
     """
 
     __slots__ = ("_data", "_root", "_texts", "_lowered")
@@ -86,9 +86,9 @@ class View:
         self._lowered: dict[int, bytes | None] = {}
 
     def text(self, area: int) -> bytes:
-        """What is in an area: HEADER of all parts, BODY of those that are text, or both in their order.
+        """The text of an area: HEADER of all parts, BODY of the text parts, or both, in the order of the mail.
 
-        Where a body's last line has no newline, the next part goes on in it.
+        If a body's last line has no newline, the next part continues that line.
         """
         text = self._texts.get(area)
         if text is None:
@@ -99,14 +99,14 @@ class View:
         return text
 
     def lowered(self, area: int) -> bytes | None:
-        """The text of an area in lower case; None when it is not ASCII, where case is not that simple."""
+        """The text of an area in lower case; None if it is not ASCII, where case is not that simple."""
         if area not in self._lowered:
             text = self.text(area)
             self._lowered[area] = text.lower() if text.isascii() else None
         return self._lowered[area]
 
     def lines(self, area: int, offset: int = 0) -> Iterator[bytes]:
-        """The lines of an area, from that on in which the offset lies."""
+        """The lines of an area, beginning with the line that contains the offset."""
         text = self.text(area)
         at = text.rfind(b"\n", 0, offset) + 1
         while at < len(text):
@@ -134,7 +134,7 @@ def parse(data: bytes) -> Part:
 
 
 def _entity(data: bytes, start: int, end: int) -> Part:
-    """The entity between two offsets, its body starting behind `end` when its header never ends."""
+    """The entity between two offsets; if its header never ends, its body starts after `end`."""
     head, body_start = _head(data, start, end)
     if b"\r" in head:
         head = head.replace(b"\r\n", b"\n").removesuffix(b"\r")
@@ -169,7 +169,7 @@ def _is_mime(part: Part) -> bool:
 
 
 class _Structure:
-    """The parts of one message, found from the outside to the inside."""
+    """Finds the parts of one message, from the outermost to the innermost."""
 
     __slots__ = ("_data", "_lower", "_left")
 
@@ -180,7 +180,7 @@ class _Structure:
 
     def divide(self, part: Part, *, mime: bool, default: bytes, depth: int) -> None:
         """Find the parts of a multipart, and the message in a message/rfc822."""
-        # Without Mime-Version the type says nothing, but the encoding is looked at all the same.
+        # Without Mime-Version the type is ignored, but the encoding still counts.
         part.typed = mime
         if not mime or depth > _DEEPEST:
             return
@@ -205,9 +205,9 @@ class _Structure:
                 part.children.append(child)
 
     def _sections(self, part: Part, boundary: bytes) -> Iterator[tuple[int, int]]:
-        """Where the parts of a multipart lie, the newline before each boundary left out.
+        """The places of the parts of a multipart, without the newline before each boundary.
 
-        After the last part that a message may have, the rest is one part.
+        When the message has its most parts, the rest of the multipart is one part.
         """
         if not boundary:
             return
@@ -221,14 +221,14 @@ class _Structure:
             if not start:
                 return
             self._left -= 1
-            # The line before a boundary may be the boundary before it.
+            # The previous line may itself be a boundary.
             at = lower.find(b"\n" + mark, start - 1, stop) + 1 if self._left > 0 else 0
             end = max(at - 1, start) if at else stop
             yield start, end - 1 if at and end > start and lower[end - 1] == 0x0D else end
 
 
 def _extend(data: bytes, part: Part) -> None:
-    """A message in a part has the newline before the boundary as well."""
+    """Give a message in a part the newline before the boundary as well."""
     message = part.children[0]
     if message.children:
         return
@@ -238,7 +238,7 @@ def _extend(data: bytes, part: Part) -> None:
 
 
 def content_type(part: Part) -> bytes:
-    """`text/plain` and the like, in lower case; empty when the header has none."""
+    """The type, such as `text/plain`, in lower case; empty if the header has none."""
     return part.value(b"content-type").partition(b";")[0].strip(_BLANKS).lower()
 
 
@@ -249,7 +249,7 @@ def is_text(part: Part) -> bool:
 
 
 def parameter(value: bytes, name: bytes) -> bytes:
-    """The parameter of the lower-case name in the value of a field; empty without."""
+    """The parameter of the lower-case name in the value of a field; empty if missing."""
     at = value.find(b";")
     while 0 <= at < len(value):
         equals = value.find(b"=", at)
@@ -291,7 +291,7 @@ def body(data: bytes, part: Part) -> bytes:
 
 
 def from_base64(text: bytes) -> bytes:
-    """What base64 stands for; letters that are none are skipped, an incomplete group at the end is left out."""
+    """Decode base64; invalid characters are skipped, an incomplete group at the end is left out."""
     text = text.translate(None, _BASE64)
     text = text[: len(text) - len(text) % 4]
     out = bytearray()
@@ -309,7 +309,7 @@ def from_base64(text: bytes) -> bytes:
 
 
 def _from_group(group: bytes) -> bytes:
-    """A group with `=`, wherever: each of the last two leaves a byte out, and is a number where one is made of it."""
+    """Decode a group with an `=` anywhere: as the third or fourth it removes a byte, else it has the value _PAD."""
     one, two, three, four = (_PAD if byte == 0x3D else _LETTERS.index(byte) for byte in group)
     made = [one << 2 | two >> 4]
     if three != _PAD:
@@ -320,7 +320,7 @@ def _from_group(group: bytes) -> bytes:
 
 
 def from_quoted_printable(text: bytes) -> bytes:
-    """What quoted-printable stands for."""
+    """Decode quoted-printable."""
     out = bytearray()
     at = 0
     while (mark := text.find(b"=", at)) >= 0:
@@ -332,14 +332,14 @@ def from_quoted_printable(text: bytes) -> bytes:
         elif len(code) > 1 and code[0] in _HEX and code[1] in _HEX:
             out.append(int(code, 16))
         else:
-            # What is no code is left out, but for what would be the next line or the next code.
+            # An invalid code is left out, but not a newline or an `=` in it: these begin the next line or code.
             stop = min(place for place in (code.find(b"\n"), code.find(b"="), 2) if place >= 0)
             at = mark + 1 + stop
     return bytes(out + text[at:])
 
 
 def decoded(text: bytes, name: str) -> bytes:
-    """The text in UTF-8, without what is no text in the character set; nothing when that is unknown."""
+    """The text in UTF-8, without bytes that are invalid in the character set; empty if that is unknown."""
     if text.isascii() and name.lower() in ("utf-8", "us-ascii", "ascii"):
         return text
     found = charsets.to_utf8(text, name)
@@ -355,14 +355,14 @@ def unfolded(value: bytes) -> bytes:
 
 
 def field_line(name: bytes, value: bytes) -> bytes:
-    """`Name: value` as it is searched."""
+    """`Name: value` as patterns see it."""
     text = unfolded(value)
     text = addresses(text) if name.lower() in _ADDRESS_FIELDS else words(text)
     return (name if name.isascii() else decoded(name, "utf-8")) + b": " + text
 
 
 def words(text: bytes) -> bytes:
-    """The text with its encoded words decoded, those next to each other joined.  RFC 2047."""
+    """The text with its encoded words decoded; neighbouring ones are joined.  RFC 2047."""
     if b"=?" not in text:
         return text if text.isascii() else decoded(text, "utf-8")
     out = bytearray()
@@ -389,9 +389,9 @@ def words(text: bytes) -> bytes:
 
 
 def _encoded_word(text: bytes, at: int, last: int) -> tuple[bytes, int]:
-    """What the encoded word at `at` stands for, and where it ends; 0 when there is none.
+    """The decoded text of the encoded word at `at`, and where the word ends; 0 if there is no word.
 
-    `last` is where the last `?=` of the text stands.
+    `last` is the offset of the last `?=` of the text.
     """
     first = text.find(b"?", at + 2)
     second = first + 2
@@ -425,13 +425,13 @@ def _from_q(text: bytes) -> bytes:
 
 
 def addresses(text: bytes) -> bytes:
-    """A list of addresses, every name and address as maildrop writes it."""
+    """A list of addresses, with each name and address written as maildrop does."""
     out = bytearray()
     separator = b""
     for found in address.parse(text):
         name = b"" if found.name is None else words(found.name)
         if found.text is None:
-            # What has one letter is taken for a sign, and a sign has nothing before and behind it.
+            # A name of one letter is treated as a sign, and a sign has no blanks around it.
             out += name if len(name) == 1 else separator + name + b" " * bool(name)
             separator = b""
             continue

@@ -35,7 +35,7 @@ class Message:
 
     @property
     def body(self) -> bytes:
-        """The body: a copy, so ask once."""
+        """A copy of the body: get it once."""
         return self.data[self.split :]
 
     def __len__(self) -> int:
@@ -43,9 +43,9 @@ class Message:
 
 
 def field_places(head: bytes, name: bytes) -> Iterator[tuple[int, int, int]]:
-    """Where the fields `name` stand, in lower case and with the colon, which follows at once in the mail.
+    """The places of the fields `name`, which is in lower case and ends with the colon: no blank may precede the colon.
 
-    Of each: where it begins, where its value does, and where its first line ends, without the newline.
+    For each field: the offsets of its beginning, of its value, and of the end of its first line, without the newline.
     """
     lowered = head.lower()
     start = 0 if lowered.startswith(name) else lowered.find(b"\n" + name) + 1
@@ -61,8 +61,8 @@ def field_places(head: bytes, name: bytes) -> Iterator[tuple[int, int, int]]:
 def end_of_header(data: bytes, *, strict: bool = False) -> int:
     """The offset of the body in `data`.
 
-    A line that holds only a CR is empty as well, and a NUL is a byte like others; `strict` is what
-    procmail does: mail with CRLF lines, or with a NUL behind the first byte of its header, is all header.
+    A line with only a CR is empty as well, and a NUL is a byte like others.  `strict` does as procmail:
+    mail with CRLF lines, or with a NUL after the first byte of its header, is all header.
     """
     start = 0
     while data.startswith(b"\n", start):

@@ -1,16 +1,16 @@
-"""Parameters of Content-Type and Content-Disposition: as they stand, and as people read them.  RFC 2045, RFC 2231."""
+"""Parameters of Content-Type and Content-Disposition: raw, and as people read them.  RFC 2045, RFC 2231."""
 
 from __future__ import annotations
 
 from pyprocmail.message import charsets, words
 
 _MOST = 1000
-"""Parameters of one field that are read."""
+"""The most parameters of one field that are read."""
 _MOST_PIECES = 100
 
 
 def parameters(value: bytes) -> dict[bytes, bytes]:
-    """The parameters behind the first `;` by their lower-case names, quotes taken away; the first of each counts."""
+    """The parameters after the first `;` by lower-case name, without quotes; the first of each name counts."""
     found: dict[bytes, bytes] = {}
     at = _to_semicolon(value, 0)
     for _ in range(_MOST):
@@ -21,7 +21,7 @@ def parameters(value: bytes) -> dict[bytes, bytes]:
             break
         semicolon = value.find(b";", at, equals)
         if semicolon >= 0:
-            # What has no value is no parameter.
+            # Text without a value is not a parameter.
             at = value.rfind(b";", at, equals) + 1
         name = value[at:equals].strip().lower()
         text, at = _value(value, equals + 1)
@@ -49,13 +49,13 @@ def _value(text: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _to_semicolon(text: bytes, at: int) -> int:
-    """The offset behind the next `;`, or the end."""
+    """The offset after the next `;`, or the end."""
     found = text.find(b";", at)
     return len(text) if found < 0 else found + 1
 
 
 def readable(found: dict[bytes, bytes], name: bytes, fallback: bytes = b"") -> str:
-    """The parameter as people read it: in pieces, with a character set of its own, or with encoded words in it."""
+    """The parameter as people read it, be it in pieces, with a character set (RFC 2231), or in encoded words."""
     whole = found.get(name + b"*")
     if whole is not None:
         return _extended([(whole, True)])
@@ -69,7 +69,7 @@ def readable(found: dict[bytes, bytes], name: bytes, fallback: bytes = b"") -> s
 
 
 def names(found: dict[bytes, bytes]) -> list[bytes]:
-    """The names of the parameters, those in pieces once, in their order."""
+    """The names of the parameters in order; a parameter in pieces is listed once."""
     return list(dict.fromkeys(name.partition(b"*")[0] for name in found))
 
 

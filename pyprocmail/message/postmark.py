@@ -1,6 +1,6 @@
 """From_ lines: the first line of a mail in an mbox, and the >From lines after it.
 
-Pure functions on bytes; the time is given.  procmail(1), -f and -o.
+Pure functions on bytes; the caller passes the time.  procmail(1), -f and -o.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def rfc_date(when: struct_time) -> bytes:
 def is_postmark(line: bytes) -> bool:
     """Whether the line is `From who ... date`: a weekday, a month, a day and a time of day in a row.
 
-    What stands after the time of day (a zone, a year, `remote from`) is anybody's.
+    The rest of the line after the time of day (a zone, a year, `remote from`) may be anything.
     """
     return line.startswith(b"From ") and _date_word(line.split()) > 0
 
 
 def _date_word(words: list[bytes]) -> int:
-    """Which of the words begins the date; 0 for none."""
+    """The index of the word that begins the date; 0 if none does."""
     for at in range(1, len(words) - 3):
         if words[at] in _DAYS and words[at + 1] in _MONTHS and _is_day_and_time(words[at + 2], words[at + 3]):
             return at
@@ -62,16 +62,16 @@ def make(who: bytes, when: struct_time) -> bytes:
 
 
 def line_end(data: bytes) -> int:
-    """The offset behind the From_ line alone; 0 without From_ line."""
+    """The offset after the From_ line alone; 0 without a From_ line."""
     if not data.startswith(b"From "):
         return 0
     return data.find(b"\n") + 1 or len(data)
 
 
 def envelope_end(data: bytes) -> int:
-    """The offset of what follows the From_ line and the `>From ` lines right after it; 0 without From_ line.
+    """The offset after the From_ line and the `>From ` lines that follow it directly; 0 without a From_ line.
 
-    As in procmail any line there that begins with a `>` is one of them.
+    As in procmail, any line there that begins with a `>` counts as a `>From ` line.
     """
     end = line_end(data)
     while end and data.startswith(b">", end):
@@ -84,16 +84,16 @@ def _without_leading_newlines(data: bytes) -> bytes:
 
 
 def replace(data: bytes, who: bytes, when: struct_time) -> bytes:
-    """The mail with `From who  date` in the place of its From_ line (-f who, -o); newlines before it go."""
+    """The mail with `From who  date` in place of its From_ line (-f who, -o); newlines before it are removed."""
     data = _without_leading_newlines(data)
     return make(who, when) + data[line_end(data) :]
 
 
 def refresh(data: bytes, fallback: bytes, when: struct_time) -> bytes:
-    """The mail with a new date in its From_ line (-f -); without one it gets one from `fallback`.
+    """The mail with a new date in its From_ line (-f -); a mail without the line gets one from `fallback`.
 
-    The address stays as it is spelled; what follows the old date goes with it.  A line that is
-    not complete counts as none.
+    The address keeps its spelling; the old date and the text after it are removed.  A line without
+    a newline is not a From_ line.
     """
     data = _without_leading_newlines(data)
     end = line_end(data)
@@ -103,11 +103,11 @@ def refresh(data: bytes, fallback: bytes, when: struct_time) -> bytes:
 
 
 def _address(line: bytes) -> bytes:
-    """What stands before the date of a From_ line, or its first word when there is no date."""
+    """The text before the date of a From_ line, or its first word if there is no date."""
     words = line.split()
     date = _date_word(words)
     if not date:
-        # Only these are blanks here: a carriage return belongs to the address.
+        # Only space and tab are blanks here: a carriage return belongs to the address.
         rest = line[len(b"From ") :].replace(b"\t", b" ").rstrip(b"\n")
         address = rest.lstrip(b" ").partition(b" ")[0]
         return line[len(b"From ") :][: rest.find(address) + len(address)]
@@ -117,7 +117,7 @@ def _address(line: bytes) -> bytes:
 def mark_untrusted(data: bytes, invoker: bytes, when: struct_time) -> bytes:
     """The mail with `>From invoker  date` below the From_ line that an untrusted caller gave.
 
-    Without From_ line it gets one from `invoker`.
+    A mail without a From_ line gets one from `invoker`.
     """
     data = _without_leading_newlines(data)
     end = line_end(data)

@@ -1,8 +1,9 @@
 """The parts of a message, as offsets into its bytes.  RFC 2045, RFC 2046.
 
-Broken MIME gives what can be found: a boundary that nobody named is the first line that looks like one, a part that is
-not ended ends with the one around it, a header without an empty line ends at the next boundary.  One pass over the
-data, however deep the parts are nested.  Nothing is decoded here: see `transfer`, `charsets`, `words`, `parameters`.
+Broken MIME is read as far as possible.  If no boundary is named, the first line that looks like one is it; an
+unterminated part ends with its parent; a header without an empty line ends at the next boundary.  It takes one pass
+over the data, however deep the parts are nested.  Nothing is decoded here: see `transfer`, `charsets`, `words`,
+`parameters`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 10_000
 DEEPEST = 1_000
-"""What goes beyond is no part of its own, but text of the one that it stands in."""
+"""Beyond these limits there are no more parts: the rest is text of the enclosing part."""
 _LONGEST_GUESS = 4096
-"""How far into a multipart without a boundary one is looked for."""
+"""How many bytes of a multipart without a named boundary are searched for one."""
 _BLANKS = b" \t\r"
 
 
 class Part:
-    """One entity.  The header begins at `begin`; `start` and `end` are where the body lies in the data.
+    """One entity.  The header begins at `begin`; the body is between `start` and `end` in the data.
 
-    `kind` is the type in lower case, `text/plain` where there is none or none that is one.  `message`: a whole message,
-    which is the one child of a message/rfc822.  `end` leaves out the newline that belongs to the boundary behind.
+    `kind` is the type in lower case, `text/plain` if there is no valid one.  `message`: a whole message: the mail
+    itself, or the one child of a message/rfc822.  `end` excludes the newline that belongs to the boundary after it.
     """
 
     __slots__ = ("begin", "start", "end", "kind", "message", "children", "parent", "_data", "_fields")
@@ -48,7 +49,7 @@ class Part:
 
     @property
     def raw(self) -> bytes:
-        """The body as it stands."""
+        """The body, not decoded."""
         return self._data[self.start : self.end]
 
     def field(self, name: bytes) -> bytes:
@@ -64,20 +65,20 @@ class Part:
 
     @property
     def disposition(self) -> bytes:
-        """`attachment`, `inline`, in lower case; empty without."""
+        """`attachment`, `inline`, in lower case; empty if missing."""
         return self.field(b"content-disposition").partition(b";")[0].strip().lower()
 
     def parameter(self, name: bytes) -> bytes:
-        """A parameter of Content-Type as it stands; empty without."""
+        """A parameter of Content-Type, not decoded; empty if missing."""
         return parameters(self.field(b"content-type")).get(name, b"")
 
     @property
     def charset(self) -> bytes:
-        """The character set as it is called; empty without."""
+        """The name of the character set as the part has it; empty if missing."""
         return self.parameter(b"charset") or self.parameter(b"charset*").rpartition(b"'")[2]
 
     def walk(self) -> Iterator[Part]:
-        """This part and those in it, in their order in the mail."""
+        """This part and all parts in it, in the order of the mail."""
         todo = [self]
         while todo:
             part = todo.pop()
@@ -86,7 +87,7 @@ class Part:
 
 
 class Structure:
-    """The parts of a mail.  `cut` says what went beyond a limit: parts, depth."""
+    """The parts of a mail.  `cut` lists the limits that were exceeded: parts, depth."""
 
     __slots__ = ("root", "cut")
 
@@ -103,8 +104,8 @@ def parse(data: bytes, split: int) -> Structure:
 class _Reader:
     """One pass over a mail.
 
-    `stack` are the parts that are open, from the outside to the inside; `marks` says for each boundary that may come
-    how deep the multipart is that it belongs to, the innermost last.
+    `stack` has the open parts, from the outermost to the innermost.  `marks` maps each boundary that may come to the
+    depths of the multiparts that use it, the innermost last.
     """
 
     __slots__ = ("data", "stack", "marks", "cut", "left", "_empty_lines")
@@ -130,7 +131,7 @@ class _Reader:
         return Structure(root, self.cut)
 
     def _line(self, begin: int) -> int:
-        """A line that begins with two dashes; where to go on: its newline, or that of the header that it begins."""
+        """Handle a line that begins with two dashes; the offset of its newline, or of that of the header after it."""
         data = self.data
         stop = data.find(b"\n", begin)
         if stop < 0:
@@ -153,11 +154,11 @@ class _Reader:
         child = Part(data, min(stop + 1, len(data)), start, self.stack[level], message=False)
         self.stack[level].children.append(child)
         self._open(child)
-        # The newline before a body may be the one before a boundary.
+        # The newline before a body may also be the one before a boundary.
         return max(start - 1, stop)
 
     def _known(self, begin: int, stop: int) -> tuple[int, bool] | None:
-        """The depth of the multipart whose boundary the line is, and whether it is the last one."""
+        """If the line is a boundary: the depth of its multipart, and whether it is the closing one."""
         mark = self.data[begin + 2 : stop].rstrip(_BLANKS)
         levels = self.marks.get(mark)
         if levels:
@@ -166,7 +167,7 @@ class _Reader:
         return (levels[-1], True) if levels else None
 
     def _open(self, part: Part) -> None:
-        """Read what the header says, and go into the part."""
+        """Read the type from the part's header, and enter the part."""
         while True:
             kind = _kind(part)
             part.kind = kind
@@ -189,14 +190,14 @@ class _Reader:
         """End the parts that are deeper than `level`."""
         while len(self.stack) > level + 1:
             part = self.stack.pop()
-            # What begins at the boundary has no newline of its own before that.
+            # A part that begins at the boundary has no newline before the boundary.
             end = max(end, part.begin)
             part.start = min(part.start, end)
             part.end = end
             self._forget(part, len(self.stack))
 
     def _forget(self, part: Part, level: int) -> None:
-        """No boundary of this multipart, which is so deep, comes any more."""
+        """Expect no more boundaries of this multipart, which is at depth `level`."""
         if part.kind.startswith(b"multipart/"):
             mark = part.parameter(b"boundary").rstrip(_BLANKS) or self._guess(part)
             levels = self.marks.get(mark)
@@ -206,14 +207,14 @@ class _Reader:
                     del self.marks[mark]
 
     def _guess(self, part: Part) -> bytes:
-        """The first line that looks like a boundary, where none is named."""
+        """The first line that looks like a boundary, if none is named."""
         stop = part.start + _LONGEST_GUESS
         at = self.data.find(b"\n--", max(part.start - 1, 0), stop)
         end = self.data.find(b"\n", at + 1, stop) if at >= 0 else -1
         return self.data[at + 3 : end].rstrip(_BLANKS) if end >= 0 else b""
 
     def _body(self, begin: int) -> int:
-        """Where the body of the part begins whose header begins there: at the next boundary at the latest."""
+        """The beginning of the body whose header begins at `begin`: at the next boundary at the latest."""
         data = self.data
         for empty in (b"\n", b"\r\n"):
             if data.startswith(empty, begin):
@@ -229,7 +230,7 @@ class _Reader:
         return stop
 
     def _empty_line(self, begin: int) -> int:
-        """The offset behind the next empty line; each is looked for once."""
+        """The offset after the next empty line; each is searched for once."""
         ends = []
         for place, mark in enumerate((b"\n\n", b"\n\r\n")):
             at = self._empty_lines[place]
@@ -245,7 +246,7 @@ class _Reader:
 
 
 def _kind(part: Part) -> bytes:
-    """The type of a part, that of a part of a digest included."""
+    """The type of a part; the default for a part of a digest is message/rfc822."""
     kind = part.field(b"content-type").partition(b";")[0].strip().lower()
     if kind.count(b"/") == 1 and not kind.startswith(b"/") and not kind.endswith(b"/"):
         return kind
@@ -265,7 +266,7 @@ def _content_fields(head: bytes) -> dict[bytes, bytes]:
             if stop < 0 or lower[stop + 1 : stop + 2] not in (b" ", b"\t"):
                 break
             stop += 1
-        # `lower` has one byte in front that `head` has not.
+        # `lower` has one byte more than `head`, at the beginning.
         text = head[at : stop - 1 if stop >= 0 else len(head)]
         name, colon, value = text.partition(b":")
         if colon:

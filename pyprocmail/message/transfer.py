@@ -1,6 +1,6 @@
-"""Transfer encodings, undone however broken they are.  RFC 2045, section 6.
+"""Decodes transfer encodings, however broken they are.  RFC 2045, section 6.
 
-binascii does the work; what stands here is what it refuses or drops: letters that are none, wrong padding, several
+binascii does the work; this module adds what binascii refuses or drops: invalid characters, wrong padding, several
 texts in a row.
 """
 
@@ -16,7 +16,7 @@ _UU = (b"x-uuencode", b"uuencode", b"x-uue", b"uue")
 
 
 def decode(raw: bytes, encoding: bytes) -> bytes:
-    """The body without its transfer encoding; as it stands if that is none or unknown."""
+    """The body without its transfer encoding; unchanged if the encoding is missing or unknown."""
     if encoding == b"base64":
         return from_base64(raw)
     if encoding == b"quoted-printable":
@@ -25,7 +25,7 @@ def decode(raw: bytes, encoding: bytes) -> bytes:
 
 
 def size(data: bytes, start: int, end: int, encoding: bytes) -> int:
-    """How long the body between two offsets is without its transfer encoding, without a copy of it all."""
+    """The length of the decoded body between two offsets, computed without a copy of all of it."""
     if encoding == b"base64":
         letters = 0
         for at in range(start, end, _CHUNK):
@@ -40,10 +40,10 @@ def size(data: bytes, start: int, end: int, encoding: bytes) -> int:
 
 
 def from_base64(text: bytes) -> bytes:
-    """What base64 stands for: letters that are none are skipped, and padding is not needed.
+    """Decode base64: invalid characters are skipped, and padding is not needed.
 
-    Behind padding another text may follow; what is no base64 there, or behind an empty line, is the footer of a mailing
-    list.
+    Another base64 text may follow padding.  Other text after padding or after an empty line is the footer of a mailing
+    list, and is dropped.
     """
     text = text.lstrip()
     for mark in (b"=", b"\n\n", b"\n\r\n"):
@@ -57,18 +57,18 @@ def from_base64(text: bytes) -> bytes:
     for piece in pieces:
         extra = len(piece) % 4
         if extra == 1:
-            piece = piece[:-1]  # six bits are no byte
+            piece = piece[:-1]  # six bits do not make a byte
         out.append(binascii.a2b_base64(piece + b"==" if extra > 1 else piece))
     return b"".join(out)
 
 
 def from_quoted_printable(text: bytes) -> bytes:
-    """What quoted-printable stands for; an `=` that begins no code stays."""
+    """Decode quoted-printable; an `=` that does not begin a code stays."""
     return binascii.a2b_qp(text)
 
 
 def from_uu(text: bytes) -> bytes:
-    """What uuencode stands for, from its `begin` line to its `end`; nothing where there is no such line."""
+    """Decode uuencode, from its `begin` line to its `end`; empty without a `begin` line."""
     begin = 0 if text.startswith(b"begin ") else text.find(b"\nbegin ") + 1
     if not begin and not text.startswith(b"begin "):
         return b""
@@ -87,6 +87,6 @@ def from_uu(text: bytes) -> bytes:
             try:
                 out.append(binascii.a2b_uu(line[: length + 4]))
             except binascii.Error:
-                pass  # the line is no uuencode
+                pass  # the line is not uuencode
         at = stop + 1
     return b"".join(out)

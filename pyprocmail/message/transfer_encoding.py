@@ -1,4 +1,4 @@
-"""What turns any bytes into a MIME section: transfer encodings, the choice between them, parameters of a field.
+"""Turns any bytes into a MIME section: transfer encodings, the choice between them, parameters of a field.
 
 RFC 2045, RFC 2231.  Lines break where maildrop's programs break them.
 """
@@ -17,14 +17,14 @@ NOT_MIME = (
     b"This is a MIME-formatted message.  If you see this text it means that your\n"
     b"E-mail software does not support MIME-formatted messages.\n"
 )
-"""The text in front of the parts of a multipart."""
+"""The text before the parts of a multipart."""
 
 _LONGEST = 990
-"""Bytes of a line, each that is no plain text counted as three, before another encoding is chosen."""
+"""The most bytes of a line, where a byte that is not plain text counts as three; a longer line needs an encoding."""
 _PER_LINE = 57
 """Bytes of a line of base64."""
 _ROOM = 72
-"""A line of quoted-printable that is longer takes no more; a blank has two more columns."""
+"""A longer line of quoted-printable is broken; a blank has two more columns."""
 _PARAMETER_ROOM = 72
 _LONGEST_QUOTED = 70
 _PLAIN = bytes([*range(0x20, 0x7F), *b"\t\n\r", 0x7F])
@@ -34,12 +34,12 @@ _VALUE_SPECIAL = frozenset(b"\"%'():;=\\ ")
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether it is no text: there is a NUL in it."""
+    """Whether the data is not text: it contains a NUL."""
     return b"\0" in data
 
 
 def best_encoding(data: bytes) -> bytes:
-    """The encoding that leaves the most of it readable, and no line too long."""
+    """The encoding that keeps most of the data readable, and no line too long."""
     if is_binary(data):
         return b"base64"
     unusual = data.translate(None, _PLAIN)
@@ -79,7 +79,7 @@ def to_base64(data: bytes) -> bytes:
 
 
 def to_quoted_printable(data: bytes) -> bytes:
-    """The data in lines of quoted-printable; a newline stays one, a CR does not."""
+    """The data in lines of quoted-printable; newlines stay, a CR is encoded."""
     out = bytearray()
     first = True
     for line in _lines(data):
@@ -110,7 +110,7 @@ def _add_line(out: bytearray, line: bytes) -> None:
 
 
 def parameter(name: bytes, value: bytes, charset: bytes) -> bytes:
-    """What stands behind the `;` of a field: on lines of its own, as RFC 2231 wants it where the value is not plain."""
+    """A parameter as it follows the `;` of a field, on new lines; encoded by RFC 2231 unless plain and short."""
     plain = all(0x20 < byte < 0x7F and byte not in _VALUE_SPECIAL for byte in value)
     if plain and len(value) <= _LONGEST_QUOTED:
         return b'\n  %b="%b"' % (name, value)
@@ -126,14 +126,14 @@ def parameter(name: bytes, value: bytes, charset: bytes) -> bytes:
 
 
 def with_boundary(field: bytes, boundary: bytes) -> bytes:
-    """A Content-Type field, or its value, with another boundary, which comes last; other parameters stay."""
+    """A Content-Type field, or its value, with another boundary as the last parameter; other parameters stay."""
     kind, *parameters = _split(field)
     kept = [one for one in parameters if one.partition(b"=")[0].strip().lower() != b"boundary"]
     return b";".join((kind.rstrip(), *(one.rstrip() for one in kept), b' boundary="%b"' % boundary))
 
 
 def _split(field: bytes) -> list[bytes]:
-    """The value and the parameters of a field: `;` in quotes separates nothing."""
+    """The value and the parameters of a field; a `;` in quotes does not separate."""
     parts = []
     begin = at = 0
     quoted = False

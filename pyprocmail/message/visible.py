@@ -1,4 +1,4 @@
-"""Text of a mail in a log or on a terminal: what a stranger wrote steers neither."""
+"""Makes text of a mail safe to show in a log or on a terminal: no control character of a stranger reaches them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ _BLANKED = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 
 
 def blanked(text: bytes) -> bytes:
-    """The text with blanks for control characters, those of C1 in UTF-8 among them; its length stays.
+    """The text with blanks in place of control characters, including those of C1 in UTF-8; its length does not change.
 
-    Tabs and newlines stay, and all other bytes, whatever the character set.
+    Tabs, newlines and all other bytes stay, whatever the character set.
     """
     text = text.translate(_BLANKED)
     if b"\xc2" not in text:

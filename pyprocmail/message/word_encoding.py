@@ -1,4 +1,4 @@
-"""Encoded words: header text that is not ASCII, as mail wants it.  RFC 2047"""
+"""Makes encoded words of header text that is not ASCII.  RFC 2047"""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LONGEST = 75
-"""Characters of an encoded word.  RFC 2047, section 2."""
+"""The most characters of an encoded word.  RFC 2047, section 2."""
 _FIRST, _OTHERS = 24, 38
-"""Characters of the text in one encoded word, as maildrop has them where they fit."""
+"""Characters of text in the first and in later encoded words, if they fit; as in maildrop."""
 _PLAIN = frozenset(b"!#$%&'()*+,-./0123456789:;<>@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
 _BLANKS = " \t\r\n"
 _NEED_NO_CODE = frozenset(
     "!#$%&'()*+,-./0123456789:;<>@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^`abcdefghijklmnopqrstuvwxyz{|}~\x7f"
 )
-"""Characters of a word that stands as it is; others are encoded, as by maildrop."""
+"""A word of these characters only is not encoded; as in maildrop."""
 
 
 class Charset:
@@ -33,9 +33,9 @@ class Charset:
 
 
 def encode(text: str, charset: Charset) -> bytes:
-    """The text with the words that need it encoded in the character set, those next to each other together.
+    """The text with the words that need it encoded in the character set; neighbouring ones are encoded together.
 
-    What the character set lacks becomes a question mark.
+    Characters that the character set lacks become question marks.
     """
     out = bytearray()
     run: list[str] = []
@@ -69,7 +69,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _words(text: str, charset: Charset) -> bytes:
-    """All of the text in encoded words; nothing for nothing."""
+    """All of the text in encoded words; empty for empty text."""
     if not text:
         return b""
     data = text.encode(charset.codec, "replace")
@@ -81,7 +81,7 @@ def _words(text: str, charset: Charset) -> bytes:
 
 
 def _pieces(text: str, charset: Charset, room: int, *, quoted: bool) -> Iterator[bytes]:
-    """The text encoded, in pieces of at most `room` characters that each stand alone."""
+    """The text encoded, in pieces of at most `room` characters, each of which decodes by itself."""
     encode_piece = _to_q if quoted else _to_b
     at = 0
     count = _FIRST
@@ -105,7 +105,7 @@ def _to_q(data: bytes) -> bytes:
 
 
 def encode_addresses(text: bytes, charset: Charset) -> bytes:
-    """A list of addresses, one a line, the names encoded.  `text` is in UTF-8."""
+    """A list of addresses, one a line, with the names encoded.  `text` is in UTF-8."""
     out = bytearray()
     ended = b""
     for found in address.parse(text):

@@ -1,7 +1,7 @@
 """Encoded words of header fields, as readers show them.  RFC 2047.
 
-More is read than the RFC allows: words in quotes, without blanks around them, with blanks in them, and letters that are
-cut in two by two words.
+More is accepted than the RFC allows: words in quotes, without blanks around them, with blanks in them, and letters
+split between two words.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ _LONGEST_NAME = 80
 
 
 def decode(text: bytes, fallback: bytes = b"") -> str:
-    """The text with its encoded words decoded; 8-bit text is in UTF-8, or in the character set `fallback`."""
+    """The text with its encoded words decoded; 8-bit text is read as UTF-8, or as the character set `fallback`."""
     if b"=?" not in text:
         return text.decode() if text.isascii() else charsets.guess(text, fallback)
     out: list[str] = []
-    # Words in a row, of one character set: a letter may begin in one and end in the next.
+    # Successive words in one character set are joined: a letter may begin in one and end in the next.
     joined, charset = bytearray(), b""
     at = 0
     last = text.rfind(b"?=")
