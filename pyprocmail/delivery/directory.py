@@ -1,7 +1,7 @@
 """Storing one file a message, in MH folders and in plain directories (`msg.` files).
 
-The file is written under a temporary name and linked to its own when it is complete, so that no
-reader sees half a mail.  procmail writes into the file that has the name already; its log is kept.
+The file is written under a temporary name and linked to its final name when it is complete, so no
+reader sees half a mail.  procmail writes directly into the final file; we log what it logs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def store(
     last_folder: Callable[[bytes], None],
     done: Callable[[], None],
 ) -> Delivered | Failed:
-    """Store the text in a new file of `folder`, which exists; `numbered` as MH does; `done` once it is there."""
+    """Store the text in a new file of the existing `folder`; `numbered`: as MH does; calls `done` once it is stored."""
     status = storage.status_of(host, folder or b"/")
     temporary = b""
     try:
@@ -95,14 +95,14 @@ def _make_temporary(host: Host, folder: bytes, note: Note) -> tuple[bytes, int]:
 
 
 def _settle(host: Host, temporary: bytes, path: bytes, folder: bytes, *, numbered: bool, prefix: bytes) -> bytes:
-    """Give the file its name: another one when somebody was faster."""
+    """Give the file its name, or another one if the name is taken meanwhile."""
     wanted = path
     for attempt in range(_ATTEMPTS):
         try:
             storage.settle(host, temporary, path, folder + b"/")
             return path
         except FileExistsError:
-            # A directory restored from a backup has names of inodes that are in use again.
+            # A directory restored from a backup may have a name from an inode number that is in use again.
             path = (
                 name_for(host, folder, temporary, numbered=numbered, prefix=prefix)
                 if numbered

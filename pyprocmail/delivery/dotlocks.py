@@ -1,4 +1,4 @@
-"""Dotlocks as maildrop and lockmail make them: a file with a process id in it, linked to the name of the lock."""
+"""Dotlocks as maildrop and lockmail make them: a file that contains a process id, linked to the name of the lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NoLockError(OSError):
-    """The lock could not even be tried for: `path` is the temporary file that could not be made."""
+    """No attempt at the lock was possible: the temporary file `path` could not be made."""
 
     def __init__(self, path: bytes, error: OSError) -> None:
         super().__init__(error.errno, error.strerror, path)
@@ -22,7 +22,7 @@ class NoLockError(OSError):
 
 
 def attempt(host: Host, path: bytes, content: bytes) -> Lock | None:
-    """Take the lock `path` if it is free; None when it is not.
+    """Take the lock `path` if it is free, else return None.
 
     Raises:
         NoLockError: the folder cannot be written to.
@@ -47,7 +47,7 @@ def attempt(host: Host, path: bytes, content: bytes) -> Lock | None:
             host.disclaim(path)
             return None
         except OSError as error:
-            # Over NFS link(2) may succeed and say that it did not.
+            # Over NFS link(2) may succeed and report a failure.
             if _identity(host, path) != identity:
                 raise NoLockError(temporary, error) from error
         return Lock(host, path, identity)
@@ -61,11 +61,12 @@ def attempt(host: Host, path: bytes, content: bytes) -> Lock | None:
 def take(host: Host, path: bytes, *, sleep_s: int, stale_s: int, deadline: float) -> Lock:
     """Take the lock `path`, trying every `sleep_s` seconds until `deadline` on the monotonic clock.
 
-    A lock that nobody touched for `stale_s` seconds is removed; whoever holds one changes its inode from time to time.
+    A lock whose inode has not changed for `stale_s` seconds is removed; a program that holds one updates the inode from
+    time to time.
 
     Raises:
         NoLockError: the folder cannot be written to.
-        TimeoutError: the time is over.
+        TimeoutError: the deadline has passed.
     """
     content = b"%d\n" % host.getpid()
     while True:

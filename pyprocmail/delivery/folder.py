@@ -1,4 +1,4 @@
-"""Folders: which kind a name means, decided once, and the one way mail gets into them.
+"""Folders: the kind that a name means, decided once, and the one way to store mail in them.
 
 procmailrc(5), Recipe action line: mbox files, maildirs, MH folders, directories, standard output.
 """
@@ -26,9 +26,9 @@ _MAILDIR_PARTS = (b"/new", b"/cur", b"/tmp")
 
 
 class Folder:
-    """A folder as it was found when its name was looked at.
+    """A folder, as found when its name was examined.
 
-    `name` is how it was written, `path` where it is, `kind` one of MBOX, MAILDIR, MH, DIRECTORY and STDOUT.
+    `name` is its name as written, `path` its place, `kind` one of MBOX, MAILDIR, MH, DIRECTORY and STDOUT.
     """
 
     __slots__ = ("name", "path", "kind")
@@ -40,17 +40,17 @@ class Folder:
 
     @property
     def is_locked(self) -> bool:
-        """Whether programs that write to it agree by a dotlock `path` + LOCKEXT: so it is with an mbox."""
+        """Whether programs lock it with a dotlock `path` + LOCKEXT before they write, as an mbox."""
         return self.kind == MBOX and self.path != NULL_DEVICE
 
 
 class Storing:
-    """How a mail is to be stored.
+    """How to store a mail.
 
-    `header` and `body` choose the parts (recipe flags h, b).  `raw` is flag r.  With `content_length` a
-    Content-Length field exempts what it covers from escaping (no -Y).  `prefix` is MSGPREFIX.  The kernel lock is
-    waited for `lock_timeout_s` seconds, 0 is for ever.  `strict` writes what procmail writes where that lets a mail
-    forge another one.
+    `header` and `body` choose the parts (recipe flags h, b).  `raw` is flag r.  With `content_length` the bytes
+    covered by a Content-Length field are not escaped (no -Y).  `prefix` is MSGPREFIX.  `lock_timeout_s` is how many
+    seconds to wait for the kernel lock; 0 is for ever.  `strict` writes exactly what procmail writes, even where that
+    lets a mail forge another one.
     """
 
     __slots__ = ("header", "body", "raw", "content_length", "prefix", "lock_timeout_s", "strict")
@@ -76,7 +76,7 @@ class Storing:
 
 
 def prepare(host: Host, name: bytes, *, alone: bool = True) -> Folder:
-    """The folder `name`: as it is spelled, but an existing directory takes msg files.  `alone` as for `spelled`."""
+    """The folder `name`: as `spelled`, but an existing directory gets msg files.  `alone` as for `spelled`."""
     folder = spelled(name, alone=alone)
     if folder.kind == MBOX and is_directory(host, name):
         folder.kind = DIRECTORY
@@ -84,10 +84,10 @@ def prepare(host: Host, name: bytes, *, alone: bool = True) -> Folder:
 
 
 def spelled(name: bytes, *, alone: bool = True) -> Folder:
-    """The folder that `name` is spelled as.
+    """The folder that the spelling of `name` means.
 
-    `x/.` is an MH folder, `x/` a maildir, what begins with `|` and is `alone` in its action standard output, the rest
-    is an mbox.
+    `x/.` is an MH folder, `x/` a maildir.  A name that begins with `|` and is `alone` in its action is standard output.
+    Any other name is an mbox.
     """
     if alone and name.startswith(b"|"):
         return Folder(name, name, STDOUT)
@@ -107,7 +107,7 @@ def is_directory(host: Host, path: bytes) -> bool:
 
 
 def make_directory(host: Host, path: bytes, note: Note) -> OSError | None:
-    """Have the directory `path`, its parent existing; the error, noted, when that cannot be."""
+    """Make the directory `path` in its existing parent, if it is missing; returns and notes the error on failure."""
     if is_directory(host, path or b"/"):
         return None
     try:
@@ -128,7 +128,7 @@ def make_directory(host: Host, path: bytes, note: Note) -> OSError | None:
 
 
 def make_maildir_parts(host: Host, path: bytes, note: Note) -> OSError | None:
-    """Have new, cur and tmp in the directory `path`; the first error, noted, when that cannot be."""
+    """Make new, cur and tmp in the directory `path`, if missing; returns and notes the first error on failure."""
     for part in _MAILDIR_PARTS:
         error = make_directory(host, path + part, note)
         if error is not None:
@@ -140,10 +140,10 @@ def make_maildir_parts(host: Host, path: bytes, note: Note) -> OSError | None:
 class Store:
     """Storing one mail: in a folder, and with hard links in further ones.
 
-    `note` is told what happens, in the order in which procmail logs it, as kinds of the table in procmail/log.
-    `last_folder` is told the name that LASTFOLDER becomes, when procmail logs the assignment.  A delivery to several
-    folders lengthens that name without logging it: assign `Delivered.folder` when it is over.  `done` is called as
-    soon as the mail is safe: whatever goes wrong later, it is delivered.
+    `note` is called with each event, in the order of procmail's log, as a kind of the table in procmail/log.
+    `last_folder` is called with the new value of LASTFOLDER when procmail logs the assignment.  A delivery to several
+    folders lengthens that value without logging it: assign `Delivered.folder` at the end.  `done` is called as soon as
+    the mail is safe: the mail counts as delivered whatever fails later.
     """
 
     __slots__ = ("_host", "_note", "_last_folder", "_done", "_stdout")
@@ -166,8 +166,8 @@ class Store:
     def into(self, folder: Folder, further: Sequence[bytes], message: Message, how: Storing) -> Delivered | Failed:
         """Store the message in the folder, with hard links in the `further` ones.
 
-        The umask and the working directory are the process's.  A signal raises Interrupted; the folder is then as it
-        was.
+        The umask and the working directory are those of the process.  A signal raises Interrupted; the folder is then
+        unchanged.
         """
         result = self._into(folder, further, message, how)
         if (
@@ -176,7 +176,7 @@ class Store:
             and result.error in _GONE
             and self._host.forget()
         ):
-            # A folder that was known to be there has been removed by somebody else.
+            # Another process has removed a folder that was known to exist.
             result = self._into(folder, further, message, how)
         return result
 
@@ -187,7 +187,7 @@ class Store:
             text = format.for_program(message, header=how.header, body=how.body, raw=how.raw)
             return self._to_stdout(path, text)
         if kind in (MAILDIR, MH) and make_directory(host, path, note):
-            # procmail then takes it for a file; opening it says what is wrong.
+            # procmail then treats it as a file; opening it gives the error.
             kind = MBOX
         result: Delivered | Failed
         if kind == MBOX:
@@ -245,9 +245,9 @@ class Store:
         return mbox.append(self._host, path, text, lock_timeout_s=how.lock_timeout_s, note=self._note, done=self._done)
 
     def _link(self, stored: Delivered, original: bytes, name: bytes, prefix: bytes) -> None:
-        """Put a hard link to the stored mail into one more folder; failing is noted, and no more.
+        """Put a hard link to the stored mail into one more folder; a failure is only noted.
 
-        The mail is stored whatever happens here, as with procmail.
+        As in procmail, the mail is already stored.
         """
         host, note = self._host, self._note
         if not name:

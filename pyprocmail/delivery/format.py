@@ -1,7 +1,7 @@
-"""The bytes that a message becomes in a folder, or on its way to a program.
+"""The bytes of a message as written to a folder or to a program.
 
-A text is a list of chunks, views of the message where nothing changes, so that a large body is
-not copied.  Nothing here writes.
+A text is a list of chunks.  Unchanged parts are views of the message, so a large body is not
+copied.  Nothing here writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BATCH_BYTES = 1 << 18
 
 
 class Text:
-    """What is to be written: `chunks`, of `length` bytes together, then `tail` (the added newlines)."""
+    """The bytes to write: `chunks`, of `length` bytes in all, then `tail` (the added newlines)."""
 
     __slots__ = ("chunks", "length", "tail")
 
@@ -32,11 +32,11 @@ class Text:
 
     @property
     def size(self) -> int:
-        """The number of bytes, the tail included."""
+        """The number of bytes, including the tail."""
         return self.length + len(self.tail)
 
     def batches(self) -> Iterator[Chunk]:
-        """The chunks and the tail in pieces worth a write(2) each."""
+        """The chunks and the tail, in pieces large enough for a write(2) each."""
         batch: list[Chunk] = []
         pending = 0
         for chunk in (*self.chunks, self.tail):
@@ -64,11 +64,11 @@ def for_mbox(
     content_length: bool = True,
     strict: bool = False,
 ) -> Text:
-    """An entry of an mbox: From_ lines escaped, an empty line at the end; `raw` is neither.
+    """An entry of an mbox: From_ lines escaped, an empty line at the end; with `raw` neither.
 
-    Without `strict` the holes of procmail are closed through which a mail could forge another: a NUL
-    ended the escaping, a text that began with an empty line and `From ` and the first line of a body
-    alone (flag b) were never escaped.
+    Without `strict` it closes the holes through which a mail could forge another in procmail: there a
+    NUL ends the escaping, and the text `From ` is not escaped after an empty line at the beginning of a
+    mail, nor in the first line of a body alone (flag b).
     """
     start, end = _span(message, header, body)
     data = message.data
@@ -76,7 +76,7 @@ def for_mbox(
         return Text([memoryview(data)[start:end]], b"")
     claimed = content_length_field.covered(message) if content_length else None
     if start and not strict:
-        # The field is not written here, so no reader will honour it.
+        # The field is not written, so no reader will honour it.
         claimed = None
     chunks: list[Chunk] = []
     if start and not strict and data.startswith(b"From ", start, end):
@@ -100,7 +100,7 @@ def for_file(message: Message, *, header: bool = True, body: bool = True, raw: b
 
 
 def for_maildir(message: Message, *, header: bool = True, body: bool = True) -> Text:
-    """A file of a maildir: no From_ line, and not a byte added."""
+    """A file of a maildir: no From_ line, and no byte added."""
     start, end = _span(message, header, body)
     if not start:
         start = min(from_line.envelope_end(message.data), end)
@@ -110,7 +110,7 @@ def for_maildir(message: Message, *, header: bool = True, body: bool = True) -> 
 def for_program(
     message: Message, *, header: bool = True, body: bool = True, raw: bool = False, postmark: bool = True
 ) -> Text:
-    """What a program reads on its standard input (actions `|` and, without `postmark`, `!`)."""
+    """The standard input of a program (actions `|` and, without `postmark`, `!`)."""
     start, end = _span(message, header, body)
     if not postmark and not start:
         start = min(from_line.envelope_end(message.data), end)
@@ -119,27 +119,27 @@ def for_program(
 
 
 def _span(message: Message, header: bool, body: bool) -> tuple[int, int]:
-    """Where the chosen parts lie; neither means both, as for flags h and b."""
+    """The place of the chosen parts; neither means both, as for flags h and b."""
     whole = header == body
     return (0 if header or whole else message.split), (len(message.data) if body or whole else message.split)
 
 
 def _final_newline(data: bytes, start: int, end: int) -> bytes:
-    """The one newline that procmail adds to what does not end in an empty line."""
+    """The newline that procmail adds to a text that does not end in an empty line."""
     return b"" if end - start >= 2 and data.endswith(b"\n\n", start, end) else b"\n"
 
 
 def _places(data: bytes, start: int, end: int, split: int, claimed: int | None, strict: bool) -> Iterator[int]:
-    """The newlines before lines that begin with `From `, outside of what Content-Length claims."""
+    """The newlines before lines that begin with `From `, outside the bytes that Content-Length claims."""
     if strict:
-        # In a header procmail begins to look behind the empty lines that a mail begins with, and behind one byte more,
-        # so these and `From ` forge a mail.
+        # In a header procmail begins its search one byte after the empty lines at the beginning of the mail, so empty
+        # lines and `From ` forge a mail.
         start = start or len(data) - len(data.lstrip(b"\n")) + 1
     if claimed is None:
         yield from _newlines(data, start, end, strict)
         return
-    # procmail looks for the newline before `From ` from the end of what is claimed: so a claim of
-    # nothing still exempts the first line of the body.
+    # procmail searches for the newline before `From ` from the end of the claimed bytes on: so a claim
+    # of 0 bytes still exempts the first line of the body.
     yield from _newlines(data, start, min(split - 1 + len(b"From "), end), strict)
     yield from _newlines(data, max(split + claimed, start), end, strict)
 

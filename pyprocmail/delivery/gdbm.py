@@ -1,6 +1,6 @@
-"""Databases of the gdbm library, which maildrop's gdbm functions and mailbot keep.  gdbm(3)
+"""Databases of the gdbm library, for maildrop's gdbm functions and for mailbot.  gdbm(3)
 
-The library itself is called: Python's dbm.gnu is a package of its own on many systems, and often missing.
+The library is called through ctypes: Python's dbm.gnu is a separate package on many systems, and often missing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ READ, WRITE, CREATE, NEW = range(4)
 """How to open a database: GDBM_READER, GDBM_WRITER, GDBM_WRCREAT, GDBM_NEWDB."""
 
 MODES = {b"W": WRITE, b"C": CREATE, b"N": NEW}
-"""Those that can change a database, by the letters of maildropgdbm(5)."""
+"""The modes that can change a database, by the letters of maildropgdbm(5)."""
 
 _REPLACE = 1
 _SYNC = 0x20
@@ -48,7 +48,7 @@ class _Library:
             raise NoLibraryError
         self.open, self.close = library.gdbm_open, library.gdbm_close
         self.fetch, self.store = library.gdbm_fetch, library.gdbm_store
-        # With no function for fatal errors the library would end the process.
+        # The library would end the process on a fatal error if it had no function for it.
         self.open.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
         self.open.restype = ctypes.c_void_p
         self.close.argtypes = (ctypes.c_void_p,)
@@ -64,7 +64,7 @@ class Database:
 
     Raises:
         NoLibraryError: there is no gdbm.
-        OSError: the file cannot be opened, is no database, or is locked by another.
+        OSError: the file cannot be opened, is not a database, or is locked by another process.
     """
 
     __slots__ = ("_library", "_file")
@@ -100,7 +100,7 @@ class Database:
             raise OSError(number, "the database cannot be written to")
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._file:
             self._library.close(self._file)
             self._file = None

@@ -24,7 +24,7 @@ _NO_HARD_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errn
 
 
 class LockHeldError(PyprocmailError):
-    """The lockfile `path` is there and cannot be removed."""
+    """The lockfile `path` exists and cannot be removed."""
 
     def __init__(self, path: bytes) -> None:
         super().__init__(path)
@@ -32,9 +32,9 @@ class LockHeldError(PyprocmailError):
 
 
 class LockRefusedError(PyprocmailError, OSError):
-    """The directory may not be written to (EACCES, EPERM, EROFS): no lock can be had here at all.
+    """The directory is not writable (EACCES, EPERM, EROFS): no lockfile can be made in it.
 
-    On the system mailbox that is no reason to keep the mail: there the kernel lock has to do.
+    The system mailbox still gets the mail: there the kernel lock is enough.
     """
 
 
@@ -49,13 +49,13 @@ class Lock:
         self.path = path
 
     def release(self) -> bool:
-        """Remove the lockfile; False when it could not be removed (log "couldnt-unlock").
+        """Remove the lockfile; False if it could not be removed (log "couldnt-unlock").
 
-        A lockfile that somebody else put in the place of ours stays.
+        A lockfile with which another process replaced ours stays.
         """
         try:
             now = self._host.lstat(self.path)
-            # Before it is gone: from then on the same inode may be somebody else's lock.
+            # Before the unlink: from then on the same inode may be another process's lock.
             self._host.disclaim(self.path)
             if (now.st_dev, now.st_ino) != self._identity:
                 return False
@@ -66,7 +66,7 @@ class Lock:
 
 
 class _Temporary:
-    """The temporary file that becomes a lock: its name, and what the file system says of it."""
+    """The temporary file that becomes a lock: its name and its status."""
 
     __slots__ = ("path", "identity", "made_at", "status")
 
@@ -74,7 +74,7 @@ class _Temporary:
         self.path = path
         self.status = status
         self.identity = (status.st_dev, status.st_ino)
-        # The clock of the file system, which is not ours on NFS.
+        # By the clock of the file system, which on NFS is not this machine's.
         self.made_at = status.st_mtime
 
 
@@ -82,13 +82,13 @@ def dotlock(host: Host, path: bytes, *, sleep_s: int = 8, stale_s: int = 1024, s
     """Take the lockfile `path`; the Lock is released by its `release()`.
 
     Waits `sleep_s` seconds between attempts.  A lockfile of at most 16 bytes whose mtime is more than
-    `stale_s` seconds old is removed, and `suspend_s` seconds are waited; 0 means that it never is.
-    `note(kind, *texts)` hears of "locking", "forcing-lock", "lock-failure" and the rest; "unlocking"
-    is the caller's.  Lock.path may be shorter than `path`: a name too long is cut.
+    `stale_s` seconds old is removed, followed by a wait of `suspend_s` seconds; with `stale_s` 0 it is
+    never removed.  `note(kind, *texts)` is called with "locking", "forcing-lock", "lock-failure" and so
+    on; the caller notes "unlocking".  Lock.path may be shorter than `path`: too long a name is cut.
 
     Raises:
         LockHeldError: the stale lock cannot be removed.
-        LockRefusedError: an OSError: the directory may not be written to.
+        LockRefusedError: an OSError: the directory is not writable.
         OSError: the lock could not be made, mostly after eight attempts.
 
     procmailrc(5) LOCKSLEEP, LOCKTIMEOUT; lockfile(1).
@@ -129,7 +129,7 @@ def dotlock(host: Host, path: bytes, *, sleep_s: int = 8, stale_s: int = 1024, s
 
 
 def attempt(host: Host, path: bytes) -> Lock | float:
-    """Try once: the lock, or the age in seconds of what is in its place, whatever its size.
+    """Try once: the lock, or the age in seconds of the file in its place, whatever its size.
 
     Raises:
         OSError: the lock cannot be made here.
@@ -141,7 +141,7 @@ def attempt(host: Host, path: bytes) -> Lock | float:
 def _attempt(
     host: Host, path: bytes, note: Note, *, largest_bytes: int | None = LARGEST_LOCK_BYTES
 ) -> Lock | float | None:
-    """The lock, or the age in seconds of the one that is there; None when that one is never stale."""
+    """The lock, or the age in seconds of the existing one; None if that one never becomes stale."""
     temporary = _make_temporary(host, path, note)
     try:
         host.claim(path, temporary.status)
@@ -194,7 +194,7 @@ def _link(host: Host, temporary: _Temporary, path: bytes) -> bool:
 
 
 def _is_ours(host: Host, temporary: _Temporary, path: bytes) -> bool:
-    """Over NFS link(2) may succeed and say that it did not, when the answer is lost."""
+    """Whether `path` is our file: over NFS link(2) may succeed and report a failure, if the answer is lost."""
     try:
         status = host.lstat(path)
     except OSError:
@@ -223,7 +223,7 @@ def _age(host: Host, path: bytes, now: float, largest_bytes: int | None) -> floa
         status = host.lstat(path)
     except FileNotFoundError:
         return None
-    # A large file is somebody's data under a name taken for a lock.
+    # A large file is not a lock: it is data under the name of one.
     if largest_bytes is not None and status.st_size > largest_bytes:
         return None
     return now - status.st_mtime

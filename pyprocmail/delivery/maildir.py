@@ -28,8 +28,8 @@ def store(
     last_folder: Callable[[bytes], None],
     done: Callable[[], None],
 ) -> Delivered | Failed:
-    """Store the text in a new file of the maildir `folder`, whose parts exist; `done` is called once it is there."""
-    # The bit goes to tmp, whose file is the one that procmail made.
+    """Store the text in a new file of the maildir `folder`, whose parts exist; calls `done` once it is stored."""
+    # procmail sets the bit on tmp, since it makes its file there.
     status = storage.status_of(host, folder + b"/tmp") if storage.may_be_marked(host) else None
     for _ in range(_ATTEMPTS):
         name = names.unique(host)
@@ -65,7 +65,7 @@ def store(
 
 
 def new_name(host: Host, folder: bytes) -> bytes:
-    """A name for a link to mail that is stored elsewhere."""
+    """The path of a new link to a mail that is stored elsewhere."""
     return folder + b"/new/" + names.unique(host)
 
 

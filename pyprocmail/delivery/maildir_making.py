@@ -17,12 +17,12 @@ _MARK_MODE = 0o600
 
 
 def make(host: Host, path: bytes, mode: int, part_mode: int, *, is_folder: bool) -> None:
-    """Make the maildir `path`, whatever the umask; `is_folder`: it belongs to the maildir above it.
+    """Make the maildir `path`, whatever the umask; `is_folder`: it is a folder of the maildir above it.
 
-    When that fails, what was made is removed.
+    On failure the parts already made are removed.
 
     Raises:
-        OSError: it is there, or cannot be made.
+        OSError: it exists, or cannot be made.
     """
     made: list[bytes] = []
     marked = False
@@ -49,7 +49,7 @@ def make(host: Host, path: bytes, mode: int, part_mode: int, *, is_folder: bool)
 
 
 def make_with_parents(host: Host, path: bytes) -> None:
-    """Make a maildir and all folders above it that are missing; one that is there stays as it is.
+    """Make a maildir and all missing folders above it; an existing one is left alone.
 
     Raises:
         OSError: one of them cannot be made.
@@ -64,10 +64,10 @@ def make_with_parents(host: Host, path: bytes) -> None:
     try:
         make(host, path, OWN_MODE, OWN_MODE, is_folder=False)
     except FileExistsError:
-        pass  # a maildir or not: the delivery shows
+        pass  # the delivery shows whether it is a maildir
 
 
 def names_folder(path: bytes) -> bytes:
-    """The folder that the last name of the path is in."""
+    """The folder that contains the last name of the path."""
     folder = path.rstrip(b"/").rpartition(b"/")
     return folder[0] + folder[1] or b"."

@@ -30,7 +30,7 @@ def store(
 ) -> Delivered | Failed:
     """Store `size` bytes in a new file of the maildir: in new, or in cur with flags.
 
-    The umask decides who may read it.  `keywords` are names with commas between them.
+    The umask decides who may read it.  `keywords` are names separated by commas.
     """
     if flags.strip(FLAGS):
         return Failed(folder, "unknown flags", 0)
@@ -42,7 +42,7 @@ def store(
     try:
         fd = storage.create(host, temporary, 0o666)
     except OSError as error:
-        # What is there under that name is somebody else's.
+        # A file of that name belongs to another process.
         return Failed(folder, error.strerror or "no file could be made", error.errno or 0, size)
     try:
         status = host.fstat(fd)
@@ -65,7 +65,7 @@ def store(
 
 
 def _write_keywords(host: Host, folder: bytes, name: bytes, keywords: bytes) -> None:
-    """The file that Courier IMAP reads keywords from: one a line."""
+    """Write the file from which Courier IMAP reads keywords, one a line."""
     import os
 
     directory = folder + b"/courierimapkeywords"

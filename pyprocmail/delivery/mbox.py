@@ -1,4 +1,4 @@
-"""Appending to an mbox file: kernel lock, write, fsync; or the file is cut back to what it was."""
+"""Appending to an mbox file: kernel lock, write, fsync; on failure the file is cut back to its former size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Note = Callable[..., None]
 
 _NO_KERNEL_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What the system says of files that cannot be locked.  fcntl(2), ERRORS"""
+"""The errors of fcntl(2) for files that cannot be locked."""
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -38,7 +38,7 @@ def append(
 ) -> Delivered | Failed:
     """Append the text to the mbox, device or FIFO `path`; a new file gets `mode` less the umask.
 
-    `done` is called once the text is there.
+    `done` is called once the text is on disk.
     """
     note("opening", path)
     noted_lock = False
@@ -60,10 +60,10 @@ def append(
                 note("timeout-waiting", path)
                 note("error-writing", path)
                 return Failed(path, "the kernel lock is held", errno.EAGAIN)
-            # A mail program may have put another file in the place of this one while we waited.
+            # A mail program may have replaced the file while we waited.
             status = host.fstat(fd)
             if _is_current(host, status, path):
-                # Only a regular file has a former size to go back to.
+                # Only a regular file has a size to be cut back to.
                 size = status.st_size if stat.S_ISREG(status.st_mode) else None
                 return _append_locked(host, fd, path, text, size, created, locked, note, done)
         except OSError as error:
@@ -85,12 +85,12 @@ def _open(host: Host, path: bytes, timeout_s: int, mode: int) -> tuple[int, bool
 
 
 def _lock(host: Host, fd: int, timeout_s: int) -> tuple[bool, bool]:
-    """Whether the kernel lock is ours, and whether the time for it was used up.
+    """Whether we have the kernel lock, and whether the attempt timed out.
 
-    From the end of the file to infinity, as procmail: mail programs that lock the whole file agree.
+    The lock is from the end of the file to infinity, as procmail's: a program that locks the whole file respects it.
 
     Raises:
-        OSError: the lock could not be had, for another reason than that there are no such locks here.
+        OSError: the lock failed, though kernel locks exist here.
     """
     try:
         host.lseek(fd, 0, os.SEEK_END)
@@ -149,7 +149,7 @@ def _append_locked(
         note("kernel-unlock-failed")
     if failure is None:
         return Delivered(path, text.size)
-    # procmail asks for the reason after it tried to truncate, which on a device changes it.
+    # procmail reads errno after its attempt to truncate, which changes errno on a device.
     note(*(storage.write_failure(path, failure) if size is not None else ("error-writing", path)))
     if truncated:
         note("truncated")
@@ -157,7 +157,7 @@ def _append_locked(
 
 
 def _truncate(host: Host, fd: int, size: int) -> bool:
-    """Cut the file back while it is locked, so that nobody's mail goes with ours."""
+    """Cut the file back while it is locked, so that no other mail is lost with ours."""
     try:
         host.ftruncate(fd, size)
     except OSError:

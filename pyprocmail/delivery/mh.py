@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def next_name(host: Host, folder: bytes) -> bytes:
-    """The path of the next message: one more than the highest number that is a whole name.
+    """The path of the next message: one more than the highest name that is all digits.
 
-    A name that 64 bits cannot hold is not the number of a message.
+    A number that does not fit in 64 bits is not a message's.
 
     Raises:
         OSError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""Names of files that nobody else makes: temporary ones, and those of messages."""
+"""Unique names of files: of temporary files, and of messages."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def encode(number: int) -> bytes:
 
 
 def temporary(host: Host, folder: bytes) -> tuple[bytes, ...]:
-    """The names to try for a temporary file in `folder` (a prefix that ends in a slash, or nothing)."""
+    """The names to try for a temporary file in `folder` (a prefix that ends in a slash, or empty)."""
     pid, now, name = encode(host.getpid()), encode(int(host.time())), host_name(host)
     return tuple(folder + b"_" + pid + serial + now + b"." + name for serial in _SERIALS)
 
 
 def unique(host: Host) -> bytes:
-    """`time.pid_n.host`, the name of a maildir file; n counts what this process has named."""
+    """`time.pid_n.host`, the name of a maildir file; n counts the names that this process has made."""
     return b"%d.%d_%d.%s" % (int(host.time()), host.getpid(), host.next_number(), host_name(host))
 
 
 def host_name(host: Host) -> bytes:
-    """The name of this machine, fit for a file name: maildir(5) gives `/` and `:` a meaning."""
+    """The name of this machine, escaped for a file name: maildir(5) gives `/` and `:` a meaning."""
     name = host.hostname()
     for character in (b"\\", b"/", b":"):
         name = name.replace(character, b"\\%03o" % character[0])
@@ -40,5 +40,5 @@ def host_name(host: Host) -> bytes:
 
 
 def folder_of(path: bytes) -> bytes:
-    """The directory of `path` as a prefix: with its slash, or nothing."""
+    """The directory of `path` as a prefix: with its slash, or empty."""
     return path[: path.rfind(b"/") + 1]

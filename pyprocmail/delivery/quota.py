@@ -1,7 +1,7 @@
 """Quotas of Maildir++ folders: the file maildirsize, and the warning that a folder is nearly full.
 
-maildirquota(7): `1000000S,1000C` are a number of bytes and of messages.  The first line of maildirsize is the quota,
-each further one a change of bytes and messages; who reads a long or old one counts anew.
+maildirquota(7): `1000000S,1000C` is a number of bytes and of messages.  The first line of maildirsize is the quota,
+each later one a change of bytes and messages.  When the file is long or old, the mails are counted anew.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _FILE = b"/maildirsize"
 _LARGEST_BYTES = 5120
 _OLD_S = 15 * 60
 MODE = 0o640
-"""That of the files that maildrop makes."""
+"""The mode of the files that maildrop makes."""
 _DAY_S = 24 * 60 * 60
 
 
 class Quota:
-    """What a quota allows; 0 is no limit."""
+    """The limits of a quota; 0 is no limit."""
 
     __slots__ = ("text", "limit_bytes", "limit_messages")
 
@@ -42,13 +42,13 @@ class Quota:
                 self.limit_messages = number
 
     def allows(self, size: int, messages: int) -> bool:
-        """Whether so much may be there."""
+        """Whether the quota allows this size and number of messages."""
         if self.limit_bytes and size > self.limit_bytes:
             return False
         return not (self.limit_messages and messages > self.limit_messages)
 
     def percent(self, size: int, messages: int) -> int:
-        """How full a folder with so much is."""
+        """How full a folder of this size and number of messages is, in percent."""
         full = [0]
         if self.limit_bytes:
             full.append(size * 100 // self.limit_bytes)
@@ -58,9 +58,9 @@ class Quota:
 
 
 def written(text: bytes) -> bytes | None:
-    """A quota that a user wrote, as maildirsize has it: `7S,5C`; empty when it limits nothing.
+    """A quota that a user wrote, in maildirsize's form, `7S,5C`; empty if it has no limit.
 
-    None when a number has no letter S or C.
+    None if a number lacks the letter S or C.
     """
     limits = {b"S": 0, b"C": 0}
     at = 0
@@ -78,10 +78,10 @@ def written(text: bytes) -> bytes | None:
 
 
 def current(host: Host, folder: bytes) -> bytes:
-    """The quota of the maildir that the folder belongs to: the first line of its maildirsize; empty without.
+    """The quota of the maildir that the folder belongs to: the first line of its maildirsize; empty if missing.
 
     Raises:
-        OSError: maildirsize is there and cannot be read.
+        OSError: maildirsize exists and cannot be read.
     """
     try:
         fd = host.open_to_read(base_of(host, folder) + _FILE)
@@ -94,9 +94,9 @@ def current(host: Host, folder: bytes) -> bytes:
 
 
 class Usage:
-    """What is in a maildir, `size` bytes in `messages`, as maildirsize says it, or counted.
+    """The contents of a maildir, `size` bytes in `messages`, by its maildirsize or counted.
 
-    `mode` is that of a new maildirsize.
+    `mode` is the mode of a new maildirsize.
     """
 
     __slots__ = ("_host", "_folder", "_lines", "_mode", "quota", "size", "messages")
@@ -110,7 +110,7 @@ class Usage:
         self.size = self.messages = 0
 
     def has_room(self, size: int) -> bool:
-        """Whether a mail of `size` bytes fits; a maildirsize that says no is believed only when it is fresh.
+        """Whether a mail of `size` bytes fits; a no from maildirsize is believed only if the file is fresh.
 
         Raises:
             OSError: maildirsize cannot be written.
@@ -126,7 +126,7 @@ class Usage:
         return False
 
     def percent_full(self) -> int:
-        """How full the folder is, every mail looked at.
+        """How full the folder is in percent, with all mails counted.
 
         Raises:
             OSError: maildirsize cannot be written.
@@ -135,7 +135,7 @@ class Usage:
         return self.quota.percent(self.size, self.messages)
 
     def add(self, size: int) -> None:
-        """A mail of `size` bytes is there now.
+        """Record a new mail of `size` bytes.
 
         Raises:
             OSError: maildirsize cannot be written.
@@ -150,7 +150,7 @@ class Usage:
             host.close(fd)
 
     def _read(self) -> bool:
-        """Read maildirsize; False when there is none that can be believed."""
+        """Read maildirsize; False if it is missing or cannot be trusted."""
         host = self._host
         try:
             fd = host.open_to_read(self._folder + _FILE)
@@ -183,14 +183,14 @@ class Usage:
             return True
 
     def count(self) -> None:
-        """Look at all mails, whatever maildirsize says."""
+        """Count all mails, without maildirsize."""
         self.size = self.messages = 0
         for folder in [self._folder, *self._subfolders()]:
             for part in (b"/new/", b"/cur/"):
                 self._count_folder(folder + part)
 
     def renew(self) -> None:
-        """Look at all mails, and write maildirsize anew.
+        """Count all mails, and write maildirsize anew.
 
         Raises:
             OSError: maildirsize cannot be written.
@@ -212,7 +212,7 @@ class Usage:
             raise
 
     def _subfolders(self) -> list[bytes]:
-        """The folders below, Trash left out."""
+        """The subfolders, except Trash."""
         names = [name for name in self._host.listdir(self._folder) if name.startswith(b".")]
         return [self._folder + b"/" + name for name in sorted(names) if name not in (b".", b"..", b".Trash")]
 
@@ -235,13 +235,13 @@ class Usage:
 
 
 def _change(text: bytes) -> int | None:
-    """A number of maildirsize, with a sign or without; None when it is anything else."""
+    """A number of maildirsize, with or without a sign; None if it is anything else."""
     number, end = integer_at(text)
     return number if end == len(text) else None
 
 
 def size_in_name(name: bytes) -> int | None:
-    """The size that `,S=123` in the name of a mail says."""
+    """The size in a mail's file name, from its `,S=123`."""
     at = name.find(b",S=")
     if at < 0:
         return None
@@ -250,7 +250,7 @@ def size_in_name(name: bytes) -> int | None:
 
 
 def base_of(host: Host, folder: bytes) -> bytes:
-    """The maildir, with its maildirsize, that a folder in it belongs to: one that has a file maildirfolder."""
+    """The maildir with the maildirsize: the folder's parent if the folder has a file maildirfolder, else the folder."""
     parent, slash, name = folder.rpartition(b"/")
     if not name.startswith(b".") or name in (b".", b".."):
         return folder
@@ -262,10 +262,10 @@ def base_of(host: Host, folder: bytes) -> bytes:
 
 
 def warning_is_due(host: Host, folder: bytes, mode: int = MODE) -> bool:
-    """Whether the last warning is a day old; then this one is noted, in a file of that mode.
+    """Whether the last warning is a day old; if so, this one is recorded in a file with that mode.
 
     Raises:
-        OSError: the note cannot be made.
+        OSError: the record cannot be written.
     """
     path = base_of(host, folder) + b"/quotawarn"
     try:

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Refreshing:
-    """While this is open, the lock `path`, which is ours, is touched every `seconds`: nobody takes it for forgotten.
+    """While this is open, our lock `path` is touched every `seconds`, so that no program considers it stale.
 
-    A thread does it, since the process waits for programs meanwhile; there is none with `seconds` 0.
+    A thread does it, because the process waits for programs meanwhile; with `seconds` 0 there is no thread.
     """
 
     __slots__ = ("_host", "_path", "_seconds", "_open")
@@ -37,10 +37,10 @@ class Refreshing:
         try:
             ours = host.lstat(path).st_ino
             while not self._open.acquire(timeout=self._seconds):
-                # Somebody may have put another lock in the place of ours.
+                # Another process may have replaced our lock.
                 if host.lstat(path).st_ino != ours:
                     return
                 host.utime(path)
                 host.claim(path, host.lstat(path))
         except OSError:
-            pass  # the lock is gone, or will be taken for forgotten: no reason to fail
+            pass  # the lock is gone, or will become stale: no reason to fail

@@ -1,17 +1,17 @@
-"""What a delivery came to: values that the caller must look at."""
+"""The results of a delivery: values that the caller must examine."""
 
 from __future__ import annotations
 
 import errno
 
-# Failures that another try will not mend: the way to the folder is missing, or cannot be a way.
+# Failures that another attempt does not mend: part of the path to the folder is missing, not a directory or too long.
 _LASTING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 class Delivered:
     """The mail is on disk, in `folder` (several names have blanks between them).
 
-    `size` is what the abstract log shows: the bytes written, escapes and final newlines included.
+    `size` is the size in the abstract log: the bytes written, with escapes and final newlines.
     """
 
     __slots__ = ("folder", "size")
@@ -22,10 +22,10 @@ class Delivered:
 
 
 class Failed:
-    """The mail is not there, and the folder is as it was.
+    """The mail was not stored, and the folder is unchanged.
 
-    `temporary` says that another try may succeed; `error` is the errno; `size` is what the abstract
-    log shows: the length of the text, 0 when the folder could not even be opened.
+    `temporary`: another attempt may succeed.  `error` is the errno.  `size` is the size in the abstract
+    log: the length of the text, or 0 if the folder could not be opened.
     """
 
     __slots__ = ("folder", "reason", "error", "temporary", "size")

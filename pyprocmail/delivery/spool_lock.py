@@ -1,7 +1,7 @@
-"""The dotlock of a system mailbox whose folder only the group mail may write to: made by dotlockfile(1).
+"""The dotlock of a system mailbox in a folder that only the group mail may write to: made by dotlockfile(1).
 
-Debian's dotlockfile is set-group-ID mail, and makes the lockfile of the caller's own mailbox.  So mail readers that
-know dotlocks alone are kept out.  Where it is not installed, the kernel lock has to do, as everywhere without dotlocks.
+Debian's dotlockfile is set-group-ID mail, and makes the lockfile of the caller's own mailbox.  It keeps out mail
+readers that know only dotlocks.  If it is not installed, the kernel lock must suffice, as everywhere without dotlocks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HELD = 4
 
 
 class _SpoolLock(Lock):
-    """A lockfile that dotlockfile made, and removes again."""
+    """A lockfile that dotlockfile makes and removes."""
 
     __slots__ = ()
 
@@ -34,7 +34,7 @@ class _SpoolLock(Lock):
 
 
 def _is_needed(host: Host, folder: bytes) -> bool:
-    """Whether dotlockfile is there, and may do more in the folder than we may."""
+    """Whether dotlockfile exists with its set-group-ID bit, and we may not write to the folder."""
     try:
         mode = host.stat(PROGRAM).st_mode
     except OSError:
@@ -43,13 +43,13 @@ def _is_needed(host: Host, folder: bytes) -> bool:
 
 
 def take(host: Host, path: bytes, *, sleep_s: int, stale_s: int, note: Note) -> Lock | None:
-    """Take the lockfile `path`, trying every `sleep_s` seconds; None when we can, or dotlockfile cannot, make it.
+    """Take the lockfile `path`, trying every `sleep_s` seconds; None if we can make it, or dotlockfile cannot.
 
-    The lock has our process id: it is stale when we are gone.  One that is held for `stale_s` seconds while we wait is
-    given up; 0 is never.
+    The lock contains our process id: it is stale once this process has ended.  We give up after waiting `stale_s`
+    seconds for a lock that is held; 0 is never.
 
     Raises:
-        LockHeldError: it belongs to somebody else, for good.
+        LockHeldError: another process still holds it after that time.
     """
     if not _is_needed(host, folder_of(path)):
         return None
@@ -69,7 +69,7 @@ def take(host: Host, path: bytes, *, sleep_s: int, stale_s: int, note: Note) -> 
 
 
 def _run(host: Host, *arguments: bytes) -> int | None:
-    """The exit status of dotlockfile; None when it cannot be started."""
+    """The exit status of dotlockfile; None if it cannot be started."""
     null = host.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
         pid = host.spawn([PROGRAM, *arguments], {}, stdin=null, stdout=null, stderr=null)

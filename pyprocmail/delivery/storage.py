@@ -1,4 +1,4 @@
-"""Writing so that it stays written: whole writes, synced files and folders, one name at the end."""
+"""Writing that survives a crash: whole writes, synced files and folders, one name at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_HARD_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errn
 
 
 class UnnamedError(Exception):
-    """A file with the mail in it could not be given its name; `path` is the name, `error` the reason."""
+    """The file with the mail could not get its name; `path` is the name, `error` the reason."""
 
     def __init__(self, path: bytes, error: OSError) -> None:
         super().__init__(path)
@@ -32,7 +32,7 @@ class UnnamedError(Exception):
 
 
 def write_all(host: Host, fd: int, chunks: Iterable[Chunk]) -> None:
-    """Write every byte; write(2) may take less than it is given.
+    """Write every byte; write(2) may write only a part.
 
     Raises:
         OSError: a write failed; some of the bytes may be written.
@@ -47,7 +47,7 @@ def write_all(host: Host, fd: int, chunks: Iterable[Chunk]) -> None:
 
 
 def sync(host: Host, fd: int, new: bytes = b"") -> None:
-    """Have the file on disk; a device that cannot be synced is as good as synced.  `new`: the path it was made as."""
+    """Sync the file to disk; a device that cannot be synced counts as synced.  `new`: the path of a new file."""
     try:
         if new:
             host.sync_new(fd, new)
@@ -59,9 +59,9 @@ def sync(host: Host, fd: int, new: bytes = b"") -> None:
 
 
 def sync_folder(host: Host, path: bytes) -> None:
-    """Have the names in the folder on disk, so that a crash does not lose a new one.
+    """Sync the names in the folder to disk, so that a crash does not lose a new one.
 
-    A folder that may not be read cannot be synced; the mail in it is as safe as it gets.
+    A folder that may not be read cannot be synced; no more can be done for the mail in it.
     """
     try:
         host.sync_folder(path or b".")
@@ -73,7 +73,7 @@ def sync_folder(host: Host, path: bytes) -> None:
 
 
 def close(host: Host, fd: int) -> None:
-    """Close what is synced, or of no more use: an error is nothing to act on."""
+    """Close a file that is synced or no longer needed, and ignore errors."""
     try:
         host.close(fd)
     except OSError:
@@ -89,7 +89,7 @@ def remove(host: Host, path: bytes) -> None:
 
 
 def write_file(host: Host, path: bytes, fd: int, chunks: Iterable[Chunk]) -> None:
-    """Fill the new file `path`, open as `fd`, and close it; it is removed when that fails."""
+    """Fill the new file `path`, open as `fd`, and close it; on failure it is removed."""
     try:
         try:
             write_all(host, fd, chunks)
@@ -114,7 +114,7 @@ def give_name(host: Host, temporary: bytes, path: bytes) -> None:
 
     Raises:
         FileExistsError: the name is taken.
-        OSError: it cannot be done.
+        OSError: neither is possible.
     """
     try:
         host.link(temporary, path)
@@ -127,7 +127,7 @@ def give_name(host: Host, temporary: bytes, path: bytes) -> None:
 
 
 def _rename_to_new(host: Host, temporary: bytes, path: bytes) -> None:
-    # The empty file holds the name, so that rename(2) replaces nobody's mail.
+    # The empty file reserves the name, so that rename(2) does not replace another mail.
     host.close(create(host, path))
     try:
         host.rename(temporary, path)
@@ -137,7 +137,7 @@ def _rename_to_new(host: Host, temporary: bytes, path: bytes) -> None:
 
 
 def same_file(host: Host, one: bytes, other: bytes) -> bool:
-    """Whether both names lead to one file: over NFS link(2) may succeed and say that it did not."""
+    """Whether both names lead to one file: over NFS link(2) may succeed and report a failure."""
     try:
         first, second = host.lstat(one), host.lstat(other)
     except OSError:
@@ -146,13 +146,13 @@ def same_file(host: Host, one: bytes, other: bytes) -> bool:
 
 
 def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
-    """Give the finished file its name, for good: the folder is synced before the temporary name goes.
+    """Give the finished file its final name: the folder is synced before the temporary name is removed.
 
-    Whatever fails, neither name is left.
+    After a failure neither name is left.
 
     Raises:
-        FileExistsError: the name is taken; only then the temporary file is still there.
-        UnnamedError: the file could not be linked, or the folder not be synced.
+        FileExistsError: the name is taken; only in this case is the temporary file kept.
+        UnnamedError: the file could not be linked, or the folder could not be synced.
     """
     host.check_signals()
     try:
@@ -172,7 +172,7 @@ def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
 
 
 def mark_new_mail(host: Host, path: bytes, status: os.stat_result | None) -> None:
-    """Set o+x, which tells that there is new mail, when the umask lets others look at it."""
+    """Set o+x, the sign of new mail, if the umask lets others see it."""
     if status is None or status.st_mode & NEW_MAIL or not may_be_marked(host):
         return
     try:
@@ -182,12 +182,12 @@ def mark_new_mail(host: Host, path: bytes, status: os.stat_result | None) -> Non
 
 
 def may_be_marked(host: Host) -> bool:
-    """Whether the umask lets others look whether there is new mail."""
+    """Whether the umask lets others see the sign of new mail."""
     return not host.current_umask() & NEW_MAIL
 
 
 def status_of(host: Host, path: bytes) -> os.stat_result | None:
-    """What stat(2) says of the file; None when it says that there is none, or nothing."""
+    """The status of the file from stat(2); None if that fails."""
     try:
         return host.stat(path)
     except (OSError, ValueError):
@@ -195,7 +195,7 @@ def status_of(host: Host, path: bytes) -> os.stat_result | None:
 
 
 def write_failure(name: bytes, error: OSError) -> tuple[str, bytes]:
-    """The note of a write that failed."""
+    """The note about a failed write."""
     if error.errno == errno.ENOSPC:
         return "no-space", name
     if error.errno == errno.EDQUOT:

@@ -1,7 +1,7 @@
-"""The system mailbox: made when missing, moved out of the way when it is not the user's own.
+"""The system mailbox: made if missing, renamed if it is not the user's own.
 
 procmail(1), "If no rcfiles ..." and the diagnostics "Renaming bogus mailbox" and "Enforcing stricter
-permissions".  Done on every start without -m, before any rcfile is read.
+permissions".  This happens at every start without -m, before any rcfile is read.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def mailbox_of(user: User) -> bytes:
 
 
 def screen(host: Host, path: bytes, user: User, *, suspend_s: int = 16, note: Note, advise: bool = False) -> str:
-    """Look at the mailbox `path` of `user` before it is used: USABLE, UNUSABLE or AUTOFORWARDING (with -d EX_NOUSER).
+    """Check the mailbox `path` of `user` before its use: USABLE, UNUSABLE or AUTOFORWARDING (with -d EX_NOUSER).
 
-    A mailbox that somebody else could have put there is renamed to BOGUS.user.inode and a new one made.
-    `advise`: where the user may not make it, note how root can.
+    A mailbox that another user could have put there is renamed to BOGUS.user.inode, and a new one is made.
+    `advise`: if the user may not make it, note how root can.
     """
     status = _lstat(host, path)
     if status is not None and _is_bogus(status, user):
-        # Perhaps a mail program is just putting a new file in the place of the old one.
+        # Perhaps a mail program is just replacing the file.
         host.sleep(suspend_s)
         status = _lstat(host, path)
         if status is not None and _is_bogus(status, user):
@@ -74,16 +74,16 @@ def _is_bogus(status: os.stat_result, user: User) -> bool:
 
 
 def _forwards(status: os.stat_result) -> bool:
-    """Old mail systems marked a mailbox that holds a forwarding address with these bits."""
+    """Whether the mailbox is a forwarding address: old mail systems marked it with these bits."""
     set_id = status.st_mode & stat.S_ISUID or (status.st_mode & stat.S_ISGID and stat.S_ISREG(status.st_mode))
     return bool(set_id)
 
 
 def _spool(host: Host, path: bytes) -> tuple[int, int]:
-    """The bits that a mailbox must not have, and the group that it gets (-1 for none in particular).
+    """The bits that a mailbox must not have, and the group that it gets (-1: no particular group).
 
-    Mail programs of the spool's group may use the mailboxes in it where new ones get that group: because the
-    directory is set-group-ID, because it is our own, or because we are root, who stands for that group.
+    Mail programs of the spool's group may use the mailboxes in it if new ones get that group: because the directory is
+    set-group-ID, because the group is our own, or because we are root and set it.
     """
     status = storage.status_of(host, folder_of(path) or b".")
     if status is None or not status.st_mode & stat.S_IWGRP:
@@ -130,7 +130,7 @@ def _create(host: Host, path: bytes, user: User, note: Note, *, advise: bool) ->
 
 
 def _restrict(host: Host, path: bytes, status: os.stat_result, note: Note) -> None:
-    """Take away the permissions that strangers have, of that very file: its name may have changed hands."""
+    """Remove the permissions of other users, but only from the file examined: its name may now lead to another."""
     if stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR:
         return
     wanted = stat.S_IMODE(status.st_mode) & ~_spool(host, path)[0]
