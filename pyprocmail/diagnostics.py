@@ -1,4 +1,4 @@
-"""What there is to say about a file, to the person who wrote it."""
+"""Diagnostics: findings about a file, for its author."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyprocmail.source import Source, Span
 
 
 class Severity(Enum):
-    """How bad it is: an error changes what happens to mail, a warning may."""
+    """The severity: an error changes what happens to mail, a warning may."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -18,7 +18,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: a code, a place, a sentence, if possible a way out, and the manual.
+    """One finding: a code, a place, a sentence, if possible a remedy, and the manual.
 
     The sentence is lower case without a full stop and quotes the offending text.
     """
@@ -32,12 +32,12 @@ class Diagnostic:
 
 
 def render(diagnostic: Diagnostic, source: Source) -> str:
-    """`diagnostic` with the line it speaks of and a caret under the place."""
+    """`diagnostic` with its line of the source and a caret under the place."""
     line, column = source.position(diagnostic.span.start)
     text = source.line(line)
     length = max(1, min(diagnostic.span.end - diagnostic.span.start, len(text) - column + 1))
     before, marked = shown(text[: column - 1]), shown(text[column - 1 : column - 1 + length])
-    # A tab before the caret stays a tab, so that the caret stands below its text.
+    # A tab before the caret stays a tab, so that the caret is below its text.
     margin = "".join("\t" if character == "\t" else " " for character in before)
     carets = "^" * max(1, len(marked))
     number = f"{line:5}"
@@ -52,6 +52,6 @@ def render(diagnostic: Diagnostic, source: Source) -> str:
 
 
 def shown(text: bytes) -> str:
-    """`text` for a person: bytes that are not UTF-8, and control characters, as escapes."""
+    """`text` for display: bytes that are not UTF-8, and control characters, as escapes."""
     decoded = text.decode("utf-8", errors="backslashreplace")
     return "".join(c if c == "\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)

@@ -1,6 +1,6 @@
-"""Exit statuses, as sysexits.h numbers them, and what an MTA does with them.
+"""Exit statuses, as numbered in sysexits.h, and the package's own exceptions.
 
-Postfix and qmail keep the mail for another try on 75; on most others they bounce it.
+After 75 Postfix and qmail keep the mail and try again; after most others they bounce it.
 """
 
 EX_OK = 0
@@ -22,9 +22,9 @@ class PyprocmailError(Exception):
 
 
 class LateImportError(PyprocmailError):
-    """The module `name` was to be imported by a process that is no longer root.
+    """A process that is no longer root tried to import the module `name`.
 
-    Not an ImportError: nobody may take it for a module that is not installed.
+    It is not an ImportError, so that no caller treats the module as not installed.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +33,7 @@ class LateImportError(PyprocmailError):
 
 
 class NotCompiledError(PyprocmailError):
-    """There is no program for the rcfile `path` now; it may have one later."""
+    """The rcfile `path` has no compiled program now; it may have one later."""
 
     def __init__(self, path: bytes) -> None:
         super().__init__(path)
@@ -49,9 +49,9 @@ class MailTooLargeError(PyprocmailError):
 
 
 def traced(error: BaseException) -> str:
-    """The places that an exception comes from, as Python shows them, and the exception.
+    """The traceback and the exception, as Python shows them.
 
-    The module for it imports more than a delivery does, and a process that was root imports nothing any more.
+    Python's `traceback` imports more than a delivery does, and a process that was root may not import any more.
     """
     lines = ["Traceback (most recent call last):"]
     place = error.__traceback__

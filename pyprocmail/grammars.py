@@ -1,7 +1,7 @@
-"""The grammar files, in the package when it is installed, beside it in a checkout; and the parser generator.
+"""The grammar files, in an installed package or beside it in a checkout; and the parser generator.
 
-Lark imports hashlib, which would load OpenSSL, which reads the caller's environment.  Lark uses none of it here, so
-hashlib is left with Python's own functions.
+Lark imports hashlib, which would load OpenSSL, and OpenSSL reads the caller's environment.  Lark does not need
+OpenSSL here, so hashlib gets only Python's own functions.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ _OPENSSL = "_hashlib"
 
 
 def _prepare() -> None:
-    """Import hashlib without OpenSSL, unless somebody has imported it, or Python has no functions of its own."""
+    """Import hashlib without OpenSSL, unless it is already imported, or Python lacks its own hash functions."""
     if "hashlib" in sys.modules or _OPENSSL in sys.modules:
         return
-    sys.modules[_OPENSSL] = None  # type: ignore[assignment]  # what the import system takes for "there is none"
+    sys.modules[_OPENSSL] = None  # type: ignore[assignment]  # to the import system this means "no such module"
     try:
-        import _blake2  # noqa: F401  if it is there, so are the others
-        import hashlib  # noqa: F401  to have it so
+        import _blake2  # noqa: F401  if it exists, so do the others
+        import hashlib  # noqa: F401  to have it in sys.modules without OpenSSL
     except ImportError:
         sys.modules.pop("hashlib", None)
     finally:

@@ -1,9 +1,9 @@
 """The machine as the engine sees it: files, clock, identity, processes, signals.
 
-Everything that a session does to the world goes through a Host that is passed in, so that tests
-and dry runs can pass another one.  The methods that carry the name of an `os` function take and
-raise what that function does.  Paths are bytes.  This module is on the start-up path: it imports
-neither `signal` nor `subprocess`, whose imports cost more than a delivery.
+Everything that a session does outside itself goes through a Host that is passed in, so tests and
+dry runs can pass another one.  A method with the name of an `os` function takes and raises the
+same as that function.  Paths are bytes.  This module is on the start-up path: it imports neither
+`signal` nor `subprocess`, whose imports cost more than a delivery.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _LOCK_STEP_S = 0.001
 LARGEST_RULES_BYTES = 8 << 20
-"""What an rcfile or a filter file may come to."""
+"""The greatest size of an rcfile or a filter file."""
 LARGEST_FILE_BYTES = 64 << 20
-"""What any other file may come to that is read as a whole: of patterns, of Message-IDs, a text for answers."""
+"""The greatest size of any other file that is read whole: patterns, Message-IDs, the text of a reply."""
 _LARGEST_MAIL_BYTES = 1 << 30
 _PIPE_PATIENCE_S = 30.0
 _READ_BYTES = 1 << 16
@@ -97,18 +97,18 @@ class Host(Signals):
     set_blocking = staticmethod(os.set_blocking)
 
     def read_waiting(self, fd: int, size: int) -> bytes:
-        """Read what may take a while to come; a signal ends it with Interrupted, SIGALRM does not."""
-        # What was read must not be lost to a handler that raises, so only the waiting can be interrupted.
+        """Wait for data and read it; a signal ends the wait with Interrupted, SIGALRM does not."""
+        # A handler that raises must not lose data already read, so only the wait can be interrupted.
         while not self.poll({fd: select.POLLIN}, None):
             pass
         return os.read(fd, size)
 
     def open_to_read(self, path: bytes) -> int:
-        """Open a file that somebody named; a named pipe that nobody writes to is not waited for, it is empty."""
+        """Open a file without waiting: a named pipe without a writer is read as empty."""
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
     def read_file(self, path: bytes, limit_bytes: int) -> bytes:
-        """What is in the file `path`; see `read_whole`."""
+        """The contents of the file `path`; see `read_whole`."""
         fd = self.open_to_read(path)
         try:
             return self.read_whole(fd, limit_bytes)
@@ -116,11 +116,11 @@ class Host(Signals):
             os.close(fd)
 
     def read_whole(self, fd: int, limit_bytes: int) -> bytes:
-        """What is left to read from `fd`, whatever it is: a file, a pipe, a device.
+        """The rest of `fd`, which may be a file, a pipe or a device.
 
         Raises:
-            OSError: it cannot be read; EFBIG, there are more than `limit_bytes`, or perhaps no end; ETIMEDOUT, a pipe
-                said nothing for half a minute.
+            OSError: it cannot be read; EFBIG, it has more than `limit_bytes`, or perhaps no end; ETIMEDOUT, a pipe
+                sent nothing for half a minute.
         """
         if os.fstat(fd).st_size > limit_bytes:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -144,18 +144,18 @@ class Host(Signals):
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
 
     def largest_mail(self) -> int:
-        """What a mail may come to, in bytes: an eighth of the memory, since it is held more than once; at most 1 GB."""
+        """The greatest size of a mail in bytes: an eighth of the memory, which has several copies; at most 1 GB."""
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return min(max(pages // 8, _LARGEST_MAIL_BYTES // 16), _LARGEST_MAIL_BYTES)
 
     def claim(self, path: bytes, status: os.stat_result) -> None:
-        """The lockfile `path` may be ours from now on, if it is the file of `status`.
+        """Record that the lockfile `path` may be ours from now on, if it is the file with this `status`.
 
-        A process whose parent removes its lockfiles after it was killed notes it down; others need not.
+        Only a process whose parent removes its lockfiles after a kill records it; this Host does not.
         """
 
     def disclaim(self, path: bytes) -> None:
-        """The lockfile `path` is not ours, or will not be in a moment."""
+        """Record that the lockfile `path` is not ours, or is about to be removed."""
 
     def lock_to_end(self, fd: int) -> None:
         """Take the kernel lock (fcntl) from the present offset of `fd` to infinity.
@@ -177,32 +177,32 @@ class Host(Signals):
             return False
 
     def current_umask(self) -> int:
-        """The umask, which only setting another one tells."""
+        """The umask, which can only be read by setting another one."""
         mask = self.umask(0o077)
         self.umask(mask)
         return mask
 
     def rules_status(self, path: bytes) -> os.stat_result:
-        """The status of the rcfile that a run begins with."""
+        """The status of the rcfile with which a run begins."""
         return self.stat(path)
 
     def forget(self) -> bool:
-        """Ask again what others may have changed; whether anything was remembered.  This Host remembers nothing."""
+        """Drop remembered file states; whether there were any.  This Host remembers nothing."""
         return False
 
     def kept_log(self, path: bytes, status: os.stat_result) -> int | None:
-        """The descriptor of the log `path` that `keep_log` was given, if it still is the file of `status`."""
+        """The descriptor that `keep_log` kept for the log `path`, if it is still the file with this `status`."""
 
     def keep_log(self, path: bytes, fd: int, identity: tuple[int, int]) -> None:
-        """A mail has done with the log `path`: its descriptor, which need not be kept, and device and inode of it."""
+        """Keep or close the log `path` after a mail: its descriptor, and its device and inode.  This Host closes it."""
         self.close(fd)
 
     def sync_new(self, fd: int, path: bytes) -> None:
-        """Have the new file `path`, open as `fd`, on disk."""
+        """Sync the new file `path`, open as `fd`, to disk."""
         self.fsync(fd)
 
     def sync_folder(self, path: bytes) -> None:
-        """Have the names in the folder `path` on disk."""
+        """Sync the names in the folder `path` to disk."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -214,12 +214,12 @@ class Host(Signals):
         return os.listdir(path)
 
     def open_waiting(self, path: bytes, flags: int, mode: int) -> int:
-        """Open what may take a while to open (a FIFO needs a reader); a signal ends it with Interrupted."""
+        """Open a file and wait if necessary, as for the reader of a FIFO; a signal ends the wait with Interrupted."""
         with self._wait():
             return os.open(path, flags, mode)
 
     def lock_whole(self, fd: int, seconds: float) -> bool:
-        """Take the flock(2) lock of `fd`, trying for `seconds`; closing `fd` gives it back."""
+        """Take the flock(2) lock of `fd`, trying for `seconds`; closing `fd` releases it."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -232,10 +232,10 @@ class Host(Signals):
                 return True
 
     def datagrams(self, path: str) -> Callable[[bytes], None]:
-        """What sends datagrams to the local socket `path`, or loses them; an empty one ends it.
+        """A function that sends datagrams to the local socket `path`, or drops them; an empty one closes the socket.
 
         Raises:
-            OSError: nobody listens there.
+            OSError: no process listens there.
         """
         import _socket
 
@@ -259,11 +259,11 @@ class Host(Signals):
         return send
 
     def stream(self, address: bytes, seconds: float) -> _socket.socket:
-        """A connection to a local socket, or to HOST:PORT; nothing on it takes longer than that.  The caller closes it.
+        """A connection to a local socket or to HOST:PORT; nothing takes longer than `seconds`.  The caller closes it.
 
         Raises:
-            OSError: nobody listens there.
-            ValueError: it is no address.
+            OSError: no process listens there.
+            ValueError: it is not an address.
         """
         import _socket
 
@@ -291,7 +291,7 @@ class Host(Signals):
         return time.monotonic()
 
     def forget_zone(self) -> None:
-        """Tell the time as if TZ were not set."""
+        """Use local time as if TZ were not set."""
         os.unsetenv(b"TZ")
         time.tzset()
 
@@ -300,7 +300,7 @@ class Host(Signals):
         return time.localtime(self.time())
 
     def sleep(self, seconds: float) -> None:
-        """Do nothing for `seconds`; a signal ends it with Interrupted, SIGALRM ends it."""
+        """Sleep for `seconds`; a signal raises Interrupted, SIGALRM ends the sleep."""
         try:
             with self._wait():
                 time.sleep(min(max(seconds, 0), LONGEST_S))
@@ -317,15 +317,15 @@ class Host(Signals):
     getegid = staticmethod(os.getegid)
 
     def next_number(self) -> int:
-        """0, 1, 2 and so on: what makes names unique that one process makes within a second.
+        """0, 1, 2 and so on, to make the names unique that one process makes within a second.
 
-        A process has one Host for that reason.
+        Therefore a process has one Host.
         """
         self._number += 1
         return self._number
 
     def hostname(self) -> bytes:
-        """The name of this machine, as uname(2) said it when it was first asked."""
+        """The name of this machine, from the first call of uname(2)."""
         if not self._hostname:
             self._hostname = os.fsencode(os.uname().nodename)
         return self._hostname
@@ -352,14 +352,14 @@ class Host(Signals):
             return None
 
     def take_groups(self, user: User) -> None:
-        """Have the groups of `user` and no others; root may do this before it becomes the user."""
+        """Take the groups of `user` and no others; root may do this before it becomes the user."""
         os.initgroups(os.fsdecode(user.name), user.gid)
 
     def become(self, user: User) -> None:
         """Take the identity of `user`, with its groups, for good; root only.
 
         Raises:
-            OSError: the process is not allowed to, is not quite that user, or could still go back.
+            OSError: it is not allowed, the new identity is not exactly the user's, or root could be regained.
         """
         groups = os.getgrouplist(os.fsdecode(user.name), user.gid)
         self.take_groups(user)
@@ -381,11 +381,11 @@ class Host(Signals):
     # -- processes -------------------------------------------------------------------------
 
     def pipe(self) -> tuple[int, int]:
-        """A pipe whose ends no child inherits by accident."""
+        """A pipe whose ends no child inherits."""
         return os.pipe2(os.O_CLOEXEC)
 
     def memory_file(self, data: bytes = b"") -> int:
-        """A descriptor of a file in memory that begins with `data`, to be read from there."""
+        """A descriptor of a file in memory with the content `data`, positioned at its start."""
         fd = os.memfd_create("pyprocmail", os.MFD_CLOEXEC)
         with open(fd, "wb", closefd=False) as file:
             file.write(data)
@@ -393,7 +393,7 @@ class Host(Signals):
         return fd
 
     def null_output(self) -> int:
-        """A descriptor that swallows what is written to it."""
+        """A descriptor that discards all output."""
         return os.open(b"/dev/null", os.O_WRONLY | os.O_CLOEXEC)
 
     def spawn(
@@ -408,11 +408,11 @@ class Host(Signals):
     ) -> int:
         """Start the program argv[0], found along PATH of `environment`, and return its process id.
 
-        The three descriptors become 0, 1 and 2 of the program; it inherits no other.  `program` is a path to start
-        in the place of argv[0].
+        The three descriptors become 0, 1 and 2 of the program; it inherits no others.  `program` is a path to start
+        in place of argv[0].
 
         Raises:
-            OSError: no such program, not executable, or no process to be had.
+            OSError: there is no such program, it is not executable, or no process could be started.
         """
         actions = [
             (os.POSIX_SPAWN_DUP2, stdin, 0),
@@ -452,7 +452,7 @@ class Host(Signals):
     def wait(self, pid: int, deadline: float | None) -> int | None:
         """The status of the child `pid`: its exit code, or minus the signal that killed it.
 
-        None when it still runs at `deadline` (on the monotonic clock).
+        None if it still runs at `deadline` (on the monotonic clock).
         """
         while deadline is None:
             try:
@@ -471,7 +471,7 @@ class Host(Signals):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def wait_any(self, pids: Sequence[int]) -> tuple[int, int]:
-        """The child among `pids` that ends first, and its status as `wait` gives it."""
+        """The child among `pids` that exits first, and its status as from `wait`."""
         watches = {os.pidfd_open(pid): pid for pid in pids}
         try:
             ready: dict[int, int] = {}
@@ -484,14 +484,14 @@ class Host(Signals):
         return pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def kill(self, pid: int, signum: int) -> None:
-        """Send a signal to a child; a child that is gone is no error."""
+        """Send a signal to a child; it is not an error if the child has exited."""
         try:
             os.kill(pid, signum)
         except ProcessLookupError:
             pass
 
     def is_running(self, pid: int) -> bool:
-        """Whether there is a process of this number."""
+        """Whether there is a process with this id."""
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -505,7 +505,7 @@ class Host(Signals):
     def poll(self, interest: dict[int, int], seconds: float | None) -> dict[int, int]:
         """The descriptors of `interest` that are ready, with their events; empty when the time is up.
 
-        SIGALRM says that it is.
+        SIGALRM counts as the time being up.
         """
         poller = select.poll()
         for fd, events in interest.items():
@@ -519,7 +519,7 @@ class Host(Signals):
             return {}
 
     def exit_now(self, status: int) -> None:
-        """End this process without running anything else of it (the end of a clone)."""
+        """Exit at once, without any cleanup in this process (the end of a clone)."""
         os._exit(status)
 
 
@@ -534,7 +534,7 @@ def _connected(stream: _socket.socket, place: Any, seconds: float) -> _socket.so
 
 
 def candidates(program: bytes, path: bytes) -> Iterator[bytes]:
-    """Where execvp(3) would look for `program`."""
+    """The paths at which execvp(3) would look for `program`."""
     if b"/" in program:
         yield program
     else:

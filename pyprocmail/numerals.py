@@ -1,7 +1,7 @@
 """Numbers that users and strangers write: in rcfiles and filter files, on command lines, in mails, in files.
 
-Every reader here takes any bytes, in time linear in their length, and gives a number that fits in 64 bits, so that
-nobody who calculates with it is surprised.  Which part of that range a setting takes is its own business: `clipped`.
+Every function here takes any bytes, in time linear in their length, and returns a number that fits in 64 bits, so that
+calculations with it are safe.  A setting narrows that range itself, with `clipped`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ LARGEST_INT = (1 << 31) - 1
 """C's long and int."""
 
 LONGEST_S = LARGEST_INT
-"""The longest time that anybody may ask for, in seconds: what sleep(2) and alarm(2) take."""
+"""The longest time that a setting may have, in seconds: the limit of sleep(2) and alarm(2)."""
 
 SPACE = b" \t\n\v\f\r"
 _DIGITS = b"0123456789"
@@ -23,7 +23,7 @@ _WORDS = {b"a": 2, b"y": 1, b"t": 1, b"e": 1, b"on": 1, b"n": 0, b"f": 0, b"d": 
 
 
 def bounded(digits: bytes, base: int = 10) -> int:
-    """The number that `digits` are, and nothing else is in them; one that is too large is LARGEST; 0 without any."""
+    """The number that `digits` represent; LARGEST if it is too large, 0 without digits.  There must be digits only."""
     significant = digits.lstrip(b"0")
     if len(significant) > _NO_DOUBT:
         return LARGEST
@@ -31,14 +31,14 @@ def bounded(digits: bytes, base: int = 10) -> int:
 
 
 def whole(text: bytes) -> int | None:
-    """The number that all of `text` is, digits only; None when it is anything else."""
+    """The number that `text` represents, if it is digits only; else None."""
     return bounded(text) if text.isdigit() else None
 
 
 def integer_at(text: bytes, base: int = 10) -> tuple[int, int]:
     """The number at the beginning, with blanks and a sign before it, as strtol(3) reads it, and the offset after it.
 
-    The offset is 0 when there is no number.
+    The offset is 0 if there is no number.
     """
     at = len(text) - len(text.lstrip(SPACE))
     negative = text[at : at + 1] == b"-"
@@ -53,24 +53,24 @@ def integer_at(text: bytes, base: int = 10) -> tuple[int, int]:
 
 
 def _negative(digits: bytes, base: int) -> int:
-    """-LARGEST is a number of its own."""
+    """The negative number; `bounded` cannot tell -LARGEST from SMALLEST and less."""
     significant = digits.lstrip(b"0")
     return max(-int(significant, base), SMALLEST) if len(significant) <= _NO_DOUBT else SMALLEST
 
 
 def leading(text: bytes, base: int = 10) -> int | None:
-    """The number that `text` begins with; None without."""
+    """The number at the beginning of `text`, or None."""
     number, end = integer_at(text, base)
     return number if end else None
 
 
 def as_int(number: int) -> int:
-    """What is left of a long when C puts it into an int."""
+    """The value of a long after C converts it to an int."""
     return ((number + LARGEST_INT + 1) & 0xFFFFFFFF) - LARGEST_INT - 1
 
 
 def setting(value: bytes, old: int) -> int:
-    """The number that `value` begins with, or what its first letter says; `old` when it says nothing.
+    """The number at the beginning of `value`, or the meaning of its first letters; `old` if it has none.
 
     `all` is 2; yes, true, enabled and on are 1; no, false, disabled and off are 0.
     """
@@ -82,7 +82,7 @@ def setting(value: bytes, old: int) -> int:
 
 
 def clipped(number: int, low: int, high: int) -> int:
-    """The number between the bounds that is nearest."""
+    """The nearest number within the bounds."""
     return max(low, min(number, high))
 
 
@@ -137,7 +137,7 @@ def _payload_end(text: bytes, at: int) -> int:
 
 
 def _mantissa_end(text: bytes, at: int, digits: bytes) -> int:
-    """The offset after digits with at most one dot, 0 when there is no digit."""
+    """The offset after digits with at most one dot; 0 if there is no digit."""
     end = _skip(text, at, digits)
     found = end - at
     if text[end : end + 1] == b".":
@@ -148,7 +148,7 @@ def _mantissa_end(text: bytes, at: int, digits: bytes) -> int:
 
 
 def _exponent_end(text: bytes, at: int, letters: bytes) -> int:
-    """The offset after the exponent at `at`, which is `at` when there is none."""
+    """The offset after the exponent at `at`; `at` itself if there is no exponent."""
     if at >= len(text) or text[at] not in letters:
         return at
     start = at + 2 if text[at + 1 : at + 2] in (b"-", b"+") else at + 1

@@ -1,6 +1,6 @@
-"""A file of rules as people read it: source, tree, what is wrong with it, and program, from one call a language.
+"""Reads an rcfile or filter file for tools: source, tree, diagnostics and program, from one call for each language.
 
-Deliveries do not come here: they load programs (procmail/rcfiles, maildrop/files).
+Deliveries do not use this module: they load programs (procmail/rcfiles, maildrop/files).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Rcfile:
 
     @property
     def program(self) -> Program:
-        """What a delivery runs; every text has one.  Made anew each time."""
+        """The program that a delivery runs; every text has one.  Made anew at each call."""
         return lower.lower(self.tree)
 
 
 @dataclass(frozen=True, slots=True)
 class FilterFile:
-    """A filter file that was read; behind a fault, too."""
+    """A filter file that was read; after a syntax error, the rest too."""
 
     source: Source
     tree: maildrop_nodes.FilterFile
@@ -46,18 +46,18 @@ class FilterFile:
 
     @property
     def program(self) -> FilterProgram | None:
-        """What a delivery runs; None with a fault: maildrop refuses the file.  Made anew each time."""
+        """The program that a delivery runs; None after an error: maildrop refuses the file.  Made anew at each call."""
         return None if self.diagnostics else maildrop_lower.lower(self.tree)
 
 
 def rcfile(name: str, data: bytes) -> Rcfile:
-    """The rcfile `data`, which messages call `name`."""
+    """The rcfile `data`, called `name` in messages."""
     tree, diagnostics = parse.parse(data)
     return Rcfile(Source(name, data), tree, tuple(diagnostics))
 
 
 def filter_file(name: str, data: bytes) -> FilterFile:
-    """The filter file `data`, which messages call `name`."""
+    """The filter file `data`, called `name` in messages."""
     tree, diagnostics = maildrop_parse.parse(data)
     return FilterFile(Source(name, data), tree, tuple(diagnostics))
 

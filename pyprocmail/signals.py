@@ -27,16 +27,16 @@ SIGUSR1 = int(_signal.SIGUSR1)
 SIGUSR2 = int(_signal.SIGUSR2)
 
 _AT_ONCE_S = 0.001
-"""What a timer gets whose time is over: 0 would stop it."""
+"""The value for a timer whose time is over: 0 would stop the timer."""
 
 CHILD_DEFAULTS = (SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2)
-"""What a program that we start gets back."""
+"""The signals whose default action a program that we start gets back."""
 
 
 class Interrupted(BaseException):
-    """A signal arrived while the Host was waiting; `signum` says which.
+    """The signal `signum` arrived and ends the session.
 
-    Not an Exception: nothing but the edge of a session may swallow it.
+    It is not an Exception: only the edge of a session may catch it.
     """
 
     def __init__(self, signum: int) -> None:
@@ -45,14 +45,14 @@ class Interrupted(BaseException):
 
 
 class AlarmError(Exception):
-    """The time given to `Host.alarm` is used up."""
+    """The time limit of `Host.alarm` has passed."""
 
 
 class Signals:
-    """The part of a Host that hears signals.
+    """The part of a Host that handles signals.
 
-    A handler only notes the signal, and `check_signals`, called between steps, raises Interrupted: signals are never
-    handled in the middle of a write.  While the process waits (a lock, a child, a sleep) the handler raises at once.
+    A handler only notes the signal, and `check_signals`, called between steps, raises Interrupted: no signal is
+    handled in the middle of a write.  While the process waits (for a lock, a child, a time) the handler raises at once.
     """
 
     def __init__(self) -> None:
@@ -65,11 +65,11 @@ class Signals:
         self._settled = False
 
     def alarm(self, seconds: float) -> _Alarm:
-        """A context that raises AlarmError from any wait that lasts longer than `seconds`; 0 and less are no limit."""
+        """A context that raises AlarmError from a wait longer than `seconds`; 0 or less means no limit."""
         return _Alarm(self, seconds)
 
     def catch_signals(self, toggle_verbose: Callable[[bool], None]) -> None:
-        """Handle what procmail(1) handles; a signal that is ignored stays ignored.
+        """Handle the signals that procmail(1) handles; an ignored signal stays ignored.
 
         SIGHUP, SIGINT, SIGQUIT and SIGTERM end the session through Interrupted.  SIGUSR1 and
         SIGUSR2 switch VERBOSE off and on.  SIGALRM ends the current wait.
@@ -88,16 +88,16 @@ class Signals:
         _signal.signal(SIGPIPE, _signal.SIG_IGN)
 
     def check_signals(self) -> None:
-        """Raise Interrupted for a signal that came while nothing waited."""
+        """Raise Interrupted for a signal that came while the process was not waiting."""
         if self._pending and not self._settled:
             raise Interrupted(self._pending)
 
     def was_interrupted(self) -> bool:
-        """Whether a signal has come that ends a session, even if it was too late to do so."""
+        """Whether a signal has come that ends a session, even if it came too late."""
         return bool(self._pending)
 
     def settle(self) -> None:
-        """The fate of the mail is decided: until signals are caught anew, none of them ends the session."""
+        """Note that the mail's fate is decided: until the next `catch_signals` no signal ends the session."""
         self._settled = True
 
     def _on_end(self, signum: int, frame: FrameType | None) -> None:
@@ -142,7 +142,7 @@ class _Waiting:
 
 
 class _Alarm:
-    """See Signals.alarm.  Inside another one the earlier end counts, and the outer limit goes on afterwards."""
+    """See Signals.alarm.  Inside another one the earlier end counts, and the outer limit continues afterwards."""
 
     __slots__ = ("_host", "_seconds", "_outer_end", "_outer_limited")
 

@@ -1,6 +1,6 @@
-"""Pages that are whole in themselves: everything in them is escaped, and they may load nothing.
+"""Self-contained pages: everything in them is escaped, and they may load nothing.
 
-Style and script stand in the page; its policy lets exactly these through.
+Style and script are part of the page; its content security policy allows exactly these.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 class WebPages:
-    """The templates of a folder, with its style.css and the script of that name."""
+    """The templates of a folder, with its style.css and the file `script`."""
 
     def __init__(self, folder: Path, script: str) -> None:
         self._style = (folder / "style.css").read_text()
@@ -24,7 +24,7 @@ class WebPages:
         self._templates.filters["amount"] = amount
 
     def render(self, template: str, **values: object) -> str:
-        """The page."""
+        """The template filled in as a page."""
         text: str = self._templates.get_template(template).render(
             style=self._style, script=self._script, policy=self._policy(), **values
         )
@@ -38,7 +38,7 @@ class WebPages:
 
 
 def amount(size: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes with a unit, for display."""
     number = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
