@@ -1,12 +1,12 @@
 """The bundle: the modules that a delivery may import as one file of code, beside the package.
 
-A delivery otherwise opens, looks at and reads some eighty files.  `pyprocmail links` writes the bundle, and a launcher
-uses it if it belongs to the owner of the package, nobody else can write to it, and it was made by this very Python from
-the very files that are there now.  Whoever could change the bundle could change the package.  A stale one is written
-anew by the next run that may.  Without one everything works, more slowly.
+A delivery otherwise opens and reads some eighty files.  `pyprocmail links` writes the bundle.  A launcher uses it if it
+belongs to the owner of the package, nobody else can write to it, and the same Python made it from the present source
+files: so only a user who can change the package can change the bundle.  The next run with permission rewrites a stale
+bundle.  Without a bundle everything works, more slowly.
 
-The file: a line with the version of Python and the length of the rest; marshalled, the code of `bundle_finder` and the
-index; then the code of one module after the other.
+The file has a line with the version of Python and the length of the rest; then, marshalled, the code of `bundle_finder`
+and the index; then the code of each module.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ _ABANDONED_S = _PAUSE_S = 60
 
 
 def path() -> str:
-    """Where the bundle is: one for each version of Python, so that two do not write over each other's."""
+    """The path of the bundle; each version of Python has its own, so that two do not overwrite each other's."""
     return f"{HOME}/start.{sys.implementation.cache_tag}.bundle"
 
 
 def head(length: int) -> bytes:
-    """The first line of a bundle of this Python with `length` bytes after it; a launcher makes the same one."""
+    """The first line of a bundle for this Python with `length` bytes after it; a launcher compares it with its own."""
     return b"pyprocmail start 1 %d %b %d\n" % (sys.hexversion, os.fsencode(str(sys.implementation.cache_tag)), length)
 
 
 def refresh() -> None:
-    """Write a stale bundle anew, if that is for us to do; once a minute at most, whatever times the file system tells.
+    """Write a stale bundle anew, if the package is ours; at most once a minute, even if file times are wrong.
 
     Raises:
         OSError: as `write`.
@@ -74,10 +74,10 @@ def refresh() -> None:
 
 
 def write() -> bool:
-    """Write the bundle; False if it is not for us to do, or somebody else is just doing it.
+    """Write the bundle; False if the package is not ours, or another process is writing it.
 
     Raises:
-        OSError: the folder cannot be written to, or a module not be read.
+        OSError: the folder cannot be written to, or a module cannot be read.
     """
     if os.geteuid() != os.stat(HOME).st_uid:
         return False
@@ -101,7 +101,7 @@ def write() -> bool:
 
 
 def remove() -> None:
-    """Remove the bundle, if it is there and ours to remove."""
+    """Remove the bundle, if it exists and we may."""
     try:
         os.unlink(path())
     except OSError:
@@ -109,7 +109,7 @@ def remove() -> None:
 
 
 def _remove_abandoned(temporary: str) -> None:
-    """Remove what a writer left who was killed."""
+    """Remove the temporary file of a writer that was killed."""
     import time
 
     try:
@@ -120,11 +120,11 @@ def _remove_abandoned(temporary: str) -> None:
 
 
 def _made() -> bytes:
-    """The whole file.
+    """The contents of the bundle.
 
     Raises:
         OSError: a module cannot be read.
-        SyntaxError, ValueError: one is broken.
+        SyntaxError, ValueError: a module is broken.
     """
     codes = []
     index: dict[str, Entry] = {}
@@ -141,14 +141,14 @@ def _made() -> bytes:
 
 
 def _compiled(file: str) -> CodeType:
-    """The code of a module, without what nobody reads while mail is delivered."""
+    """The code of a module, without the parts that a delivery does not need."""
     with open(HOME + file, "rb") as source:
         tree = _Stripped().visit(ast.parse(source.read(), HOME + file))
     return compile(tree, HOME + file, "exec", dont_inherit=True)
 
 
 class _Stripped(ast.NodeTransformer):
-    """A module without docstrings, annotations and what is there for mypy only; lines keep their numbers."""
+    """A module without docstrings, annotations and code for mypy only; lines keep their numbers."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
@@ -184,7 +184,7 @@ class _Stripped(ast.NodeTransformer):
 
 
 def _modules() -> Iterator[tuple[str, str, bool]]:
-    """What goes in: the name of each module, its path below HOME, and whether it is a package."""
+    """The modules of the bundle: the name of each, its path below HOME, and whether it is a package."""
     for folder in _FOLDERS:
         for file in sorted(os.listdir(f"{HOME}/{folder}")):
             if file.endswith(".py") and file[:-3] not in _LEFT_OUT:

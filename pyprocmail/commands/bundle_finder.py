@@ -1,7 +1,7 @@
-"""What a bundle begins with: the finder that imports modules from it.
+"""The first part of a bundle: the finder that imports modules from it.
 
-A launcher runs the code of this module out of the bundle, before anything of the package is imported; see `bundle`.
-It imports nothing but what every Python has loaded, and has no `__future__`, which would be an import too.
+A launcher runs this module's code from the bundle before it imports anything of the package; see `bundle`.  This module
+imports only modules that every Python has already loaded; `__future__` would be another import.
 """
 
 import sys
@@ -21,7 +21,7 @@ _NAME = "pyprocmail"
 
 
 def stamp(path: str) -> "Stamp":
-    """What changes with a file: its inode, size, and the times of its content and of its inode.
+    """The values that change with a file: its inode, size, and the times of its content and of its inode.
 
     Raises:
         OSError: there is no such file.
@@ -31,10 +31,10 @@ def stamp(path: str) -> "Stamp":
 
 
 def install(index: "dict[str, Entry]", data: memoryview, home: str) -> bool:
-    """Have the modules of the `index` imported from the code in `data`; False if it is stale, and nothing is.
+    """Import the modules of the `index` from the code in `data` from now on; False if it is stale and not used.
 
-    An entry of the index is the path of a module below `home`, the folder of the package, whether it is a package, the
-    stamp of its source, and where its code is in the data.
+    An entry of the index has the path of a module below `home`, the folder of the package; whether it is a package; the
+    stamp of its source; and the place of its code in the data.
     """
     if not _is_found(home):
         return True
@@ -64,7 +64,7 @@ def _is_found(home: str) -> bool:
 
 
 class _Finder:
-    """Finder and loader of what is in a bundle; what is not is left to the others."""
+    """Finder and loader of the modules in a bundle; other modules are left to other finders."""
 
     __slots__ = ("_index", "_data", "_home", "_spec")
 
@@ -86,7 +86,7 @@ class _Finder:
         return spec
 
     def create_module(self, _spec: object) -> None:
-        """As usual."""
+        """None: Python makes the module as usual."""
 
     def exec_module(self, module: "ModuleType") -> None:
         """Run the code of the module."""

@@ -1,4 +1,4 @@
-"""`pyprocmail check`: what is wrong with an rcfile, before mail finds out."""
+"""`pyprocmail check`: finds mistakes in an rcfile before they affect mail."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TroubleError(click.ClickException):
 
 
 def is_filter_file(name: str, language: str, data: bytes) -> bool:
-    """Whether the file is maildrop's: said so, or by its name, or by its statements."""
+    """Whether the file is a filter file of maildrop, by `language`, by its name or by its statements."""
     if language:
         return language == "maildrop"
     base = os.path.basename(name)
@@ -63,7 +63,7 @@ def read(name: str) -> bytes:
 
 
 def replace(name: str, data: bytes) -> None:
-    """Write the file anew, in one step, with its mode; a link stays a link."""
+    """Replace the file's content in one step; its mode stays, and a link stays a link."""
     path = os.path.realpath(name)
     try:
         mode = os.stat(path).st_mode & 0o7777
@@ -82,13 +82,13 @@ def replace(name: str, data: bytes) -> None:
 
 
 def difference(name: str, before: bytes, after: bytes) -> str:
-    """Both texts as a unified diff."""
+    """A unified diff of the two texts."""
     old, new = (text.decode("utf-8", "replace").splitlines(keepends=True) for text in (before, after))
     return "".join(difflib.unified_diff(old, new, name, name))
 
 
 def codes(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Codes, each option one or more with commas."""
+    """The codes from all uses of the option, each with one or more codes separated by commas."""
     return tuple(code.strip().upper() for text in value for code in text.split(",") if code.strip())
 
 
@@ -186,7 +186,7 @@ def check(
 
 
 def _baseline(name: str) -> dict[tuple[str, str, str], int]:
-    """How often a file has each finding, by file, code and the text of the line: lines may have moved since."""
+    """How often each finding occurs, by file, code and text of the line, because lines may have moved since."""
     known: dict[tuple[str, str, str], int] = {}
     try:
         for one in json.loads(read(name))["findings"]:
@@ -198,7 +198,7 @@ def _baseline(name: str) -> dict[tuple[str, str, str], int]:
 
 
 def _without_known(found: list[Found], known: dict[tuple[str, str, str], int]) -> list[Found]:
-    """The findings that the baseline does not have, as often as it does not have them."""
+    """The findings that are not in the baseline; for repeated ones, those beyond its count."""
     fresh = []
     for one in found:
         key = (one.source.name, one.diagnostic.code, shown(one.source.line(one.line)))

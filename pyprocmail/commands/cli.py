@@ -17,7 +17,7 @@ from pyprocmail.commands.screens import SCREENS
 from pyprocmail.exits import EX_USAGE
 
 OPTIONS = ("--help", "--version", "--mbox", "--single", "--sync-each")
-"""Our long options; those after --version are none of click's."""
+"""Our long options; those after --version are unknown to click."""
 SHELLS = ("bash", "zsh", "fish")
 _MODULES = {
     "replay": "offline.replay", "explain": "offline.explain", "diff": "offline.diff", "coverage": "offline.coverage",
@@ -25,12 +25,12 @@ _MODULES = {
     "language-server": "language_server", "milter": "milter", "spool": "spool", "maillog": "maillog",
     "report": "report", "lmtp": "lmtp", "deliver": "deliver", "gateway": "gateway",
 }  # fmt: skip
-"""The module below commands/ of each subcommand, which is imported when its command is wanted: a server stays in
-memory, and would hold all the others there."""
+"""The module below commands/ of each subcommand, imported only for its own command: a server stays in memory, and would
+keep all the others there."""
 
 
 class _Program(click.Group):
-    """The group of subcommands, which completes as well what is said without one: our options, and rcfiles."""
+    """The group of subcommands; it also completes words of a call without a subcommand: our options, and rcfiles."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See click."""
@@ -108,7 +108,7 @@ def _links(folder: Path, *, force: bool, uninstall: bool, pages: bool) -> list[P
 
 
 def _point_out(folder: Path) -> None:
-    """Say who cannot run the launchers, and what else the PATH leads to."""
+    """Warn if only root can run the launchers, or if the PATH does not lead to them."""
     shut = launchers.shut_off() if os.geteuid() == 0 else None
     if shut is not None:
         click.echo(
@@ -139,7 +139,7 @@ def completion(shell: str) -> None:
 
 
 def _add_program(name: bytes) -> None:
-    """A command for a program of its own: click shows it and completes it, and does not run it."""
+    """Add a command for another program: click lists and completes it, but does not run it."""
     screen = SCREENS[name].decode()
     summary = next(line for line in screen.split("\n\n")[1].split("\n"))
 
@@ -154,7 +154,7 @@ for _name in (*PROGRAMS, *OWN_TOOLS):
 
 
 def refuse(word: str) -> int:
-    """Say that the word is neither a command nor an rcfile; the exit status."""
+    """Report that the word is neither a command nor an rcfile; returns the exit status."""
     known = [*SUBCOMMANDS, *(name.decode() for name in (*PROGRAMS, *OWN_TOOLS)), *OPTIONS]
     near = difflib.get_close_matches(word, known, 1, 0.5)
     hint = f"do you mean `pyprocmail {near[0]}'?" if near else "see `pyprocmail --help'"

@@ -22,12 +22,12 @@ _NOTES = "    ["
 
 
 def echo(line: str) -> None:
-    """Print a line of a listing.  click leaves out colours where there is no terminal."""
+    """Print a line of a listing.  click leaves out colours if the output is not a terminal."""
     click.echo(line if os.environ.get("NO_COLOR") else "\n".join(map(painted, line.split("\n"))))
 
 
 def painted(line: str) -> str:
-    """The line in the colour of what it begins with; notes in brackets behind a line have their own."""
+    """The line in the colour that its beginning decides; notes in brackets after a line have another colour."""
     for beginning, colour in _BEGINNINGS:
         if line.startswith(beginning):
             return click.style(line, fg=colour)

@@ -1,8 +1,8 @@
-"""Programs made of rcfiles and filter files: here, or by a process of its own for one that was root.
+"""Compiles rcfiles and filter files to programs: here, or in a separate process for a process that was root.
 
-A process that was root imports nothing any more, and no parser either.  The other process is the recipient from its
-first instruction on, so what it answers is the recipient's word about what the recipient's rcfile says.  The answer is
-read as a cache file is, which the recipient writes as well.
+A process that was root may not import any more, so it cannot load a parser.  The other process runs as the recipient
+from its first instruction on: so its answer is the recipient's statement about the recipient's rcfile.  The answer is
+read as carefully as a cache file, which the recipient writes as well.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _YES = b"yes"
 
 
 def compile_here(_session: Session, data: bytes, *, strict: bool, passing: int | None) -> Program | None:
-    """The program of the rcfile `data`; None when the parser cannot be loaded.
+    """The program of the rcfile `data`; None if the parser cannot be loaded.
 
     `strict` and `passing` as for compile_rcfile().
     """
     try:
         from pyprocmail.procmail.syntax.lower import compile_rcfile
     except (ImportError, OSError):
-        # Half an upgrade, or no descriptor to be had.
+        # An upgrade in progress, or no free descriptor.
         return None
     return compile_rcfile(data, strict=strict, passing=passing)
 
 
 def compile_apart(session: Session, data: bytes, *, strict: bool, passing: int | None) -> Program | None:
-    """The program of the rcfile `data`; None when the other process fails, or takes longer than TIMEOUT.
+    """The program of the rcfile `data`; None if the other process fails, or takes longer than TIMEOUT.
 
     `strict` and `passing` as for compile_rcfile().
     """
@@ -55,7 +55,7 @@ def compile_apart(session: Session, data: bytes, *, strict: bool, passing: int |
 def compile_filter_here(
     session: FilterSession, data: bytes, name: bytes, *, traced: bool, caret: bool
 ) -> Filter | None:
-    """What compile_filter() makes of the filter file `data`; None when the parser cannot be loaded.
+    """The result of compile_filter() for the filter file `data`; None if the parser cannot be loaded.
 
     Raises:
         UnusableError: it is nested too deeply.
@@ -69,7 +69,7 @@ def compile_filter_here(
     except RecursionError as error:
         raise UnusableError("nested-too-deeply") from error
     except (ImportError, OSError):
-        # Half an upgrade, or no descriptor to be had.
+        # An upgrade in progress, or no free descriptor.
         return None
     return made.program, made.lines
 
@@ -77,7 +77,7 @@ def compile_filter_here(
 def compile_filter_apart(
     session: FilterSession, data: bytes, name: bytes, *, traced: bool, caret: bool
 ) -> Filter | None:
-    """As compile_filter_here; None when the other process fails, or takes longer than the watchdog allows."""
+    """As compile_filter_here; None if the other process fails, or takes longer than the watchdog allows."""
     words = [_FILTER_FILE, name, _word(session.embedded), _word(traced), _word(caret)]
     from pyprocmail.engine import apart
 
@@ -94,7 +94,7 @@ def _word(yes: bool) -> bytes:
 
 
 def main() -> None:
-    """The other process: the text on standard input, its program on standard output."""
+    """The other process: it reads the text from standard input and writes the program to standard output."""
     kind, *words = [os.fsencode(word) for word in sys.argv[1:]]
     data = sys.stdin.buffer.read()
     if kind == _RCFILE:

@@ -1,4 +1,4 @@
-"""`pyprocmail deliver`: a mail from standard input to an LMTP server, for mail programs that only know pipes."""
+"""`pyprocmail deliver`: passes a mail from standard input to an LMTP server, for mail programs that only know pipes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyprocmail.servers import listening
 _LONGEST_REPLY = 1 << 16
 _DATAERR, _CANTCREAT = 65, 73
 _STATUSES = {b"5.1.1": EX_NOUSER, b"5.7.1": EX_NOPERM, b"5.6.0": _DATAERR, b"5.2.0": _CANTCREAT}
-"""The exit statuses that stand for the server's replies: the table of pyprocmail-lmtp(8), read backwards."""
+"""The exit status for each reply of the server: the table of pyprocmail-lmtp(8) in reverse."""
 
 
 class _RefusedError(Exception):
@@ -92,7 +92,7 @@ def _reply(readline: Callable[[int], bytes]) -> bytes:
     """The last line of the next reply.
 
     Raises:
-        ConnectionError: it has no end, or begins with no code.
+        ConnectionError: it has no end, or does not begin with a code.
     """
     room = _LONGEST_REPLY
     while True:
@@ -112,7 +112,7 @@ def _must(reply: bytes, kind: bytes = b"2") -> None:
 
 
 def _stuffed(mail: bytes) -> bytes:
-    """The mail as DATA wants it, without a From_ line."""
+    """The mail in the form for DATA, without a From_ line."""
     if mail.startswith(b"From "):
         mail = mail.partition(b"\n")[2]
     if mail and not mail.endswith(b"\n"):
@@ -122,7 +122,7 @@ def _stuffed(mail: bytes) -> bytes:
 
 
 def _status(replies: list[bytes]) -> int:
-    """0 if all are 2xx; 75 if one may become so; else what the first refusal stands for."""
+    """0 if all are 2xx; 75 if another attempt may succeed; else the status of the first refusal."""
     refused = [reply for reply in replies if not reply.startswith(b"2")]
     if not refused:
         return EX_OK

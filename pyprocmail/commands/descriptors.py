@@ -1,4 +1,4 @@
-"""Standard input, output and error as the functions that the tools take."""
+"""Standard input, output and error as functions to pass to the tools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READ_BYTES = 1 << 20
 
 
 def reader(host: Host, fd: int) -> Callable[[int], bytes]:
-    """What reads from `fd`."""
+    """A function that reads from `fd`."""
     return lambda size: host.read(fd, size)
 
 
@@ -42,7 +42,7 @@ def read_mail(host: Host) -> bytes:
 def is_mailbox(host: Host) -> bool:
     """Whether standard input is a regular file that starts with a From_ line.
 
-    From a pipe it is always one message, whatever its body holds: nobody smuggles a second one in.
+    A pipe is always one message, whatever its body contains, so that a stranger cannot smuggle in a second one.
     """
     if not stat.S_ISREG(host.fstat(0).st_mode):
         return False
@@ -52,7 +52,7 @@ def is_mailbox(host: Host) -> bool:
     return found
 
 
-# What a shell says of a program that SIGINT killed.
+# A shell's exit status for a program that SIGINT killed.
 INTERRUPTED = 130
 
 

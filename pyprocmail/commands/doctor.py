@@ -1,4 +1,4 @@
-"""`pyprocmail doctor`: why an rcfile is ignored, and where mail goes; and the report for an issue."""
+"""`pyprocmail doctor`: finds why an rcfile is ignored and where mail goes, and writes a report for an issue."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def doctor(
 
 
 def _patient(name: str, root: str) -> Patient:
-    """The user by name, or who runs this."""
+    """The user of that name, or the user who runs this."""
     try:
         entry = pwd.getpwnam(name) if name else pwd.getpwuid(os.getuid())
     except KeyError as error:
@@ -83,7 +83,7 @@ def _patient(name: str, root: str) -> Patient:
 
 
 def _report(rcfile: str, mail: str, hide: tuple[str, ...], language: str, *, allow: bool, with_reference: bool) -> str:
-    """The text; exits with TROUBLE if something cannot be read."""
+    """The text of the report; exits with TROUBLE if something cannot be read."""
     from pyprocmail.doctor.complaint import Complaint, written
     from pyprocmail.offline.rules import RulesError, Setup, language_of
     from pyprocmail.offline.sources import NoMailError, mails
@@ -101,13 +101,13 @@ def _report(rcfile: str, mail: str, hide: tuple[str, ...], language: str, *, all
 
 
 def _person() -> Person:
-    """Who runs this, by all the names that the machine has."""
+    """The user who runs this: all names of the user and of the machine."""
     names = {os.environ.get(name, "") for name in ("LOGNAME", "USER", "SUDO_USER")}
     real_name = ""
     try:
         entry = pwd.getpwuid(os.getuid())
     except KeyError:
-        pass  # a user without an entry has no names but those
+        pass  # a user without an entry has only these names
     else:
         names.add(entry.pw_name)
         real_name = entry.pw_gecos
@@ -116,13 +116,13 @@ def _person() -> Person:
         with open("/etc/mailname", encoding="utf-8", errors="replace") as file:
             hosts.append(file.read(1024))
     except OSError:
-        pass  # most machines have none
+        pass  # most machines have no such file
     words = (" ".join(sorted(names)), real_name, os.path.expanduser("~"), " ".join(hosts))
     return Person(*map(os.fsencode, words))
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Whether two names are of one file that is there."""
+    """Whether two names lead to the same existing file."""
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -130,7 +130,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _write(text: str, output: str) -> None:
-    """To the file, which only its owner can read, or to standard output."""
+    """Write to the file, which only its owner can read, or to standard output."""
     if not output:
         click.echo(text)
         return

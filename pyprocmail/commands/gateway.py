@@ -1,4 +1,4 @@
-"""`pyprocmail gateway`: mail from one mail server, through rules, to the next.  pyprocmail-gateway(8)"""
+"""`pyprocmail gateway`: passes mail from one mail server through rules to the next.  pyprocmail-gateway(8)"""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _EX_CONFIG = 78
 _EX_DATAERR = 65
 _DEEPEST = 20_000
 _STATUSES = {b"5.1.1": EX_NOUSER, b"5.7.1": EX_NOPERM, b"5.6.0": _EX_DATAERR}
-"""The exit statuses of --once that stand for replies of 5xx."""
+"""The exit statuses of --once for replies of 5xx."""
 _LMTP = "lmtp:"
 
 
 class _RulesError(click.ClickException):
-    """The rules are not fit to be used."""
+    """The rules cannot be used."""
 
     exit_code = _EX_CONFIG
 
 
 class _Ruleset:
-    """The table and the rules that it names, as they were read; `make` gives the rules of a file."""
+    """The table and the rules that it names, as last read; `make` returns the rules of a file."""
 
     def __init__(self, path: Path, user: User) -> None:
         self._path = path
@@ -65,10 +65,10 @@ class _Ruleset:
         self.table = self._read()
 
     def _read(self) -> table.Table:
-        """The table, when all that it names is well.
+        """The table, if it and all rules that it names are valid.
 
         Raises:
-            TableError: it is not.
+            TableError: one of them is not.
         """
         host = Host()
         try:
@@ -105,7 +105,7 @@ class _Ruleset:
         return rules
 
     def reload(self) -> None:
-        """SIGHUP: read the table again, and keep the old one if the new one is not fit."""
+        """SIGHUP: read the table again, and keep the old one if the new one is invalid."""
         try:
             self._rules.clear()
             self.table = self._read()
@@ -202,7 +202,7 @@ def gateway(
     serving.become("gateway", host, identity)
     serving.check_place("gateway", "--metrics", metrics)
     found = host.user_by_id(os.geteuid())
-    # A user that only runs servers has no shell that runs a program.
+    # The shell of a user that only runs servers cannot run programs.
     who = (found.name, found.home) if found is not None else (b"#%d" % os.geteuid(), b"/")
     own = User(who[0], os.geteuid(), os.getegid(), who[1], b"/bin/sh")
     try:
@@ -245,7 +245,7 @@ def _dialect(text: str, *, tls: bool) -> Dialect:
 
 
 def _once(desk: Desk, sender: str, recipients: tuple[str, ...], max_size: int) -> int:
-    """Pass the mail on standard input on; the exit status."""
+    """Pass on the mail from standard input; returns the exit status."""
     words = [os.fsencode(word.strip("<>")) for word in (sender, *recipients)]
     if any((found := read_path(b"<%b>" % word)) is None or found[1] for word in words) or not all(words[1:]):
         raise click.UsageError("an address has neither blanks nor brackets nor newlines")

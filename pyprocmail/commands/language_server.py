@@ -1,4 +1,4 @@
-"""`pyprocmail language-server`: for editors, over standard input and output."""
+"""`pyprocmail language-server`: serves an editor over standard input and output."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def language_server(home: str) -> None:
 
 
 def _manual(name: str) -> Manual:
-    """A page of the manual, where it is installed; without it there is less to show."""
+    """A page of the manual; empty if it is not installed, and there is less to show."""
     try:
         return next((read(page.read_text("utf-8")) for page in pages() if page.stem == name), Manual())
     except OSError:

@@ -1,10 +1,10 @@
 """Launchers: scripts of a few lines that start us under the name of another program.
 
-An installer's own scripts import more than a delivery does.  A launcher names its interpreter and where our modules
-lie; `-I` keeps the caller's environment and folder out of what Python imports, and `-S` saves looking for packages at
-each start.  What it imports it takes from the `bundle`, if there is one to be believed.  Two variables decide what
-Python imports even so: env(1) removes them.  Whatever goes wrong before our first line ends with 75: the mail server
-keeps the mail.
+An installer's own scripts import more than a delivery does.  A launcher names its interpreter and the place of our
+modules.  With `-I` the caller's environment and folder do not decide what Python imports, and `-S` saves the search for
+packages at each start.  Modules come from the `bundle`, if there is a trusted one.  Some variables still affect
+Python despite `-I`: env(1) removes them.  After a failure before our first line it exits with 75: the mail server keeps
+the mail.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pyprocmail.commands.main import PROGRAMS
 
 NAMES = ("pyprocmail", "procmail", "mailspy", *(name.decode() for name in PROGRAMS))
 MARK = "# A launcher of pyprocmail.commands.main, written by `pyprocmail links`.\n"
-"""The second line of a launcher.  Other modules look for the name of the module in its first bytes."""
+"""The second line of a launcher.  Other modules recognize a launcher by the module's name in its first bytes."""
 
 _LIMIT_BYTES = 255
-"""What Linux reads of the first line."""
+"""How much Linux reads of the first line."""
 _UNSET = ("PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "OPENSSL_CONF")
 _START = """\
 sys.executable = {interpreter!r}
@@ -70,7 +70,7 @@ except BaseException as fault:
 
 
 class ForeignProgramError(Exception):
-    """The program or manual page `path` is there, and is not ours."""
+    """The program or manual page `path` exists, and is not ours."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -78,7 +78,7 @@ class ForeignProgramError(Exception):
 
 
 def write(folder: Path, *, force: bool = False) -> list[Path]:
-    """Write the launchers into `folder`, which is made; ours are replaced, others only with `force`.
+    """Write the launchers into `folder`, made if missing; ours are replaced, others only with `force`.
 
     Raises:
         ForeignProgramError: a program of that name is not ours; nothing was written.
@@ -98,7 +98,7 @@ def write(folder: Path, *, force: bool = False) -> list[Path]:
     try:
         bundle.write()
     except (OSError, SyntaxError, ValueError):
-        pass  # they start without
+        pass  # launchers also start without the bundle
     return paths
 
 
@@ -155,7 +155,7 @@ def remove_pages(folder: Path) -> list[Path]:
 
 
 def shut_off() -> Path | None:
-    """The first folder that other users may not search on the way to what a launcher needs; None if there is none."""
+    """The first folder above the files a launcher needs that other users may not search; None if there is none."""
     for needed in (Path(sys.executable), Path(sys.executable).resolve(), Path(bundle.HOME)):
         for folder in reversed(needed.absolute().parents):
             if not folder.stat().st_mode & stat.S_IXOTH:
@@ -164,9 +164,9 @@ def shut_off() -> Path | None:
 
 
 def first_in_path(folder: Path) -> Path | None:
-    """What the PATH makes of `procmail`, when that is not the launcher in `folder`.
+    """The `procmail` that the PATH leads to, if it is not the launcher in `folder`.
 
-    `folder` itself if the PATH does not lead there.
+    `folder` itself if the PATH does not contain it.
     """
     folders = [os.path.realpath(name) for name in os.get_exec_path()]
     if os.path.realpath(folder) not in folders:
@@ -176,12 +176,12 @@ def first_in_path(folder: Path) -> Path | None:
 
 
 def _copies(folder: Path) -> dict[Path, Path]:
-    """Where each manual page goes below `folder`."""
+    """The place below `folder` for each manual page."""
     return {folder / f"man{page.suffix[1:]}" / page.name: page for page in sorted(pages())}
 
 
 def _is_page(path: Path) -> bool:
-    """Whether the file is a manual page of ours: each names pyprocmail."""
+    """Whether the file is a manual page of ours: all of them contain the word pyprocmail."""
     try:
         return b"pyprocmail" in path.read_bytes()
     except OSError:
@@ -193,11 +193,11 @@ def _is_page_of_ours(name: str) -> bool:
 
 
 def pages() -> list[Path]:
-    """The manual pages: of a checkout, or where an installer has put them."""
+    """The manual pages: of a checkout, or installed ones."""
     checkout = Path(__file__).parent.parent.parent / "man"
     found = list(checkout.glob("*.[1-8]"))
     names = {"pyprocmailrc", "maildropfilter", *NAMES}
-    # Not sys.prefix, which a launcher's -S leaves at the base of a virtual environment.
+    # sys.prefix is wrong under a launcher's -S: it is the base of a virtual environment.
     shared = Path(__file__).parents[5] / "share" / "man"
     found = found or [page for page in shared.glob("man*/*.[1-8]") if page.stem in names or _is_page_of_ours(page.stem)]
     if not found:
@@ -206,7 +206,7 @@ def pages() -> list[Path]:
 
 
 def _launcher() -> str:
-    """The script: without looking for packages, if we are found that way too."""
+    """The launcher's text: with -S, which skips the search for packages, if our modules are found then too."""
     usual, bare = _search_path("-I"), _search_path("-IS")
     added = [folder for folder in usual if folder not in bare]
     check = [sys.executable, "-IS", "-c", f"import sys\nsys.path += {added!r}\nimport pyprocmail, lark, re2._re2"]
@@ -230,7 +230,7 @@ def _first_line(options: str) -> str:
 
 
 def _quoted(path: str) -> str:
-    """The path as env -S wants it."""
+    """The path quoted for env -S."""
     if not set(path) & set(" \t\"'\\$#"):
         return path
     for special in '\\"$':
@@ -239,7 +239,7 @@ def _quoted(path: str) -> str:
 
 
 def _search_path(options: str) -> list[str]:
-    """Where Python looks for modules when it is started with the options."""
+    """The module search path of Python started with the options."""
     command = [sys.executable, options, "-c", "import sys; print(sys.path)"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  our own interpreter
     found = ast.literal_eval(done.stdout)

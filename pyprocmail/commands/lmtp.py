@@ -139,7 +139,7 @@ def lmtp(
             serving.check_folder("lmtp", "--virtual", virtual)
             serving.check_rules("lmtp", host, "--rules", str(Path(rules).absolute()), own=language == "procmail")
         make = _maker(language, os.fsencode(Path(rules).absolute()) if rules else b"")
-        # Before a client comes: what it says is not in the memory of workers then.
+        # Before the first client: so no client's data is in the memory of workers.
         starter = Starter([delivering.Desk(make).serve, _look_up])
         failed = asyncio.run(_serve(settings, starter, folder, listeners))
     finally:
@@ -151,7 +151,7 @@ def lmtp(
 
 
 async def _serve(settings: Settings, starter: Starter, folder: bytes, listeners: list[socket.socket]) -> bool:
-    """Serve until the end; whether it came by a failure."""
+    """Serve until the server stops; whether it stopped because of a failure."""
     host = Host()
     apart = os.geteuid() == 0
     find = _found_by_others(starter) if apart else _find_here(host, folder)
@@ -162,7 +162,7 @@ async def _serve(settings: Settings, starter: Starter, folder: bytes, listeners:
 
 
 def _maker(language: str, rules: bytes) -> Callable[[Host], delivering.Deliver]:
-    """What a worker makes its deliveries with; what it will need is imported here, once for all workers."""
+    """A function that makes a worker's deliveries; the modules that it needs are imported here, for all workers."""
     caller = {name: value for name, value in os.environb.items() if name == b"TZ"}
     if language == "maildrop":
         import sys
@@ -170,7 +170,7 @@ def _maker(language: str, rules: bytes) -> Callable[[Host], delivering.Deliver]:
         from pyprocmail.commands import privileges
         from pyprocmail.maildrop.syntax import compiled
 
-        # The tables of the parser are made now, in the memory that all workers share.
+        # Makes the parser's tables now, in the memory that all workers share.
         compiled.compile_filter(b'if (/^x/)\n{\n to "x"\n}\n', b"")
         sys.setrecursionlimit(_DEEPEST)
         privileges.load_for_maildrop()
@@ -192,7 +192,7 @@ def _maker(language: str, rules: bytes) -> Callable[[Host], delivering.Deliver]:
 
 
 def _find_here(host: Host, folder: bytes) -> Finder:
-    """Folders, or ourselves."""
+    """A Finder for virtual recipients, or for the user who runs the server."""
     loop = asyncio.get_running_loop()
     own = host.user_by_id(os.getuid())
 
@@ -211,7 +211,7 @@ def _find_here(host: Host, folder: bytes) -> Finder:
 
 
 def _found_by_others(starter: Starter) -> Finder:
-    """The system's users, asked for in processes of their own: a directory service may be slow, and others wait not."""
+    """A Finder for the system's users, in separate processes: a slow directory service does not delay other clients."""
     pool = Pool(starter, LOOK_UP, size=_LOOKUPS, share=_LOOKUPS, limit_s=_LOOKUP_S)
     loop = asyncio.get_running_loop()
     recent = users.Recent(loop.time, lambda answer: len(unpack(answer)) > 1)
@@ -246,8 +246,8 @@ def _found_by_others(starter: Starter) -> Finder:
 
 
 def _look_up(name: bytes, _fd: int, _ledger: Ledger) -> bytes:
-    """In a process of its own: the user's entry, nothing if there is none, or what went wrong."""
-    name = name.removeprefix(b"=")  # no job is empty
+    """In a separate process: the user's entry, empty if there is none, or the error."""
+    name = name.removeprefix(b"=")  # a job must not be empty
     found = Host().user_by_name(name)
     if found is None:
         from pyprocmail.commands import user_database

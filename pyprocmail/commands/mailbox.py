@@ -1,4 +1,4 @@
-"""A mailbox on standard input, every message in one process: `pyprocmail -m rules.rc < mailbox`."""
+"""Delivers a mailbox from standard input, all messages in one process: `pyprocmail -m rules.rc < mailbox`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PROGRESS = 16
 
 
 class UntouchedError(Exception):
-    """The rules cannot be read: the run ends with `status`, and no mail was touched."""
+    """The rules cannot be read: the run exits with `status`, and no mail was touched."""
 
     def __init__(self, status: int, text: bytes) -> None:
         super().__init__(status, text)
@@ -34,7 +34,7 @@ class UntouchedError(Exception):
 
 
 def filter_mailbox(run: Run, given: Input) -> int:
-    """procmail's: run every message through the rcfile; the first exit status that is not 0."""
+    """For procmail: run every message through the rcfile; returns the first exit status that is not 0."""
     from pyprocmail.procmail.plan import Plans
 
     host = run.host = run.host if given.sync_each else BatchHost()
@@ -58,7 +58,7 @@ def filter_mailbox(run: Run, given: Input) -> int:
 
 
 def _workers(run: Run, count: int) -> Workers | None:
-    """The workers of -j, unless the mails are better looked at one after the other, which is said."""
+    """The workers of -j; None, with a message, if the mails must be examined one after the other."""
     from pyprocmail.commands.workers import Workers
     from pyprocmail.procmail.ahead import starts_processes
 
@@ -85,10 +85,10 @@ def _program(run: Run) -> Program | None:
 
 
 def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
-    """Have every message of the mailbox on standard input delivered; the first exit status that is not 0.
+    """Deliver every message of the mailbox on standard input; returns the first exit status that is not 0.
 
-    Each begins in the folder that we are in now.  What was stored is on disk when this returns, and after each
-    batch when `host` puts it off.  A signal ends the run behind the message that it met.
+    Each delivery begins in the present working directory.  Stored mail is on disk when this returns, and also after
+    each batch if `host` delays syncing.  A signal ends the run after the message during which it came.
     """
     batch = host if isinstance(host, BatchHost) else None
     terminal = host.isatty(2)
@@ -133,7 +133,7 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
 
 
 def _mails(host: Host, unread: list[bytes]) -> Iterator[bytes]:
-    """The messages on standard input; why there are no more that could be read is put into `unread`."""
+    """The messages on standard input; if the rest cannot be read, the reason is added to `unread`."""
     try:
         yield from mailbox.split(lambda size: host.read(0, size), host.largest_mail())
     except MailTooLargeError as error:

@@ -1,6 +1,6 @@
-"""maildrop: one mail from standard input, or a mailbox of them, through a filter file.
+"""maildrop: runs one mail from standard input, or a mailbox, through a filter file.
 
-This path does not go through click: it is what a mail server starts for every message.  maildrop(1).
+This path does not use click: a mail server starts it for every message.  maildrop(1).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DEEPEST = 20_000
 
 
 class _EndError(Exception):
-    """The run ends before it begins."""
+    """The command exits before any delivery."""
 
     def __init__(self, status: int, text: bytes = b"") -> None:
         super().__init__(status, text)
@@ -48,11 +48,11 @@ def main(
     mode: str = SINGLE,
     sync_each: bool = False,
 ) -> int:
-    """Run maildrop with `argv`, its own name first; the exit status.
+    """Run maildrop with `argv`, its own name first; returns the exit status.
 
-    A fault in a filter file is told in the reference's line, which mail servers log; with `caret`, or on a terminal,
-    the place is shown below it.  `mode` says what standard input is: SINGLE mail, MBOX, or to be found out;
-    `sync_each` has every mail of a mailbox on disk before the next is read.
+    A fault in a filter file is reported with the reference's line, which mail servers log; with `caret`, or on a
+    terminal, the place is shown below it.  `mode` is the kind of standard input: SINGLE mail, MBOX, or AUTO to detect
+    it.  With `sync_each` every mail of a mailbox is on disk before the next is read.
     """
     log = Log(host, argv[0])
     options = parse(argv[1:])
@@ -92,33 +92,33 @@ def _print(host: Host, text: bytes) -> None:
 
 
 def _may_be_mailbox(host: Host, options: Options) -> bool:
-    """Whether a filter file is to sort what looks like a mailbox; for a user, it is always one message."""
+    """Whether to treat the input as a mailbox: a filter file is named, and it looks like one.  A user gets one mail."""
     from pyprocmail.commands.descriptors import is_mailbox
 
     return bool(options.file) and is_mailbox(host)
 
 
 class _Run:
-    """One call of maildrop: whom the mail is for, and what stays the same for every mail of this process."""
+    """One call of maildrop: the recipient, and everything that is the same for each mail of this process."""
 
     def __init__(
         self, host: Host, name: bytes, options: Options, caller: Mapping[bytes, bytes], *, caret: bool
     ) -> None:
         self.host = host
         self.options = options
-        # A user's environment does not decide what a program that root started for him does.
+        # A user's environment must not influence a program that root started for the user.
         strict = caller.get(b"PYPROCMAIL_STRICT") == b"yes" and not (options.user and host.geteuid() == 0)
         self.setup = Setup(host, name, given(caller), compile_filter_here, _become, strict=strict, caret=caret)
 
     def single(self) -> int:
-        """Deliver the message on standard input; the exit status."""
+        """Deliver the message on standard input; returns the exit status."""
         user = self._user()
         if not self._has_rules():
             return EX_OK
         return self._deliver(user, read_mail(self.host)).status
 
     def mailbox(self) -> int:
-        """Deliver every message of the mailbox on standard input; the first exit status that is not 0.
+        """Deliver every message of the mailbox on standard input; returns the first exit status that is not 0.
 
         FILENO counts them, as `reformail -s` does.
         """
@@ -135,7 +135,7 @@ class _Run:
             nonlocal number
             caller[b"FILENO"] = number
             number = next_number(number)
-            # The empty line behind a message is the mailbox's.
+            # The empty line after a message belongs to the mailbox.
             verdict = self._deliver(user, data.removesuffix(b"\n"))
             if verdict.untouched:
                 raise UntouchedError(verdict.status, b"the filter file cannot be used")
@@ -164,7 +164,7 @@ class _Run:
         return deliver(World(self.host), recipient, data, self.setup)
 
     def _user(self) -> User:
-        """Whom the mail is for."""
+        """The recipient's user."""
         host, name = self.host, self.options.user
         if name is None:
             invoker = host.user_by_id(host.getuid())
@@ -185,7 +185,7 @@ class _Run:
 
 
 def _become(host: Host, user: User, files: FilterFiles) -> None:
-    """Give up being root for good; filter files are compiled by a process of their own from then on.
+    """Give up root for good; from then on a separate process compiles filter files.
 
     Raises:
         OSError: the identity could not be taken.

@@ -45,22 +45,22 @@ class Options:
 
     @property
     def delivery(self) -> bool:
-        """Whether a user's own filter files decide, in his home; not a file that is named."""
+        """Whether the filter files in a user's home are used, and not a file named on the command line."""
         return self.user is not None or self.embedded_name is not None or not (self.operands or self.embedded)
 
     @property
     def file(self) -> bytes:
-        """The filter file that is named; empty without."""
+        """The filter file named on the command line; empty if none is."""
         return b"" if self.delivery or not self.operands else self.operands[0]
 
     @property
     def arguments(self) -> list[bytes]:
-        """What becomes $1, $2 and so on."""
+        """The values of $1, $2 and so on."""
         return self.operands if self.delivery else self.operands[1:]
 
 
 def parse(words: list[bytes]) -> Options:
-    """Read the command line; its options end at the first word that is none."""
+    """Read the command line; the options end at the first word that is not an option."""
     options = Options()
     rest = list(words)
     while rest and rest[0].startswith(b"-") and len(rest[0]) > 1:

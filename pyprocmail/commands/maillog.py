@@ -1,4 +1,4 @@
-"""`pyprocmail maillog`: the milter's lines, for saved mail.  pyprocmail-milter(8)"""
+"""`pyprocmail maillog`: writes the milter's log lines for saved mail.  pyprocmail-milter(8)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entry point: which program was called, and as what.
+"""The entry point: runs the program by whose name we were called.
 
 A rule of the start-up path: nothing is imported here before it is known to be needed.
 """
@@ -25,10 +25,10 @@ PROGRAMS = (
     b"formail", b"lockfile", b"mailstat", b"maildrop", b"reformail", b"lockmail", b"mailbot", b"reformime",
     b"maildirmake", b"deliverquota", b"makemime", b"makedat",
 )  # fmt: skip
-"""The programs that we are besides procmail: by the name we are called by, or as subcommands."""
+"""The programs besides procmail that we replace: chosen by the name in argv[0], or as subcommands."""
 
 OWN_TOOLS = (b"vacation", b"duplicate", b"mime")
-"""Programs of our own for recipes, as subcommands: no launcher has such a name."""
+"""Our own programs for recipes, as subcommands only: no launcher has such a name."""
 
 _HELP = ("help", "-h", "-?", "--help")
 _COMPLETION = b"_PYPROCMAIL_COMPLETE"
@@ -37,7 +37,7 @@ _COMPLETION = b"_PYPROCMAIL_COMPLETE"
 def main() -> None:
     """Run as the program whose name is in argv[0], and end the process."""
     status = _safely(b"pyprocmail", _run_as_called)
-    # What follows an exit by the interpreter could turn the outcome.
+    # The interpreter's own clean-up at exit could change the outcome.
     _flush()
     os._exit(status)
 
@@ -52,7 +52,7 @@ def _flush() -> None:
         try:
             stream.flush()
         except (AttributeError, OSError, ValueError):
-            pass  # there is none, or nobody reads it
+            pass  # there is no such stream, or its reader has gone
 
 
 def run(argv: list[bytes]) -> int:
@@ -91,7 +91,7 @@ def _pyprocmail(argv: list[bytes]) -> int:
 
 
 def _command(word: str) -> int:
-    """Run a subcommand; click knows which one."""
+    """Run a subcommand, which click chooses."""
     from pyprocmail.commands.cli import cli
 
     arguments = ["--help"] if word in _HELP else ["--version"] if word == "--version" else sys.argv[1:]
@@ -105,7 +105,7 @@ def _command(word: str) -> int:
 
 
 def _is_mistaken(word: str) -> bool:
-    """Whether somebody at a terminal typed what is no command, no option of ours and no rcfile."""
+    """Whether a word typed at a terminal is not a command, an option of ours or an rcfile."""
     if word.startswith("--"):
         return word != "--" and word not in ("--mbox", "--single", "--sync-each")
     if not word or word.startswith("-") or "=" in word or not os.isatty(0):
@@ -115,8 +115,8 @@ def _is_mistaken(word: str) -> bool:
 
 
 def _procmail(argv: list[bytes], *, ours: bool) -> int:
-    """Run procmail; with `ours` our own options stand among its, and a mailbox may come in."""
-    gc.disable()  # nothing that an import makes is garbage
+    """Run procmail; with `ours` it also takes our own options, and the input may be a mailbox."""
+    gc.disable()  # imports make no garbage
     from pyprocmail.commands import options, procmail
     from pyprocmail.host import Host
 
@@ -128,7 +128,7 @@ def _procmail(argv: list[bytes], *, ours: bool) -> int:
 
 
 def _collect_again() -> None:
-    """Look for garbage from now on, and never among what was imported."""
+    """Collect garbage from now on, but never examine imported objects."""
     gc.freeze()
     gc.enable()
 
@@ -170,7 +170,7 @@ def _program(name: bytes, argv: list[bytes]) -> int:
         _collect_again()
         if argv[0] != name:
             return maildrop.main(argv, Host(), os.environb)
-        # A launcher's name has a path.  `pyprocmail maildrop` is typed by somebody who wants to see what is wrong.
+        # A launcher's name has a path.  `pyprocmail maildrop` is typed by a user, so faults are shown in full.
         from pyprocmail.commands import options
 
         argv, given = options.take_input(argv)
@@ -183,16 +183,16 @@ def _program(name: bytes, argv: list[bytes]) -> int:
 
 
 def _safely(name: bytes, program: Callable[[], int]) -> int:
-    """The status of a program; EX_TEMPFAIL when we are at fault, or ended: the mail is safer with the caller.
+    """The status of a program; EX_TEMPFAIL after a fault of ours or an interrupt: the mail is safer with the caller.
 
-    What the system refuses is one line that names the program, the reason and the file; a fault of ours is traced.
+    A system error is reported in one line with the program, the reason and the file; a fault of ours with a traceback.
     """
     try:
         return program()
     except SystemExit:
         raise
     except KeyboardInterrupt:
-        return EX_TEMPFAIL  # somebody at a terminal, who knows
+        return EX_TEMPFAIL  # a user at a terminal, who needs no message
     except MailTooLargeError as error:
         text = b"%b: The input has more than %d bytes, which is too much for the memory here\n" % (name, error.limit)
     except OSError as error:
@@ -203,12 +203,12 @@ def _safely(name: bytes, program: Callable[[], int]) -> int:
     try:
         os.write(2, text)
     except OSError:
-        pass  # nobody is there to be told
+        pass  # nobody can read the message
     return EX_TEMPFAIL
 
 
 def _open_standard_descriptors() -> None:
-    """A caller that closed 0, 1 or 2 must not have a folder opened in their place."""
+    """Open 0, 1 and 2 if the caller closed them, so that no folder gets their numbers."""
     for fd in range(3):
         try:
             os.fstat(fd)

@@ -1,4 +1,4 @@
-"""`pyprocmail milter`: what passes a mail server is logged, or rules decide about it.  pyprocmail-milter(8)"""
+"""`pyprocmail milter`: logs the mail that passes a mail server, or has rules decide about it.  pyprocmail-milter(8)"""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from pyprocmail.servers.outcome import OnError
 from pyprocmail.servers.spool import FOLDER, Spool, who_else_may_write
 
 SOCKET, PID_FILE = "/var/run/mailspy/milter", "/var/run/mailspy/pid"
-"""Where mailspy has them; the pid file is only written by default where that folder is."""
+"""mailspy's places for them; by default a pid file is written only with this socket."""
 NOTHING_TO_DO = 4
-"""mailspy's exit status when no log is named."""
+"""mailspy's exit status if no log is named."""
 _METRICS_S = 15.0
 _CREW_S = 10.0
 _NAME = "pyprocmail milter"
@@ -46,7 +46,7 @@ _EX_DATAERR = 65
 
 
 class AddressType(click.ParamType[Address]):
-    """Where to listen, as listening.parse reads it."""
+    """The address to listen at, in the form of listening.parse."""
 
     name = "address"
 
@@ -59,7 +59,7 @@ class AddressType(click.ParamType[Address]):
 
 
 def _complain(text: str) -> None:
-    """Tell the administrator: on standard error and in the system's log."""
+    """Report to the administrator: on standard error and in the system's log."""
     click.echo(f"{_NAME}: {text}", err=True)
     syslog.syslog(syslog.LOG_ERR, text)
 
@@ -237,7 +237,7 @@ def milter(
             serving.check_place("milter", "--metrics", metrics)
             for option, path in (("--rules", rules), ("--policy", policy), ("--at-rcpt", at_rcpt)):
                 if path:
-                    # A policy is named by its whole path, --rules as it is written.
+                    # A policy is checked by its absolute path, --rules as written.
                     path = path if option == "--rules" else os.path.abspath(path)
                     serving.check_rules("milter", host, option, path, own=language == "procmail" or bool(rules))
             if command or rules:
@@ -273,7 +273,7 @@ def milter(
 
 
 def _converse(journal: Journal, keeping: Keeping | None) -> Callable[[], Talk]:
-    """What begins the conversation of a milter that only logs, and keeps mails for rules."""
+    """A function that begins a conversation of a milter that only logs, and keeps mails for rules."""
     keep: Callable[[Mail], Reply] = keeping.keep if keeping is not None else lambda _: codec.CONTINUE
     return lambda: Conversation(journal.heard, keep)
 
@@ -286,13 +286,13 @@ def _starter(rules: Rules) -> Starter:
 
 
 def _starter_ended(server: Server) -> None:
-    """Without it there are no new workers; the service manager starts the milter anew."""
+    """Stop, since without the starter there are no new workers; the service manager restarts the milter."""
     _complain("the process that starts workers has ended, so the milter ends")
     server.stop()
 
 
 def _examine(rules: Rules, *, tell: bool) -> Examined:
-    """When the rules decide; what is no answer to a mail server ends the command."""
+    """The stage at which the rules decide; exits if a rule gives no answer to a mail server."""
     try:
         found = Examined(rules)
     except OSError as error:
@@ -359,7 +359,7 @@ def _start(
     pid_file: Path | None,
     spool: Path | None,
 ) -> None:
-    """Write the pid file, become the user, open the logs: in that order, so that the logs are the user's."""
+    """Write the pid file, become the user, open the logs: in this order, so that the user owns the logs."""
     try:
         if spool is not None and not spool.exists():
             spool.mkdir(mode=0o700)
@@ -406,7 +406,7 @@ def _tell(state: str) -> None:
 
 
 async def _watch() -> None:
-    """Tell the service manager that we are alive, as often as it wants."""
+    """Notify the service manager that we are alive, as often as it requires."""
     pause_s = notify.watchdog_s()
     while pause_s:
         notify.notify(notify.WATCHDOG)
@@ -414,7 +414,7 @@ async def _watch() -> None:
 
 
 async def _replace(crew: Crew) -> None:
-    """Try again to start workers for which the system had no process."""
+    """Try again to start workers that could not be forked."""
     while True:
         await asyncio.sleep(_CREW_S)
         crew.replace()

@@ -24,7 +24,7 @@ def main(argv: Sequence[bytes]) -> int:
     mail: list[bytes] = []
 
     def read(_size: int) -> bytes:
-        """All of it at once, so that no larger mail is read than there is memory for."""
+        """Read the whole mail at once, so that its size is checked against the memory."""
         if mail:
             return b""
         mail.append(read_mail(host))

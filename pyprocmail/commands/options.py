@@ -27,9 +27,9 @@ HELP = b"""\
 
 
 class Options:
-    """What the command line says; `messages` is what is wrong with it, to be printed.
+    """The parsed command line; `messages` has the errors to print.
 
-    `action` is what is to be done instead of a delivery: "version", "help", "refuse" or "".
+    `action` is the action in place of a delivery: "version", "help", "refuse", or "" for none.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Options:
 def parse(argv: list[bytes], *, as_recipient: bool = False) -> Options:
     """The options in `argv` (without the program's name).
 
-    `as_recipient`: called under a name that is not procmail's, the operands are recipients.
+    `as_recipient`: we were called under a name other than procmail, so the operands are recipients.
     """
     options = Options()
     rest = list(argv)
@@ -132,7 +132,7 @@ def _value(options: Options, cluster: bytes, rest: list[bytes], missing: bytes) 
 
 
 def _settle(options: Options) -> None:
-    """Options that exclude each other."""
+    """Resolve options that exclude each other."""
     if options.deliver and (options.preserve or options.mail_filter):
         options.messages += [b"procmail: Conflicting options\n", USAGE]
         options.preserve = options.mail_filter = False
@@ -145,10 +145,10 @@ AUTO, SINGLE, MBOX = "auto", "single", "mbox"
 
 
 class Input:
-    """What standard input is, and how a mailbox there is worked on: our own options.
+    """Our own options: the kind of standard input, and how to process a mailbox there.
 
-    `mode`: SINGLE mail, MBOX, or to be found out.  `sync_each` has every mail of a mailbox on disk before the next
-    is read.  `workers` processes look at its mails.  `wrong` says what is.
+    `mode`: SINGLE mail, MBOX, or AUTO to detect it.  `sync_each`: every mail of a mailbox is on disk before the next is
+    read.  `workers` processes examine its mails.  `wrong` is the message about a wrong option.
     """
 
     __slots__ = ("mode", "sync_each", "workers", "wrong")
@@ -161,7 +161,7 @@ class Input:
 
 
 def take_input(argv: list[bytes]) -> tuple[list[bytes], Input]:
-    """The options that stand among procmail's own, and what is left without them."""
+    """The command line without our own options, and these."""
     given = Input(AUTO)
     rest, left = argv[:1], argv[1:]
     while left and left[0].startswith(b"-"):

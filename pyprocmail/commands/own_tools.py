@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def find(name: bytes) -> Tool:
-    """The tool of the name."""
+    """The tool of that name."""
     if name == b"duplicate":
         from pyprocmail.tools import duplicate
 

@@ -1,4 +1,4 @@
-"""`pyprocmail milter --policy`: what the rules ask for is found out, and workers are made for them."""
+"""`pyprocmail milter --policy`: examines which parts of a mail the rules use, and makes workers for the rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pyprocmail.servers.milter.policy import Policy, Stage
 from pyprocmail.servers.outcome import OnError
 
 EARLY_LIMIT_S = 25.0
-"""How long rules may take for a recipient or a header: Postfix waits for 30 s, and hears of no progress then."""
+"""How long rules may take for a recipient or a header: Postfix waits 30 s, and takes no progress reply then."""
 
 _MAIL, _RECIPIENT = 0, 1
 """The kinds of workers."""
@@ -31,7 +31,7 @@ _MAIL, _RECIPIENT = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the command line says of the rules: files, their language, and how they are run; "" for no file."""
+    """The command line's options about the rules: files, their language, and how to run them; "" for no file."""
 
     policy: str
     at_rcpt: str
@@ -42,9 +42,9 @@ class Rules:
 
 
 class Examined:
-    """What the rules ask for, found out anew when a file has changed.
+    """The parts of a mail that the rules use, examined anew when a file has changed.
 
-    `told` is what the administrator may want to know, `wrong` what is no answer to a mail server.
+    `told` has information for the administrator, `wrong` the rules that give no answer to a mail server.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -61,7 +61,7 @@ class Examined:
         self._examine()
 
     def stage(self) -> Stage:
-        """When the rules know all they look at."""
+        """The stage at which the rules have everything that they use."""
         if any(_identity(path) != seen for path, seen in self._seen.items()):
             try:
                 self._examine()
@@ -89,7 +89,7 @@ class Examined:
 
 
 def _identity(path: str) -> tuple[int, ...]:
-    """What changes when a file does."""
+    """Values that change when a file does."""
     try:
         status = os.stat(path)
     except OSError:
@@ -102,10 +102,10 @@ def _read(path: str) -> bytes:
 
 
 def start(rules: Rules) -> Starter:
-    """The process that makes workers: before a mail server comes, whose mails are not in its memory then.
+    """The process that makes workers: started before any mail server connects, so that no mail is in its memory.
 
     Raises:
-        OSError: no process is to be had.
+        OSError: the process could not be started.
     """
     return Starter([_desk(rules, rules.policy).serve, _desk(rules, rules.at_rcpt).serve])
 
@@ -118,7 +118,7 @@ def begin(
     complain: Callable[[str], None],
     heard: Callable[[Mail], None] | None,
 ) -> Policy:
-    """The policy; its workers are made when there is something to do."""
+    """The policy; its workers are made when they are needed."""
     limit_s = rules.limit_s if examined.stage() == Stage.BODY else min(rules.limit_s, EARLY_LIMIT_S)
     mail = _pool(rules, starter, _MAIL, limit_s) if rules.policy else None
     recipient = _pool(rules, starter, _RECIPIENT, min(rules.limit_s, EARLY_LIMIT_S)) if rules.at_rcpt else None
@@ -126,7 +126,7 @@ def begin(
 
 
 def _pool(rules: Rules, starter: Starter, kind: int, limit_s: float) -> Pool:
-    # The workers are the same user as we are, who may remove their lockfiles.
+    # The workers run as our user, so we may remove their lockfiles.
     return Pool(
         starter, kind, size=rules.workers, share=rules.workers, limit_s=limit_s,
         left_behind=lambda _job, claims: sweep(claims),
@@ -142,7 +142,7 @@ def _maker(path: bytes, language: str) -> Callable[[Callable[[], Host]], decider
         host = new_host()
         found = host.user_by_id(os.geteuid())
         assert found is not None, "the milter has a user"
-        # A system user has a shell that runs nothing.
+        # The shell of a system user cannot run programs.
         user = User(found.name, found.uid, found.gid, found.home, b"/bin/sh")
         if language == "maildrop":
             from pyprocmail.maildrop.syntax import compiled as _compiled  # noqa: F401  to have it
@@ -158,7 +158,7 @@ def _maker(path: bytes, language: str) -> Callable[[Callable[[], Host]], decider
 
 
 def count(metrics: Metrics) -> None:
-    """Have the counters of a policy."""
+    """Add the counters of a policy."""
     metrics.counter("accepted_total", "Mails that the rules accepted.")
     metrics.counter("refused_total", "Mails that the rules refused for good.")
     metrics.counter("deferred_total", "Mails that are to be sent again later.")

@@ -1,8 +1,8 @@
 """Giving up root for good.
 
-A process that has become the recipient must not run code that the recipient, or who called us,
-could have put somewhere.  So whatever may still be needed is imported while we are root, and from
-then on an import is a failure.  Loaded by root only: nobody else has anything to give up.
+A process that has become the recipient must not run code that the recipient or the caller could
+have placed somewhere.  So every module that may be needed is imported while we are root, and a
+later import is a failure.  Only root loads this module: other users have no privileges to give up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def drop(host: Host, user: User) -> None:
-    """Become `user`, with no way back.  What is to be compiled from then on, another process compiles.
+    """Become `user`, with no way back.  From then on another process does the compiling.
 
     Raises:
         OSError: the identity could not be taken.
@@ -37,7 +37,7 @@ def drop(host: Host, user: User) -> None:
 
 
 def drop_for_maildrop(host: Host, user: User) -> None:
-    """As `drop`, for what filter files may need.
+    """As `drop`, with the modules that filter files may need.
 
     Raises:
         OSError: the identity could not be taken.
@@ -48,7 +48,7 @@ def drop_for_maildrop(host: Host, user: User) -> None:
 
 
 def load_for_maildrop() -> None:
-    """As `load`, of what filter files may need."""
+    """As `load`, for the modules that filter files may need."""
     import math  # noqa: F401  to have it
 
     from pyprocmail.delivery import dotlocks, folder, gdbm, maildirplus, quota, refresh  # noqa: F401  to have them
@@ -62,7 +62,7 @@ def load_for_maildrop() -> None:
 
 
 def load() -> None:
-    """Import what a delivery imports when it needs it, and let that import what it needs in turn."""
+    """Import the modules that a delivery imports only when needed, and let them load what they need in turn."""
     from pyprocmail.delivery import spool_lock  # noqa: F401  to have it
     from pyprocmail.engine import apart  # noqa: F401  to have it
     from pyprocmail.matching import automaton, utf8  # noqa: F401  to have them
@@ -72,7 +72,7 @@ def load() -> None:
 
 
 class _Refusal:
-    """The first finder of modules: it finds none, and lets nobody else look."""
+    """The first finder of modules: it refuses every import before another finder is asked."""
 
     def find_spec(self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None) -> None:
         raise LateImportError(name)

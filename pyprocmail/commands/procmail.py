@@ -1,7 +1,6 @@
-"""procmail: one mail from standard input through rcfiles, or with -m a mailbox of them.
+"""procmail: runs one mail from standard input through rcfiles, or with -m a mailbox.
 
-This path does not go through click: it is what a mail server starts for every message.
-procmail(1).
+This path does not use click: a mail server starts it for every message.  procmail(1).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _READ = 1 << 20
 
 
 def main(argv: list[bytes], host: Host, caller: Mapping[bytes, bytes], given: Input) -> int:
-    """Run procmail with `argv`, whose first word is the name we were called by."""
+    """Run procmail with `argv`, whose first word is the name under which we were called."""
     name = argv[0].rpartition(b"/")[2]
     as_recipient = not name.startswith((b"procmail", b"pyprocmail"))
     options = command_line.parse(argv[1:], as_recipient=as_recipient)
@@ -75,7 +74,7 @@ def _complain(host: Host, text: bytes) -> None:
 
 
 class Run:
-    """One call of procmail: whom the mail is for, and what stays the same for every mail of this process."""
+    """One call of procmail: the recipient, and everything that is the same for each mail of this process."""
 
     def __init__(self, host: Host, name: bytes, caller: Mapping[bytes, bytes], options: Options) -> None:
         self.host = host
@@ -97,7 +96,7 @@ class Run:
         self.stdout = -1
 
     def run(self, given: Input) -> int:
-        """Deliver what is on standard input; the exit status."""
+        """Deliver the mail on standard input; returns the exit status."""
         self.host.umask(run.OWN_FILES)
         self._set_stdout_aside()
         self.host.catch_signals(self.setup.set_verbose)
@@ -124,17 +123,17 @@ class Run:
         return self.deliver(user, _read_all(self.host)).status
 
     def _set_stdout_aside(self) -> None:
-        """Keep standard output for a mail that is to go there; for everybody else it is /dev/null."""
+        """Keep standard output for a mail that is delivered there; everything else writes to /dev/null."""
         host = self.host
         self.stdout = host.dup(1)
         null = host.null_output()
         host.dup2(null, 1)
         host.close(null)
 
-    # -- whom for --------------------------------------------------------------------------
+    # -- recipients ------------------------------------------------------------------------
 
     def _deliver_to_recipients(self) -> int:
-        """-d: each recipient in a process of its own, unless there is only one."""
+        """-d: each recipient in a separate process, but the last one in this process."""
         host = self.host
         if host.geteuid() == 0:
             self.setup.strict = False
@@ -174,11 +173,11 @@ class Run:
         return EX_NOUSER
 
     def _of_several(self, status: int) -> int:
-        """What remains of the status of a recipient who is not the last one."""
+        """The exit status that counts for a recipient other than the last one."""
         return EX_TEMPFAIL if self.options.requeue or status < 0 or status == EX_TEMPFAIL else EX_CANTCREAT
 
     def _filter_user(self) -> User:
-        """Who is to run the rcfile of -m: its owner, if it is one that root keeps in /etc/procmailrcs."""
+        """The user who runs the rcfile of -m: its owner, if root keeps it in /etc/procmailrcs."""
         host, options = self.host, self.options
         if not options.mail_filter:
             return self.invoker
@@ -204,7 +203,7 @@ class Run:
     # -- one message -----------------------------------------------------------------------
 
     def recipient(self, user: User) -> Recipient:
-        """Whom a mail is for, as the command line says it."""
+        """The Recipient of a mail, from the user and the command line."""
         options = self.options
         return Recipient(
             user,
@@ -224,7 +223,7 @@ class Run:
 
 
 def _become(host: Host, user: User, loader: Loader) -> None:
-    """Give up being root for good; nobody else has anything to give up."""
+    """Give up root for good; other users have no privileges to give up."""
     if host.geteuid() == 0 and user.uid != 0:
         from pyprocmail.commands import privileges
 
@@ -233,7 +232,7 @@ def _become(host: Host, user: User, loader: Loader) -> None:
 
 
 def _read_all(host: Host) -> bytes:
-    """Standard input.  BytesIO gives its buffer away uncopied, so a large mail is held once."""
+    """All of standard input.  BytesIO returns its buffer without a copy, so memory has a large mail once."""
     buffer = io.BytesIO()
     limit = host.largest_mail()
     while chunk := host.read_waiting(0, _READ):

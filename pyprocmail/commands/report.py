@@ -1,4 +1,4 @@
-"""`pyprocmail report`: pages from the logs of the milter, or of mailspy."""
+"""`pyprocmail report`: makes pages from the logs of the milter or of mailspy."""
 
 from __future__ import annotations
 

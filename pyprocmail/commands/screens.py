@@ -1,4 +1,4 @@
-"""The screens of `pyprocmail PROGRAM --help`: one line an option, as the manual page has them."""
+"""The screens of `pyprocmail PROGRAM --help`: one line for each option, as in the manual page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the servers look at as they start: who they are to be, their sockets, their rules; each fault has a status."""
+"""Checks of the servers at their start: their user, sockets and rules; each fault has an exit status."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pyprocmail.servers.listening import Address, Names
 
 
 def refuse(server: str, text: str, status: int) -> NoReturn:
-    """End the command with a sentence and a status."""
+    """Exit with a message and a status."""
     click.echo(f"pyprocmail {server}: {text}", err=True)
     raise SystemExit(status)
 
 
 def user_named(server: str, host: Host, name: str) -> User | None:
-    """The user; None without a name."""
+    """The user of that name; None without a name."""
     found = host.user_by_name(os.fsencode(name)) if name else None
     if name and found is None:
         refuse(server, f"there is no user {name}", EX_NOUSER)
@@ -34,7 +34,7 @@ def user_named(server: str, host: Host, name: str) -> User | None:
 
 
 def group_named(server: str, name: str) -> int:
-    """The number of the group; -1 without a name."""
+    """The id of the group; -1 without a name."""
     try:
         return grp.getgrnam(name).gr_gid if name else -1
     except KeyError:
@@ -56,7 +56,7 @@ def become(server: str, host: Host, user: User | None) -> None:
 def listen(
     server: str, addresses: Sequence[Address], *, mode: int, uid: int = -1, gid: int = -1
 ) -> tuple[list[socket.socket], Names]:
-    """Sockets that listen, and their names; those of Unix have that mode, user and group (-1: ours)."""
+    """Listening sockets and their names; Unix sockets get this mode, user and group (-1: ours)."""
     found: list[socket.socket] = []
     names = Names()
     for address in addresses:
@@ -72,7 +72,7 @@ def listen(
 
 
 def check_rules(server: str, host: Host, option: str, path: str, *, own: bool = True) -> None:
-    """End the command if the rules in the file cannot be used.  `own`: others must not have been able to write them."""
+    """Exit if the rules in the file cannot be used.  `own`: other users must not be able to write the file."""
     user = host.user_by_id(os.geteuid())
     name = os.fsdecode(user.name) if user else f"user {os.geteuid()}"
     try:
@@ -91,7 +91,7 @@ def check_rules(server: str, host: Host, option: str, path: str, *, own: bool = 
 
 
 def check_folder(server: str, option: str, path: str) -> None:
-    """End the command if files cannot be made in the folder."""
+    """Exit if files cannot be made in the folder."""
     try:
         if not stat.S_ISDIR(os.stat(path).st_mode):
             refuse(server, f"{option} {path}: that is not a folder", EX_CANTCREAT)
@@ -102,6 +102,6 @@ def check_folder(server: str, option: str, path: str) -> None:
 
 
 def check_place(server: str, option: str, path: str | Path | None) -> None:
-    """End the command if the file cannot be made where it is to be; without a path there is nothing to check."""
+    """Exit if the file cannot be made at its path; without a path there is nothing to check."""
     if path is not None and path != "":
         check_folder(server, option, os.path.dirname(os.path.abspath(path)))

@@ -1,7 +1,7 @@
-"""Starting our own programs without starting Python: `formail -s procmail` and its like.
+"""Starting our own programs, as in `formail -s procmail`, without starting Python again.
 
-What is found on PATH and is a launcher of the same installation, byte for byte the one that we were
-started by, is run in a fork of this process, which has imported most of it already.
+If the program found on PATH is a launcher of the same installation, with exactly the bytes of the
+one that started us, it runs in a fork of this process, which has already imported most of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HIGHEST_FD = 4096
 
 
 class SiblingHost(Host):
-    """The machine, for a program that starts others for each mail."""
+    """The machine, for a program that starts another program for each mail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class SiblingHost(Host):
 
 
 def _content(path: bytes) -> bytes:
-    """What is in a launcher; a file that is none may be cut off."""
+    """The content of a launcher; a file that is not a launcher may be cut off."""
     try:
         with open(path, "rb") as file:
             return file.read(_LIMIT_BYTES)
@@ -67,7 +67,7 @@ def _content(path: bytes) -> bytes:
 
 
 def _found(name: bytes, environment: Mapping[bytes, bytes]) -> bytes:
-    """Where execvp(3) would find the program."""
+    """The path at which execvp(3) would find the program."""
     for path in candidates(name, environment.get(b"PATH", b"/bin:/usr/bin")):
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
@@ -75,7 +75,7 @@ def _found(name: bytes, environment: Mapping[bytes, bytes]) -> bytes:
 
 
 def _prepare(path: bytes) -> None:
-    """Import what the program needs once for all of its forks."""
+    """Import the program's modules once for all forks."""
     from pyprocmail.matching import re2core
 
     name = path.rpartition(b"/")[2]
@@ -87,7 +87,7 @@ def _prepare(path: bytes) -> None:
 
 
 def _become(argv: list[bytes], environment: Mapping[bytes, bytes], descriptors: tuple[int, int, int]) -> None:
-    """In the fork: be the program as if it had been executed, and end."""
+    """In the fork: run the program as if it had been executed, and exit."""
     status = EX_TEMPFAIL
     try:
         for number, fd in enumerate(descriptors):

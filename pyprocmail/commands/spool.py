@@ -56,7 +56,7 @@ def _named(found: Spool, name: str) -> Waiting:
 
 @contextmanager
 def _told(one: Waiting) -> Iterator[None]:
-    """Tell why the mail cannot be had."""
+    """Report why the mail is not available."""
     try:
         yield
     except BlockingIOError as error:

@@ -30,7 +30,7 @@ class Toolbox:
                     return _own
                 from pyprocmail.tools import mime
             except LateImportError:
-                # It is much, and seldom used: a process that was root has not loaded it.
+                # `mime` is large and seldom used, so a process that was root has not loaded it.
                 return None
             return None if mime.starts_programs(argv) else mime.run
         from pyprocmail.tools import formail
@@ -38,7 +38,7 @@ class Toolbox:
         return None if formail.starts_programs(argv) else formail.run
 
     def load(self) -> None:
-        """Import what any call may need: before the rights to do so are given up."""
+        """Import the modules that any call may need, before the process gives up the right to import."""
         from pyprocmail.tools import formail, lockfile  # noqa: F401  to have them
 
 
@@ -50,7 +50,7 @@ def _own(
     write: Callable[[bytes], None],
     note: Callable[[bytes], None],
 ) -> int:
-    """`pyprocmail vacation` and the like: what the system refuses is a line in the log and 75, as for the command."""
+    """`pyprocmail vacation` and `duplicate`: a system error is a line in the log and 75, as for the command."""
     from pyprocmail.commands import own_tools
     from pyprocmail.exits import EX_TEMPFAIL, MailTooLargeError
 
@@ -74,7 +74,7 @@ def _lockfile(
     write: Callable[[bytes], None],
     note: Callable[[bytes], None],
 ) -> int:
-    """lockfile reads nothing and says nothing; when time is up it removes what it has made."""
+    """lockfile has no input and no output; if the time runs out, the locks that it made are removed."""
     from pyprocmail.delivery import locks
     from pyprocmail.tools import lockfile
 

@@ -1,6 +1,6 @@
-"""Whether a user is really unknown, or the user database cannot be read now: a directory server is away, perhaps.
+"""Whether a user is really unknown, or the user database cannot be read now: perhaps a directory server is down.
 
-The module `pwd` says the same of both.  Loaded only for a recipient that was not found.
+The module `pwd` does not tell the two apart.  This module is loaded only after a recipient was not found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ENTRY_BYTES = 1 << 20
 
 
 def check(name: bytes) -> None:
-    """Ask once more for the user `name`, who was not found.  getpwnam_r(3), ERRORS
+    """Look up the user `name` once more, who was not found.  getpwnam_r(3), ERRORS
 
     Raises:
         OSError: the user database could not be read.

@@ -1,4 +1,4 @@
-"""Values of options that several servers have: times and permissions."""
+"""Values of options that several servers share: times and permissions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 0o7777
 
 
 class Seconds(click.FloatRange):
-    """A time that has an end: `nan` and `inf` would make timers that never ring, or ring at once."""
+    """A finite time: with `nan` and `inf` timers would never expire, or expire at once."""
 
     name = "seconds"
 
@@ -25,10 +25,10 @@ class Seconds(click.FloatRange):
 
 
 def permissions(text: str) -> int:
-    """Those of a Unix socket, written as an octal number.
+    """The permissions of a Unix socket, written as an octal number.
 
     Raises:
-        click.UsageError: they are none.
+        click.UsageError: the text is not such a number.
     """
     try:
         found = int(text, 8)

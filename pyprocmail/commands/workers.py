@@ -1,8 +1,8 @@
-"""-j: processes that read the mailbox ahead, and answer what the rules will ask of each mail.
+"""-j: processes that read the mailbox in advance and evaluate the conditions for each mail.
 
-A worker runs the rules on its share of the mails without doing what they say, and sends the answers
-of the conditions.  Who delivers goes through the mails in their order, one at a time, and asks the
-worker before it asks the mail: so what is delivered, and in what order, is as with one process.
+A worker runs the rules on its share of the mails without their actions, and sends the results of
+the conditions.  The delivering process takes the mails in order, one at a time, and uses a worker's
+result where there is one: so the deliveries and their order are the same as with one process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Workers:
             self._pids.append(pid)
 
     def next(self) -> Recalling:
-        """The answers about the next mail; none when its worker is no more, or could not tell."""
+        """The results for the next mail; empty if its worker has gone, or had none."""
         at = self._next % len(self._answers)
         self._next += 1
         length = int.from_bytes(_read(self._answers[at], _LENGTH_BYTES), "little")
@@ -52,7 +52,7 @@ class Workers:
         return Recalling(answers)
 
     def close(self) -> None:
-        """End the workers, who may have read further than the mailbox was delivered."""
+        """End the workers, which may have read beyond the last delivered mail."""
         for fd in self._answers:
             os.close(fd)
         for pid in self._pids:
@@ -60,7 +60,7 @@ class Workers:
 
 
 def _read(fd: int, length: int) -> bytes:
-    """So many bytes, or none when there are not so many."""
+    """`length` bytes, or none if fewer are left."""
     chunks = []
     while length:
         chunk = os.read(fd, length)
@@ -72,7 +72,7 @@ def _read(fd: int, length: int) -> bytes:
 
 
 def _work(run: Run, output: int, at: int, number: int, count: int) -> None:
-    """In the worker: answer for each of its mails, until there are no more or nobody listens."""
+    """In the worker: send the results for each of its mails, until there are no more or the reader has gone."""
 
     def read(size: int) -> bytes:
         nonlocal at
@@ -88,7 +88,7 @@ def _work(run: Run, output: int, at: int, number: int, count: int) -> None:
                 answers = marshal.dumps(_answers(run, data))
                 _write(output, len(answers).to_bytes(_LENGTH_BYTES, "little") + answers)
     finally:
-        # Whatever is wrong here, who delivers finds out for itself.
+        # The delivering process finds out any error by itself.
         os._exit(0)
 
 
@@ -98,7 +98,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _answers(run: Run, data: bytes) -> Answers:
-    """What the rules ask of a mail, as far as they come without the programs that they would start."""
+    """The results of the conditions for a mail, as far as the rules get without starting programs."""
     recording = Recording()
     recipient, setup = run.recipient(run.invoker), run.setup
     session = open_session(Rehearsal(run.host), recipient, data, setup)

@@ -1,1 +1,1 @@
-"""The subcommands that show what the rules do, and do nothing: replay, explain and their like; one module a command."""
+"""The subcommands that try rules without delivering, such as replay and explain: one module a command."""

@@ -1,4 +1,4 @@
-"""pyprocmail coverage: how often each recipe and condition was tried, and held."""
+"""pyprocmail coverage: how often each recipe and condition was tried, and was true."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def coverage(
             found, rules = counting.covered(setup, mail, how=how)
     with rules:
         table = list(counting.rows(found, rules))
-    # A log does not say which recipe matched.
+    # A log does not show which recipe matched.
     reached = 100.0 if log else counting.share(table)
     if as_json:
         counted = [counting.row_json(row) for row in table if row.tried is not None]

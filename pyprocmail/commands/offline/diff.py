@@ -1,4 +1,4 @@
-"""pyprocmail diff: which mails other rules would put elsewhere."""
+"""pyprocmail diff: which mails two sets of rules would put into different folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pyprocmail.offline import diff as comparing
 
 
 class DiffCommand(OfflineCommand):
-    """As diff(1): 2 is trouble."""
+    """As diff(1), it exits with 2 for trouble."""
 
     trouble = 2
 

@@ -1,4 +1,4 @@
-"""pyprocmail explain: the way of each mail through the rules."""
+"""pyprocmail explain: shows the way of each mail through the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that try rules have in common: their options, and the exit status of their mistakes."""
+"""The common parts of the commands that try rules: their options, and their exit status for errors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pyprocmail.procmail.compiled.pieces import name_end
 
 Function = TypeVar("Function", bound=Callable[..., None])
 DIFFERENT = 1
-"""The exit status of what these commands are asked to find: a difference, a mail that would not be delivered."""
+"""The exit status if a command finds what it searches for: a difference, a mail that would not be delivered."""
 _ONE_PROCESS = "pyprocmail: one process, since a mail may depend on those before it, or the input is a pipe"
 EPILOG = "Nothing is delivered, sent or changed.  See pyprocmail-{name}(1)."
 
 
 class WrongUsageError(click.UsageError):
-    """What click would have told, with our exit status."""
+    """click's usage error with our exit status."""
 
     exit_code = EX_USAGE
 
 
 class OfflineCommand(click.Command):
-    """A command with the exit status 64 for what is wrong on its command line, or with what it names."""
+    """A command that exits with 64 for an error on its command line, or in a file named there."""
 
     trouble = EX_USAGE
 
@@ -42,7 +42,7 @@ class OfflineCommand(click.Command):
             raise WrongUsageError(error.format_message(), error.ctx) from error
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run it; what cannot be read is a line on standard error."""
+        """Run it; report a file that cannot be read in a line on standard error."""
         try:
             super().invoke(ctx)
         except (RulesError, NoMailError, ClusterError) as error:
@@ -51,7 +51,7 @@ class OfflineCommand(click.Command):
 
 
 def about_rules(function: Function) -> Function:
-    """The options that say who the rules are for, and which programs run."""
+    """Add the options for the rules' user, values and programs."""
     options = [
         click.option("-m", "mail_filter", is_flag=True, help="As procmail -m: MAILDIR is this folder; no DEFAULT."),
         click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Assign before the rcfile."),
@@ -86,7 +86,7 @@ def setup_of(
     canned: str,
     allow: bool,
 ) -> Setup:
-    """What those options say."""
+    """The Setup that those options describe."""
     for assignment in assignments:
         name, equals, _ = os.fsencode(assignment).partition(b"=")
         if not equals or not name or name_end(name, 0) != len(name):
@@ -108,7 +108,7 @@ def setup_of(
 
 
 def about_workers(function: Function) -> Function:
-    """The options that say who works."""
+    """Add the options for the number of processes and for a cluster."""
     workers = click.option(
         "-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes."
     )
@@ -122,9 +122,9 @@ def about_workers(function: Function) -> Function:
 def spread_of(
     workers: int, cluster: str, mail: tuple[str, ...], *setups: Setup, in_between: bool = False
 ) -> Iterator[Spread]:
-    """Who works: this process alone, as it says, where a mail may depend on those before it.
+    """The processes that share the work; only this one, with a message, if a mail may depend on those before it.
 
-    Meanwhile a terminal shows how far it is; `in_between` as for `progress`.
+    Meanwhile a terminal shows the progress; `in_between` as for `progress`.
     """
     if (workers > 1 or cluster) and any(depends_on_order(setup, mail) for setup in setups):
         click.echo(_ONE_PROCESS, err=True)

@@ -1,4 +1,4 @@
-"""What these commands write beside lines for people: JSON, and pages for a browser."""
+"""Output of these commands other than text: JSON, and pages for a browser."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Members = dict[str, object]
 
 
 class JsonObject:
-    """One object of pyprocmail-json(5), written as its mails come, so that a large mailbox is not held.
+    """One object of pyprocmail-json(5), written mail by mail, so that memory never has a whole mailbox.
 
-    `rows` is the name of the list of these.
+    `rows` is the name of the list of mails.
     """
 
     def __init__(self, name: str, rows: str = "mails") -> None:
@@ -27,7 +27,7 @@ class JsonObject:
         self._comma = ""
 
     def add(self, row: Members) -> None:
-        """Write a mail, each on a line of its own."""
+        """Write a mail, each on a separate line."""
         click.echo(self._comma + json.dumps(row), nl=False)
         self._comma = ",\n"
 
@@ -38,7 +38,7 @@ class JsonObject:
 
 
 def write_json(name: str, rows: Iterable[Members], sums: Callable[[], Members] = dict, *, named: str = "mails") -> None:
-    """Write the object with these rows; `sums` says what follows when all were written."""
+    """Write the object with these rows; `sums`, called after the last row, returns the members after the list."""
     written = JsonObject(name, named)
     for row in rows:
         written.add(row)
@@ -46,7 +46,7 @@ def write_json(name: str, rows: Iterable[Members], sums: Callable[[], Members] =
 
 
 def pages() -> ModuleType:
-    """What writes pages, if there is what it needs.
+    """The module that writes pages.
 
     Raises:
         RulesError: Jinja2 is not installed.
@@ -59,7 +59,7 @@ def pages() -> ModuleType:
 
 
 def write_page(path: str, text: str) -> None:
-    """Put the page where it is to be: a file whole or not at all; a device or a pipe stays what it is.
+    """Write the page to `path`: a file is replaced as a whole or not at all; a device or a pipe is written to.
 
     Raises:
         RulesError: it cannot be written.

@@ -1,4 +1,4 @@
-"""How far a long run is: a bar on a terminal, and nothing anywhere else."""
+"""The progress of a long run: a bar on a terminal, and nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import click
 from pyprocmail.offline.sources import parts
 
 _LONG_BYTES = 16 << 20
-"""So much mail takes a second or more."""
+"""From this size on a run takes a second or more."""
 
 
 @contextmanager
 def progress(names: Sequence[str], *, in_between: bool) -> Iterator[Callable[[int], None]]:
-    """What is to be told how many bytes are done; `in_between`: lines are printed before the end.
+    """A function to call with the number of bytes done; `in_between`: lines are printed before the end.
 
-    The bar is on standard error, unless lines would come between it and the terminal.
+    The bar is on standard error; there is none if these lines go to a terminal too.
 
     Raises:
-        NoMailError: there is no mail where the user said.
+        NoMailError: there is no mail in a place that the user named.
     """
     seen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not (in_between and sys.stdout.isatty())
     total = sum(part.size for part in parts(names)) if seen else 0

@@ -1,4 +1,4 @@
-"""pyprocmail refile: the rules over the mail that a folder has, for real."""
+"""pyprocmail refile: runs the rules over the mail in a folder, and moves it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: obje
     written: JsonObject | None = None
 
     def tell(found: refiling.Plan, trouble: str) -> None:
-        """Say what becomes of a mail.  Where nobody listens any more, what was begun is finished all the same."""
+        """Report a mail's fate.  With --execute the run is finished even if standard output fails."""
         reasons[found.reason] += found.verb == refiling.STAYS
         try:
             if written is not None and not unheard:
@@ -91,7 +91,7 @@ def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: obje
 
 
 def deliverer(host: Host, rules: Rules | FilterRules, source: Source) -> Callable[[Item], str]:
-    """What delivers a mail for real."""
+    """A function that delivers a mail for real."""
     from pyprocmail.commands.compiler import compile_filter_here, compile_here
     from pyprocmail.commands.toolbox import Toolbox
     from pyprocmail.offline.refile import Deliverer

@@ -1,4 +1,4 @@
-"""pyprocmail replay: where the rules would put mail."""
+"""pyprocmail replay: shows where the rules would put mail."""
 
 from __future__ import annotations
 

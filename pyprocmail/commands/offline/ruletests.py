@@ -1,4 +1,4 @@
-"""pyprocmail test: the tests that lie beside rcfiles."""
+"""pyprocmail test: runs the tests that are kept beside rcfiles."""
 
 from __future__ import annotations
 
