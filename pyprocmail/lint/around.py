@@ -1,4 +1,4 @@
-"""What stands around the text of a file: the files that it includes in place, and who may write to them."""
+"""The surroundings of a file: its text with the included files in place, and who may write to these files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _places(data: bytes, machine: Machine) -> Iterator[tuple[bytes, Span, Litera
 
 
 def _filter_places(data: bytes, machine: Machine) -> Iterator[tuple[bytes, Span, Literal["included", "folder"]]]:
-    """The same of a filter file."""
+    """The same for a filter file."""
     view = FilterView(parse_filter(data)[0], data, machine)
     for _, command in view.commands("include", "logfile"):
         path = view.resolve(command.operand)
@@ -58,7 +58,7 @@ def _filter_places(data: bytes, machine: Machine) -> Iterator[tuple[bytes, Span,
 
 
 def permissions(name: str, data: bytes, machine: Machine, *, is_filter: bool = False) -> Iterator[Found]:
-    """Who else may write to the file, to what it includes, and to the folders that these and the mail are in."""
+    """Findings about other users who may write to the file, to included files, or to the folders of all these."""
     places: list[tuple[bytes, Span]] = [(os.fsencode(os.path.abspath(name)), Span(0, 0))]
     found = (_filter_places if is_filter else _places)(data, machine)
     places += [(path, span) for path, span, _ in found]

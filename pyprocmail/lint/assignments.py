@@ -1,4 +1,4 @@
-"""Checks for what stands between recipes: words alone, a `$` that is missing, variables that are set too late."""
+"""Checks for the lines between recipes: words alone, a missing `$`, variables that are set too late."""
 
 from __future__ import annotations
 

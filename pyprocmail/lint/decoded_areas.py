@@ -1,4 +1,4 @@
-"""Checks for decoded areas: misspelt, or taken for variables."""
+"""Checks for decoded areas: misspelt, or used as variables."""
 
 from __future__ import annotations
 

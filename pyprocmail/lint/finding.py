@@ -1,4 +1,4 @@
-"""What a check finds, and what a check is."""
+"""The types Finding and Check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyprocmail.diagnostics import Diagnostic, Severity
 from pyprocmail.source import Source, Span
 
 Subject = TypeVar("Subject")
-"""What a check looks at: the View of an rcfile, or the FilterView of a filter file."""
+"""The input of a check: the View of an rcfile, or the FilterView of a filter file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A place, one sentence about it, a way out, and the edits that mend it, if a program can."""
+    """A place, one sentence about it, a remedy, and the edits that mend it, if there are any."""
 
     span: Span
     sentence: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A diagnostic, the file it is about, and the edits that mend it."""
+    """A diagnostic, its file, and the edits that mend it."""
 
     source: Source
     diagnostic: Diagnostic
@@ -56,8 +56,8 @@ class Found:
 class Check(Generic[Subject]):
     """One check, listed under its code.
 
-    Its docstring is what people read: what it finds, why that hurts, an example, and what to write instead.  `safe`:
-    its edits change nothing for mail that arrives as intended.
+    Users read its docstring: what it finds, why that hurts, an example, and what to write instead.  `safe`: its edits
+    change nothing for mail that is now delivered as intended.
     """
 
     code: str
@@ -77,7 +77,7 @@ class Check(Generic[Subject]):
         return f"{first}\n{dedent(rest)}".strip("\n ")
 
     def snippet(self, title: str) -> str:
-        """The rcfile that stands in the docstring under the line `Example:` or `Instead:`."""
+        """The rcfile in the docstring under the line `Example:` or `Instead:`."""
         _, _, after = self.text.partition(f"\n{title}:\n")
         lines: list[str] = []
         for line in after.split("\n"):

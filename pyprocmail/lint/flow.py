@@ -1,4 +1,4 @@
-"""Checks for the way through an rcfile: recipes that no mail reaches, and files that are not there."""
+"""Checks for the way through an rcfile: recipes that no mail reaches, and missing files."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def shadowed(view: View) -> Iterator[Finding]:
     for rule in view.rules:
         plain = all(test.kind == REGEX and not test.area and not test.weighted for test in rule.tests)
         if rule.is_filter:
-            seen.clear()  # the mail may be another one from here on
+            seen.clear()  # the filter may change the mail
         if not rule.tests or not plain or not rule.known or rule.chained:
             continue
         tests = frozenset((test.negated, test.text) for test in rule.tests)

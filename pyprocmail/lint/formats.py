@@ -1,4 +1,4 @@
-"""Findings as people and programs read them."""
+"""Output formats of findings, for people and programs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ VERSION = 1
 
 
 def full(found: Iterable[Found]) -> str:
-    """Each with its line and a caret."""
+    """Each finding with its line and a caret."""
     return "".join(render(one.diagnostic, one.source) for one in found)
 
 
 def concise(found: Iterable[Found]) -> str:
-    """A line each."""
+    """One line for each finding."""
     return "".join(
         f"{one.source.name}:{one.line}:{one.column}: {one.diagnostic.severity.value}[{one.diagnostic.code}]: "
         f"{one.diagnostic.sentence}\n"
@@ -76,7 +76,7 @@ def sarif(found: list[Found]) -> str:
 
 
 def github(found: Iterable[Found]) -> str:
-    """Commands of a GitHub workflow, which shows them beside the lines."""
+    """Commands of a GitHub workflow, which shows the findings beside the lines."""
     return "".join(
         f"::{_GITHUB_LEVELS[one.diagnostic.severity]} file={_property(one.source.name)},line={one.line},"
         f"col={one.column},title={one.diagnostic.code}::{_escaped(one.diagnostic.sentence)}\n"
@@ -106,7 +106,7 @@ def summary(code: str) -> str:
 
 
 def explained(code: str) -> str:
-    """All about a code; an empty text if there is none."""
+    """The full text about a code; empty if the code is unknown."""
     check = BY_CODE.get(code)
     if check is None:
         return f"{code}\n\n{SYNTAX[code]}\n" if code in SYNTAX else ""

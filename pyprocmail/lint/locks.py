@@ -1,4 +1,4 @@
-"""Checks for lockfiles: those that are missing, needless, ignored, or in the way."""
+"""Checks for lockfiles: missing, needless or ignored ones, and ones that block."""
 
 from __future__ import annotations
 

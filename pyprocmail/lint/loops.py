@@ -17,7 +17,7 @@ _OWN = re.compile(rb"loop|auto-submitted", re.IGNORECASE)
 
 
 def _conditions(view: View, rule: Rule) -> bytes:
-    """The conditions on the way to `rule`: its own, those of its blocks and of the recipes that it refers to."""
+    """The conditions on the way to `rule`: its own, and those of its blocks and of the recipes it depends on."""
     by_recipe = {id(other.recipe): other for other in view.rules}
     texts: list[bytes] = []
     for one in (*rule.parents, rule):
@@ -29,7 +29,7 @@ def _conditions(view: View, rule: Rule) -> bytes:
             before = (item for item in reversed(current.siblings[: current.index]) if isinstance(item, Recipe))
             previous = next(before, None)
             current = by_recipe.get(id(previous)) if previous is not None else None
-    # What an earlier recipe takes away does not get here.
+    # Mail that an earlier recipe delivers does not get here.
     for other in view.rules:
         if other.recipe.span.start < rule.recipe.span.start and other.delivers:
             texts += [test.node.raw for test in other.tests]

@@ -1,4 +1,4 @@
-"""Checks for mail that is lost, or only half of it kept."""
+"""Checks for mail that is lost, or of which only half is kept."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def filter_without_wait(view: View) -> Iterator[Finding]:
 
 
 def _waits(rule: Rule) -> bool:
-    """Whether procmail waits for the program, and its exit code counts; for a lockfile it has to."""
+    """Whether procmail waits for the program and its exit code counts, as it always does with a lockfile."""
     return rule.has(WAIT, WAIT_QUIET) or rule.lock is not None
 
 
 CACHE = re.compile(rb"\b(?i:formail)\}?\"?\s[^|;]*(?<=\s)-[rtkzcfqs]*D(?:\s|[0-9])")
-"""`formail -D`, which tells by its exit code whether a mail was seen before."""
+"""`formail -D`, whose exit code shows whether a mail was seen before."""
 
 _FAILS_IN_EARNEST = re.compile(rb"\b([ef]?grep|diff|cmp|bogofilter|exit|false|spamc\s+-[a-zA-Z]*[cE])\b")
 """Programs whose exit code may be other than 0 for a mail that is fine."""
@@ -100,7 +100,7 @@ def delivery_without_wait(view: View) -> Iterator[Finding]:
         if isinstance(rule.recipe.action, Capture) or not rule.delivers or not rule.known or _waits(rule):
             continue
         if CACHE.search(pipe.text):
-            continue  # that is worse, and has a check of its own
+            continue  # that is worse, and P211 reports it
         if not re.match(rb"\s*(:|true|cat\s*>+\s*/dev/null)\s*$", pipe.text):
             sentence = "the exit code of this program does not count: a mail that it fails to take is lost"
             yield Finding(rule.start, sentence, "add 'w'", add_flag(rule, b"w"))
@@ -350,7 +350,7 @@ _BUILT_IN = frozenset(
 _INSIDE = re.compile(
     rb"\s*(?:%b|pyprocmail\s+(?:vacation|duplicate|mime))(?=\s|$)" % b"|".join(map(re.escape, _BUILT_IN))
 )
-"""What a shell does, or we do, without a program of that name."""
+"""Commands that a shell or pyprocmail runs without a program of that name."""
 
 CHECKS = (
     Check("P201", Severity.ERROR, filter_without_wait, safe=True),

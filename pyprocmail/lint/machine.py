@@ -1,4 +1,4 @@
-"""The machine as checks see it: which files, folders and programs there are.  Nothing is changed."""
+"""The machine as checks see it: which files, folders and programs exist.  Nothing is changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LONGEST = 8 << 20
 
 
 class Machine:
-    """The machine that this process runs on; `home` is that of the user whose rcfile it is."""
+    """The machine on which this process runs; `home` is the home of the rcfile's user."""
 
     def __init__(self, home: bytes, path: bytes = b"/usr/local/bin:/usr/bin:/bin") -> None:
         self.home = home
@@ -35,7 +35,7 @@ class Machine:
         return any(os.access(place, os.X_OK) and not os.path.isdir(place) for place in places)
 
     def writers(self, path: bytes) -> str:
-        """Who but the owner and root may write to `path`: `group`, `others` or ``."""
+        """Who may write to `path` apart from the owner and root: `group`, `others` or ``."""
         try:
             mode = os.stat(path).st_mode
         except OSError:
@@ -46,7 +46,7 @@ class Machine:
 
 
 class NoMachine(Machine):
-    """No machine: every folder is a mailbox, every program is there, and no other file is."""
+    """No machine: every folder is a mailbox, every program exists, and no other file does."""
 
     def __init__(self) -> None:
         super().__init__(b"")

@@ -1,4 +1,4 @@
-"""Mend what findings say: apply their edits to the text of a file."""
+"""Mend findings: apply their edits to the text of a file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _MOST_ROUNDS = 20
 def mended(data: bytes, check: Callable[[bytes], list[Found]], *, unsafe: bool) -> tuple[bytes, int]:
     """`data` with all edits applied, and how many findings they mended.
 
-    `check` finds what is wrong with a text.  Edits that meet are applied one round after the other.  With `unsafe`,
-    also those that may change what happens to mail.
+    `check` returns the findings about a text.  Edits that overlap are applied in successive rounds.  `unsafe` includes
+    edits that may change what happens to mail.
     """
     count = 0
     for _ in range(_MOST_ROUNDS):
@@ -26,7 +26,7 @@ def mended(data: bytes, check: Callable[[bytes], list[Found]], *, unsafe: bool) 
 
 
 def _apply(data: bytes, found: list[Found]) -> tuple[bytes, int]:
-    """The text with the edits of those findings whose edits meet no earlier one's, and their number."""
+    """The text with the edits of all findings that do not overlap an earlier one's edits, and their number."""
     taken: set[tuple[int, int]] = set()
     edits: list[Edit] = []
     applied = 0

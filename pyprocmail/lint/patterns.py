@@ -1,4 +1,4 @@
-"""Checks for conditions: patterns that mean something else, match always or never, and slips around them."""
+"""Checks for conditions: patterns that mean something else, or match always or never, and slips around them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FIELDS = (
     rb"Content-[A-Za-z-]+|X-[A-Za-z-]+|Delivered-To|Mailing-List|In-Reply-To|References|Auto-Submitted|Errors-To"
 )
 DOMAIN = re.compile(rb"(?:@|[a-z0-9]-?[a-z0-9])[a-z0-9-]*(\.)(?:com|org|net|edu|gov|info|example|de|fr|nl|uk|it)\b")
-"""A domain whose dot, in its group, has no backslash."""
+"""A domain whose dot has no backslash; the dot is the group."""
 
 _CLASS = rb"(?<!\\)\[\^?\]?[^]]*\]"
 
 
 def _outside_classes(text: bytes) -> bytes:
-    """`text` with its classes blanked, every offset kept."""
+    """`text` with its classes blanked; offsets stay the same."""
     return re.sub(_CLASS, lambda found: b"\0" * len(found[0]), text) if b"[" in text else text
 
 
@@ -84,7 +84,7 @@ def foreign_dialect(view: View) -> Iterator[Finding]:
     """
     instead = {b"d": "[0-9]", b"w": "[a-z0-9_]", b"s": "[ 	]", b"b": "\\< or \\>", b"n": "$", b"t": "a tab"}
     for _, test in view.patterns():
-        # A backslash at the beginning protects it, and is no part of the pattern.
+        # A backslash at the beginning protects the pattern, and is not part of it.
         taken = test.plain and view.data[test.at - 1 : test.at] == b"\\"
         found = _PCRE.search(b"\\" * taken + _outside_classes(test.text))
         if found:
@@ -264,7 +264,7 @@ def pattern_matches_always(view: View) -> Iterator[Finding]:
 
 
 def may_be_empty(pattern: egrep.Pattern) -> bool:
-    """Whether the pattern can match nothing."""
+    """Whether the pattern can match the empty text."""
     stack: list[tuple[bool, bool]] = []
     so_far, any_branch, last = True, False, True
     before = True

@@ -1,4 +1,4 @@
-"""All checks, by their codes, and what the reader of an rcfile finds wrong by itself."""
+"""All checks by code, and the findings of the parser itself."""
 
 from __future__ import annotations
 
@@ -63,4 +63,4 @@ SYNTAX = {
     "M101": "A filter file of maildrop that cannot be read: no mail is delivered by it (exit 75).",
     "M109": "A filter file of maildrop whose lines end in a carriage return: `if` and `else` have no body then.",
 }
-"""What is not a Check: found while a file is read."""
+"""Codes that are not a Check: the findings are made while a file is read."""

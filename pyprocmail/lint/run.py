@@ -1,4 +1,4 @@
-"""Check files: read them, follow what they include, and leave out what comments silence."""
+"""Check files: read them and the files that they include, and leave out findings that comments silence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_FILES = 200
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which codes are reported: those that begin with one of `select`, and with none of `ignore`."""
+    """The codes to report: those that begin with one of `select` and with none of `ignore`."""
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ def sources(name: str, data: bytes, machine: Machine, *, filters: bool) -> Itera
 
 
 def check_rcfile(name: str, data: bytes, machine: Machine, selection: Selection, *, follow: bool = True) -> list[Found]:
-    """What there is to say about an rcfile and the files that it includes."""
+    """The findings about an rcfile and the files that it includes."""
     files = list(_files(name, data, machine, follow=follow))
     names = frozenset(variable for file in files for variable in file.view.values)
     found: list[Found] = []
@@ -66,7 +66,7 @@ def _files(name: str, data: bytes, machine: Machine, *, follow: bool) -> Iterato
         read = reading.rcfile(shown, text)
         view = View(read.tree, text, machine)
         if made:
-            # An included file knows the variables of the one that includes it.
+            # An included file has the variables of the main file.
             for variable, values in made[0].view.values.items():
                 view.values.setdefault(variable, values)
         file = _File(read, view)
@@ -86,7 +86,7 @@ def _files(name: str, data: bytes, machine: Machine, *, follow: bool) -> Iterato
 
 
 def _is_whole(view: View) -> bool:
-    """Whether this looks like the rcfile of a user, not like a piece that others include."""
+    """Whether this looks like a user's whole rcfile, not like a part that other files include."""
     return bool({b"MAILDIR", b"DEFAULT", b"LOGFILE", b"PATH", b"SHELL"} & view.values.keys()) or not any(
         use for use in view.uses()
     )
@@ -107,7 +107,7 @@ def _check(file: _File, selection: Selection) -> list[Found]:
 
 
 def check_filter(name: str, data: bytes, machine: Machine, selection: Selection, *, follow: bool = True) -> list[Found]:
-    """What there is to say about a filter file of maildrop and the files that it includes."""
+    """The findings about a filter file of maildrop and the files that it includes."""
     files = list(_filter_files(name, data, machine, follow=follow))
     names = frozenset(variable for _, view, _ in files for variable in view.values)
     found: list[Found] = []

@@ -1,4 +1,4 @@
-"""Checks for what a stranger's mail, or another user of the machine, could do."""
+"""Checks for harm by a stranger's mail or by another user of the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FROM_MAIL = re.compile(rb"(?i:formail)\S*\s+[^|;`]*-[a-zA-Z]*[xX]|\bgrep\b.*\^(
 
 
 def foreign(view: View) -> set[bytes]:
-    """The variables that hold text of the mail: MATCH, what is taken from it, and the output of `formail -x`."""
+    """The variables that contain text of the mail: MATCH, those set from it, and those set from `formail -x`."""
     found = {b"MATCH"} if b"MATCH" not in view.values else set[bytes]()
     grows = True
     while grows:
@@ -36,7 +36,7 @@ def foreign(view: View) -> set[bytes]:
 
 
 def _harmless(view: View, rule: Rule, name: bytes, bad: bytes) -> bool:
-    """Whether conditions allow no byte of `bad` in the variable: what is right of `\\/`, or a test of its value."""
+    """Whether conditions keep every byte of `bad` out of the variable: the part after `\\/`, or a test of its value."""
     tests = [test for one in (*rule.parents, rule) for test in one.tests]
     for test in tests:
         if test.area != name:
@@ -50,7 +50,7 @@ def _harmless(view: View, rule: Rule, name: bytes, bad: bytes) -> bool:
 
 
 def _origins(view: View, name: bytes) -> list[tuple[Rule, ...]]:
-    """The blocks in which the variable is given the value of MATCH; none if it is given another one, too."""
+    """The blocks in which the variable is set from MATCH; none if it is also set from something else."""
     found: list[tuple[Rule, ...]] = []
     for assignment, parents in view.assignments:
         if assignment.name == name and assignment.value.pieces:
@@ -63,7 +63,7 @@ def _origins(view: View, name: bytes) -> list[tuple[Rule, ...]]:
 
 
 def _is_set_narrowly(view: View, rules: tuple[Rule, ...], before: int, bad: bytes) -> bool:
-    """Whether MATCH, as it is in the innermost of `rules`, cannot hold a byte of `bad`."""
+    """Whether MATCH, in the innermost of `rules`, cannot contain a byte of `bad`."""
     for rule in reversed(rules):
         setting = [test for test in rule.tests if b"\\/" in test.text and not test.negated]
         if setting:
@@ -218,7 +218,7 @@ def files_in_tmp(view: View) -> Iterator[Finding]:
 
 
 def _is_shared(view: View, path: bytes) -> bool:
-    """Whether the path is in a folder where everybody may make files; a home there is its user's own."""
+    """Whether the path is in a folder where every user may make files; a home in it does not count."""
     home = view.machine.home
     return path.startswith((b"/tmp/", b"/var/tmp/")) and not (home and path.startswith(home + b"/"))
 
@@ -240,7 +240,7 @@ def open_umask(view: View) -> Iterator[Finding]:
 
 
 def _is_area(text: bytes, end: int) -> bool:
-    """Whether the variable that ends at `end` stands left of `??`."""
+    """Whether the variable that ends at `end` is followed by `??`."""
     return text[end:].lstrip(b" }").startswith(b"??")
 
 

@@ -17,9 +17,9 @@ _IGNORE = re.compile(rb"#[ \t]*pyprocmail:[ \t]*ignore\[([A-Z0-9, \t]*)\]")
 
 
 def without_silenced(source: Source, found: list[Found], comments: Iterable[tuple[Span, Span]]) -> list[Found]:
-    """`found` without what a comment silences, and with the comments that silence nothing.
+    """`found` without silenced findings, and with findings about comments that silence nothing.
 
-    Each comment comes with the part of the file that it is about.
+    Each comment comes with the part of the file to which it applies.
     """
     for comment, about in comments:
         names = _IGNORE.search(source.data[comment.start : comment.end])
@@ -39,7 +39,7 @@ def without_silenced(source: Source, found: list[Found], comments: Iterable[tupl
 
 
 def in_rcfile(tree: Rcfile) -> Iterator[tuple[Span, Span]]:
-    """The comments that silence, each with what it is about: its own line, and the statement after it."""
+    """The comments that silence, each with the part to which it applies: its line, and the statement after it."""
     todo: list[tuple[object, ...]] = [tree.items]
     while todo:
         items = todo.pop()
@@ -72,7 +72,7 @@ def _about(items: tuple[object, ...], index: int, comment: Comment) -> Span:
 
 
 def in_filter(view: FilterView) -> Iterator[tuple[Span, Span]]:
-    """The same for a filter file; of an `if` and its like it is the condition that a comment before it is about."""
+    """The same for a filter file; before a statement with a body, such as `if`, a comment applies to its condition."""
     heads = sorted(
         (place.statement.span.start, _head_end(view, index))
         for index, place in enumerate(view.places)

@@ -1,4 +1,4 @@
-"""Checks for slips around conditions: a `$` or a backslash that does not do what it looks like, what is not needed."""
+"""Checks for slips around conditions: a `$` or a backslash that does not do what it seems to, a needless condition."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _is_plain(test: Test) -> bool:
 
 
 def _implies(longer: Test, test: Test) -> bool:
-    """Whether the text of `test` and more make the pattern `longer`."""
+    """Whether the pattern `longer` is the text of `test` and more."""
     rest = longer.text[len(test.text) :]
     return (
         longer.area == test.area

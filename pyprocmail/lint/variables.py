@@ -1,4 +1,4 @@
-"""Checks for variables: never set, misspelt, cut off, or not what procmail can use."""
+"""Checks for variables: never set, misspelt, cut off, or with a value that procmail cannot use."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def never_set(view: View) -> Iterator[Finding]:
 
 
 def _shell_only(view: View, name: bytes) -> bool:
-    """Whether a command gives the variable its value itself: `for x in ...`, `x=...`, `read x`."""
+    """Whether a command itself sets the variable: `for x in ...`, `x=...`, `read x`."""
     text = b"\n".join(pipe.text for _, pipe in view.commands()) + b"\n".join(
         test.text for _, test in view.tests(2)
     )  # 2 is a program

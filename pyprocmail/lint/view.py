@@ -1,4 +1,4 @@
-"""A tree as checks want it: the recipes in order with their flags read, and what each variable may be."""
+"""A tree prepared for checks: the recipes in order with their flags parsed, and the possible values of variables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SINGLE = re.compile(rb"'[^'\n]*'")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Test:
-    """A condition: its parts by name.  `at` is where `text` begins in the file, or where the condition does."""
+    """A condition, with its parts by name.  `at` is the offset of `text` in the file, or of the condition."""
 
     node: Condition
     kind: int
@@ -62,11 +62,11 @@ class Test:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A recipe whose start line was read.
+    """A recipe with its start line parsed.
 
-    `lock` is None without a second colon, b"" for the implied lockfile.  `known` is false when the start line holds
-    variables, or what is not understood.  `index` is its place among `siblings`; `parents` are the recipes whose blocks
-    it is in, outermost first.
+    `lock` is None without a second colon, b"" for the implied lockfile.  `known` is false if the start line contains
+    variables or text that cannot be parsed.  `index` is its place among `siblings`; `parents` are the recipes whose
+    blocks contain it, outermost first.
     """
 
     recipe: Recipe
@@ -100,7 +100,7 @@ class Rule:
 
     @property
     def command(self) -> Pipe | None:
-        """The command of its action, if that is one."""
+        """The command of its action, if it has one."""
         action = self.recipe.action
         return action if isinstance(action, Pipe) else action.pipe if isinstance(action, Capture) else None
 
@@ -118,7 +118,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A place where a variable is expanded; `excused` if the text says what holds when it is not set."""
+    """A place where a variable is expanded; `excused` if the text provides for an unset variable, as `${x:-y}`."""
 
     name: bytes
     span: Span
@@ -173,7 +173,7 @@ class View:
 
     @property
     def is_policy(self) -> bool:
-        """Whether the file is the rules of a milter: its folders are answers to a mail server."""
+        """Whether the file has the rules of a milter: its folders are then answers to a mail server."""
         if self._policy is None:
             asked = {use.name for use in self.uses()} | {test.area for _, test in self.tests()}
             self._policy = {b"REPLY", b"EXITCODE"} <= self.values.keys() or bool(
@@ -190,7 +190,7 @@ class View:
         return None if pieces is None else self.resolve(pieces, depth + 1)
 
     def resolve(self, pieces: Pieces, depth: int = 0) -> bytes | None:
-        """The text that `pieces` make, if each variable in them is known."""
+        """The text of `pieces`, if each variable in them is known."""
         text = b""
         for piece in pieces if depth < 9 else ((BREAK,),):
             if isinstance(piece, bytes):
@@ -205,7 +205,7 @@ class View:
         return text
 
     def ending(self, pieces: Pieces) -> bytes | None:
-        """The last bytes of the text that `pieces` make, if they are known."""
+        """The last bytes of the text of `pieces`, if they are known."""
         if pieces and isinstance(pieces[-1], bytes):
             return pieces[-1]
         return self.resolve(pieces)
@@ -230,7 +230,7 @@ class View:
                     yield rule, test
 
     def patterns(self) -> Iterator[tuple[Rule, Test]]:
-        """The conditions that are patterns, those with a `$` included."""
+        """The conditions that are patterns, including those with a `$`."""
         for rule, test in self.tests():
             if test.kind in (condition_lines.REGEX, condition_lines.EXPAND):
                 yield rule, test
@@ -242,7 +242,7 @@ class View:
         return (self.value(b"MAILDIR") or self.machine.home + b"/Mail") + b"/" + name
 
     def is_mailbox(self, words: Word) -> bool:
-        """Whether the folder is a file that many mails share: not a directory, not /dev/null; false if unknown."""
+        """Whether the folder is a mailbox file: not a directory, not /dev/null; false if unknown."""
         end = self.ending(words.pieces)
         if end is None or not end or end.endswith((b"/", b"/.")):
             return False

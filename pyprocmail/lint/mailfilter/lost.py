@@ -1,4 +1,4 @@
-"""Checks for mail that a filter file loses, or bounces without need."""
+"""Checks for mail that a filter file loses or needlessly bounces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks for patterns of filter files: another dialect, what cannot be compiled, what means something else."""
+"""Checks for patterns of filter files: of another dialect, invalid, or with another meaning than intended."""
 
 from __future__ import annotations
 

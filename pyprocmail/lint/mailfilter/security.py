@@ -1,4 +1,4 @@
-"""Checks for loops, and for what a stranger's mail or another user of the machine could do to a filter file."""
+"""Checks of filter files for loops, and for harm by a stranger's mail or by another user of the machine."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _TELLS_NOTHING = ("escape", "length", "hasaddr", "lookup", "time")
 
 
 def foreign(view: FilterView) -> set[bytes]:
-    """The variables that hold text of the mail: FROM, MATCH, what is taken from them, and what `reformail -x` says.
+    """The variables that contain text of the mail: FROM, MATCH, those set from them, and those set from `reformail -x`.
 
-    One that is set where the groups of a pattern match letters and digits only is none of them.
+    A variable set where the groups of a pattern match only letters and digits does not count.
     """
     found = {b"FROM"}
     assigns = [(assign, _is_narrow(place)) for place, assign in view.assigns()]
@@ -49,7 +49,7 @@ def foreign(view: FilterView) -> set[bytes]:
 
 
 def _is_narrow(place: Place) -> bool:
-    """Whether what the conditions on the way put into MATCH1 and so on is harmless in a command."""
+    """Whether the conditions on the way leave only text in MATCH1 and so on that is harmless in a command."""
     patterns = list(_patterns(place.conditions))
     return bool(patterns) and all(_is_harmless(pattern.text) for pattern in patterns)
 
@@ -79,7 +79,7 @@ def _is_foreign(value: Expression, known: set[bytes], narrow: bool) -> bool:
 
 
 def _tested(view: FilterView, place: Place) -> bytes:
-    """The conditions on the way to a statement, and those before it whose body ends the filter."""
+    """The conditions on the way to a statement, and earlier conditions whose body ends the filter."""
     texts = [view.data[one.span.start : one.span.end] for one in place.conditions]
     for other in view.places:
         if other.statement.span.start < place.statement.span.start and isinstance(other.statement, If):
@@ -231,7 +231,7 @@ def stranger_in_command_of_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def _is_harmless(pattern: bytes) -> bool:
-    """Whether the groups of a pattern match nothing but letters, digits, `.`, `_` and `-`."""
+    """Whether the groups of a pattern match only letters, digits, `.`, `_` and `-`."""
     groups = re.findall(rb"\(((?:[^()\\]|\\.)*)\)", pattern)
     return bool(groups) and all(
         re.fullmatch(rb"(?:\[[a-zA-Z0-9_.-]+\]|\\[dw]|[a-zA-Z0-9_-]|\\\.|[|*+?]|\{[0-9,]+\})+", group)

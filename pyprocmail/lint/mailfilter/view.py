@@ -1,4 +1,4 @@
-"""The tree of a filter file as checks want it: each statement with what it stands in, and what variables may be."""
+"""The tree of a filter file prepared for checks: each statement with its context, and the values of variables."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from pyprocmail.source import Span
 
 NAME = re.compile(rb"(?<!\\)\$(?:\{([^}\s]+)\}|([A-Za-z0-9_]+))")
 PATH = b"/bin:/usr/bin:/usr/local/bin"
-"""The PATH that maildrop starts with, whatever its caller's is."""
+"""The PATH with which maildrop starts, whatever its caller's is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A statement, those beside it, the conditions on the way to it, and the statements it stands in, outermost first.
+    """A statement, its siblings, the conditions on the way to it, and the statements around it, outermost first.
 
-    A condition is there for `else` as well: it was tested.
+    The condition of an `if` also counts for its `else`: it was tested.
     """
 
     statement: Statement
@@ -54,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """A command line for the shell, and the statement that it is in; `pieces` without the sign `|`."""
+    """A command line for the shell, and the statement that contains it."""
 
     place: Place
     pieces: tuple[Piece, ...]
@@ -62,7 +62,7 @@ class Shell:
 
     @property
     def text(self) -> bytes:
-        """The text, variables as they are written."""
+        """The text without the `|`; variables are not expanded."""
         return b"".join(piece.value for piece in self.pieces).lstrip(b" \t|")
 
 
@@ -118,14 +118,14 @@ class FilterView:
                 yield place, one
 
     def patterns(self) -> Iterator[tuple[Place, Pattern, bool]]:
-        """Every pattern, and whether it is searched for in the message."""
+        """Every pattern, and whether it searches the message."""
         compared = {id(one.pattern) for _, one in self.parts if isinstance(one, Match)}
         for place, one in self.parts:
             if isinstance(one, Pattern):
                 yield place, one, id(one) not in compared
 
     def regex(self, text: bytes, *, fold: bool) -> Regex | PatternError:
-        """The pattern, compiled once, or why it cannot be."""
+        """The pattern, compiled once, or the error."""
         known = self.regexes.get((text, fold))
         if known is None:
             try:
@@ -155,7 +155,7 @@ class FilterView:
                         yield Shell(place, (piece,), piece.span)
 
     def resolve(self, expression: Expression | None, depth: int = 0) -> bytes | None:
-        """The text that an expression is, if each variable in it is known."""
+        """The text of an expression, if each variable in it is known."""
         if not isinstance(expression, Text) or depth > 9:
             return None
         text = b""
@@ -183,11 +183,11 @@ class FilterView:
         return self.resolve(given[0], depth) if len(given) == 1 else None
 
     def full(self, name: bytes) -> bytes:
-        """The path of a file: a relative one is in HOME, where maildrop delivers from."""
+        """The path of a file: a relative one is in HOME, maildrop's working directory."""
         return name if name.startswith(b"/") else self.machine.home + b"/" + name
 
     def at(self, piece: Piece, text: bytes) -> Span:
-        """Where `text` stands in a string; the string if it is written in another way there."""
+        """The place of `text` in a string; the whole string if it is written differently there."""
         found = self.data.find(text, piece.span.start, piece.span.end)
         return Span(found, found + len(text)) if found >= 0 else piece.span
 
@@ -220,7 +220,7 @@ def expressions(statement: Statement) -> Iterator[Expression]:
 
 
 def walk(expression: Expression) -> Iterator[Expression]:
-    """The expression and all that are in it, in the order of the file."""
+    """The expression and all expressions in it, in the order of the file."""
     todo: list[Expression] = [expression]
     while todo:
         one = todo.pop()
@@ -241,7 +241,7 @@ def walk(expression: Expression) -> Iterator[Expression]:
 
 
 def _bodies(statement: Statement) -> Iterator[tuple[tuple[Statement, ...], tuple[Expression, ...]]]:
-    """The lists of statements in a statement, each with the conditions that decide on it."""
+    """The lists of statements in a statement, each with its conditions."""
     match statement:
         case Block():
             yield statement.statements, ()
@@ -267,7 +267,7 @@ def _unwrapped(body: Statement) -> tuple[Statement, ...]:
 
 
 def ends(statement: Statement | None) -> bool:
-    """Whether no mail gets behind the statement."""
+    """Whether no mail gets past the statement."""
     match statement:
         case Command(keyword=keyword):
             return keyword in ("to", "exit")
@@ -282,5 +282,5 @@ def ends(statement: Statement | None) -> bool:
 
 
 def is_empty(statement: Statement) -> bool:
-    """Whether it is a separator only."""
+    """Whether the statement is only a separator."""
     return isinstance(statement, Empty)

@@ -1,4 +1,4 @@
-"""Checks for the way through a filter file: what no mail reaches, bodies that are none, files that are not there."""
+"""Checks for the way through a filter file: statements that no mail reaches, empty bodies, missing files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def shadowed_in_filter(view: FilterView) -> Iterator[Finding]:
     seen: dict[tuple[int, bytes], int] = {}
     for place in view.places:
         if isinstance(place.statement, Command) and place.statement.keyword in ("xfilter", "include"):
-            seen.clear()  # the mail may be another one from here on
+            seen.clear()  # this may change the mail
         if not isinstance(place.statement, If):
             continue
         for branch in place.statement.branches:
