@@ -1,4 +1,4 @@
-"""Who calls procmail for the user: .forward, Postfix, Exim, Sendmail; and what could keep it from running."""
+"""The callers of procmail for the user: .forward, Postfix, Exim, Sendmail; and reasons why it cannot run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROGRAM = re.compile(r"(/[^\s\"',|]*(?:procmail|maildrop))\b")
 
 
 def callers(patient: Patient, found: list[str]) -> Iterator[Trouble]:
-    """What calls us, one line each into `found`; and what is wrong with that."""
+    """Add a line to `found` for each caller of procmail; yields the problems with them."""
     forward = f"{patient.home}/.forward"
     text = patient.text(forward)
     if text is not None:
@@ -46,7 +46,7 @@ def callers(patient: Patient, found: list[str]) -> Iterator[Trouble]:
 
 
 def _silent(patient: Patient) -> Iterator[Trouble]:
-    """Exim or Sendmail is there, and its configuration does not name procmail."""
+    """Problems with an Exim or Sendmail whose configuration does not name procmail."""
     for server, paths, command in (
         ("Exim", EXIM, _EXIM_MENDS),
         ("Sendmail", SENDMAIL, "echo 'FEATURE(local_procmail)dnl' >> /etc/mail/sendmail.mc; make -C /etc/mail"),
@@ -97,7 +97,7 @@ def _postfix(patient: Patient, found: list[str]) -> Iterator[Trouble]:
 
 
 def _program(patient: Patient, program: str, where: str) -> Iterator[Trouble]:
-    """Whether the user can run the program."""
+    """The reason why the user cannot run the program, if there is one."""
     barrier = patient.barrier(program)
     if barrier:
         yield Trouble(
@@ -116,7 +116,7 @@ _LAST_BYTES = 1 << 18
 
 
 def denials(patient: Patient) -> Iterator[Trouble]:
-    """What SELinux or AppArmor has refused us, by the system's logs, as far as they can be read."""
+    """Refusals of SELinux or AppArmor to procmail, from the system's logs, if these can be read."""
     for path in _DENIAL_LOGS:
         lines = [line for line in (patient.text(path, _LAST_BYTES) or "").splitlines() if _DENIALS.search(line)]
         if lines:
@@ -127,7 +127,7 @@ def denials(patient: Patient) -> Iterator[Trouble]:
 
 
 def guards(patient: Patient) -> Iterator[Trouble]:
-    """SELinux and AppArmor, which refuse what modes would allow."""
+    """SELinux and AppArmor, which can refuse access that file modes allow."""
     if (patient.text("/etc/selinux/config") or "").find("SELINUX=enforcing") >= 0:
         sentence = "SELinux is enforcing: what it refuses looks like missing rights"
         yield Trouble(Gravity.NOTE, sentence, "ausearch -m avc -ts today | grep -i procmail")

@@ -1,8 +1,8 @@
-"""The report for an issue "a rcfile behaves otherwise than with procmail", with private data replaced.
+"""The report for an issue "an rcfile behaves otherwise than with procmail", with private data replaced.
 
-The rules run twice, both times as `explain` runs them: as they are, and as the report shows them, in a scratch folder.
-All that the report says of a run is of the second one.  So nothing gets into it by what a run says, and the report
-tells whether the replacement changed what the rules do.
+The rules run twice, both times as under `explain`: the originals, and the versions in the report, in a scratch folder.
+The report describes only the second run.  So no output of a run brings private data into it, and the report tells
+whether the replacement changed the behaviour of the rules.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ tell.
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What the report is about.  `mail` is None without one; `rcfile` is "" for the usual one of the person."""
+    """The subject of a report.  `mail` is None if there is no mail; `rcfile` is "" for the person's usual one."""
 
     person: Person
     rcfile: str
@@ -78,7 +78,7 @@ class _Scene:
     places: tuple[bytes, ...]
 
     def write(self, root: Path, *, whole: bool) -> None:
-        """Put files and folders below the root; `whole`: rules name them with the root in front.
+        """Put files and folders below the root; `whole`: the paths in the rules begin with the root.
 
         Files that are not rcfiles are empty.
         """
@@ -96,7 +96,7 @@ class _Scene:
             path.chmod(0o600)
 
     def placed(self, text: bytes, root: Path) -> bytes:
-        """The text, in which each path that the scene has is below the root."""
+        """The text with each path of the scene moved below the root."""
         for path in (HOME, *(name for name in self.files if not name.startswith(HOME + b"/"))):
             text = text.replace(path, os.fsencode(root) + path)
         return text
@@ -150,13 +150,13 @@ def _rcfile(complaint: Complaint) -> str:
 
 
 def _before(complaint: Complaint) -> str:
-    """The rcfile of the machine that comes before a person's own."""
+    """The machine's rcfile, which runs before the person's own."""
     usual = not complaint.rcfile and complaint.language != MAILDROP
     return _SYSTEM_RCFILE if usual and os.path.isfile(_SYSTEM_RCFILE) else ""
 
 
 def _texts(complaint: Complaint) -> Iterator[tuple[bytes, bytes]]:
-    """The rcfiles and those that they include, as far as the names can be known without a mail."""
+    """The rcfiles and those that they include, if the names are known without a mail."""
     machine = Machine(complaint.person.home)
     for path in filter(None, (_before(complaint), _rcfile(complaint))):
         data = Path(path).read_bytes()
@@ -174,7 +174,7 @@ def _scene(complaint: Complaint, texts: Mapping[bytes, bytes]) -> _Scene:
 
 
 def places_in_home(home: bytes, rules: bytes, disguise: Disguise) -> Iterator[bytes]:
-    """What the rules name in the home, folders with a slash at their end: these decide what becomes of a mail."""
+    """Files, and folders with a final slash, in the home that the rules name: they affect what happens to a mail."""
     top = os.fsdecode(home).rstrip("/")
     for place, names, files in os.walk(top):
         deep = place.count("/") - top.count("/")
@@ -184,7 +184,7 @@ def places_in_home(home: bytes, rules: bytes, disguise: Disguise) -> Iterator[by
 
 
 def _versions() -> Iterator[str]:
-    """Programs and libraries, and what they run on."""
+    """Versions of programs, libraries and the system."""
     libraries = []
     for name in _LIBRARIES:
         try:
@@ -201,7 +201,7 @@ def _versions() -> Iterator[str]:
 
 
 def _explained(setup: Setup, mail: bytes) -> tuple[explain.Explained, dict[bytes, bytes]]:
-    """What the rules do with the mail, and the text of each file that they read, by its path."""
+    """The way of the mail through the rules, and the text of each file that they read, by its path."""
     with open_rules(setup, told=True) as rules:
         return explain.explain(rules, Mail("mail", mail)), {
             os.path.normpath(path): text for path, text in rules.sources.items()
@@ -219,7 +219,7 @@ def _of_ours(complaint: Complaint, scene: _Scene, root: Path, private: explain.E
 
 
 def _same(private: explain.Explained, found: explain.Explained) -> str:
-    """Whether the rules do with the replaced data what they do with the real ones; steps by kind, line and answer."""
+    """Whether the rules take the same steps with the replaced data as with the real data, by kind, line and answer."""
     pairs = [
         [(step.kind, step.line[1], step.held) for step in one.steps] + [("end", one.outcome.status, None)]
         for one in (private, found)

@@ -1,9 +1,9 @@
-"""Private data in rcfiles and mail, replaced: the same word by the same word everywhere, so that rules still match.
+"""Replaces private data in rcfiles and mail: a word has the same replacement everywhere, so rules still match.
 
 A word is a run of letters.  Words of addresses, host names, people and passwords become `usra`, `hstb`, `prsc`, `pwdd`
-and so on, each with its capitals; numbers of addresses become others with as many digits.  The rest of an rcfile stays,
-but for its comments.  Of the rest of a mail those words stay that the rcfiles have or that belong to mail
-(`plain_words`); each other letter becomes an x.
+and so on, with the same capitals; numbers in addresses become others with as many digits.  The rest of an rcfile stays,
+except its comments.  In the rest of a mail, words stay if the rcfiles have them or they are common in mail
+(`plain_words`); every other letter becomes an x.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pyprocmail.message import header
 from pyprocmail.message.model import Message
 
 LOGIN, HOSTNAME, HOME = b"usra", b"hsta", b"/home/user"
-"""What stands for the person's login, machine and home."""
+"""The replacements for the person's login, machine and home."""
 _USER, _HOST, _NAME, _SECRET, _WORD = b"usr", b"hst", b"prs", b"pwd", b"wrd"
-"""How replacements begin: as no pattern does that is about other words."""
+"""The beginnings of replacements: letters with which patterns for other words do not begin."""
 _LOGIN, _COMMENT, _DATE, _NUMBER, _VARIABLE = b"login", b"comment", b"date", b"number", b"variable"
 _SHORTEST = 3
-"""A private word of so many letters is replaced wherever it stands alone (of an address one less), ..."""
+"""A private word of at least so many letters is replaced wherever it is a whole word (in an address one less), ..."""
 _SHORTEST_INSIDE = 4
-"""... one of so many also inside longer words."""
+"""... one of at least so many letters also inside longer words."""
 _LONGEST_BODY = 1 << 18
-"""So much of a body, in bytes, is replaced word by word; of what follows each letter becomes an x."""
+"""So many bytes of a body are replaced word by word; in the rest every letter becomes an x."""
 
 _RUN = re.compile(rb"[A-Za-z\x80-\xff]+|[0-9]+")
-# Repetitions have a limit: a stranger's mail must not make the search slow.
+# Repetitions are limited, because a stranger's mail must not make the search slow.
 _LABEL = rb"(?:[A-Za-z0-9_\x80-\xff][A-Za-z0-9_\x80-\xff-]{0,80}|\([^()\s@]{0,200}\))"
 _DOT = rb"(?:\\?\.|\[\.\])"
 _HOST_NAME = _LABEL + rb"(?:" + _DOT + _LABEL + rb")*"
@@ -71,12 +71,12 @@ _MASK = bytes.maketrans(
     b"X" * 26 + b"x" * 26 + b"9" * 10 + b"x" * 128,
 )
 Part = tuple[bytes, bytes]
-"""A piece of a text and the kind of private data that it is, b"" for none."""
+"""A piece of a text and its kind of private data, b"" for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose report it is, as the machine knows it."""
+    """The author of the report, as the machine knows the user."""
 
     login: bytes
     real_name: bytes
@@ -87,7 +87,7 @@ class Person:
 class Disguise:
     """The replacements for a person's rcfiles and one mail, b"" for none.
 
-    `hidden` are words that are private whatever they look like.
+    `hidden` are words that the person declares private.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Disguise:
     # -- what is private -----------------------------------------------------------------------
 
     def _keep_lists(self, mail: bytes) -> None:
-        """Names of lists stay readable, as far as the rcfiles have their words: rules are about them."""
+        """Keep names of lists readable if the rcfiles have their words: rules depend on them."""
         for _, _, value in header.named(Message(mail).head, _LISTS):
             found = _LIST_NAME.search(value)
             if found:
@@ -159,7 +159,7 @@ class Disguise:
             self._learn(part, _SECRET)
 
     def _learn(self, text: bytes, kind: bytes, *, shortest: int = _SHORTEST) -> None:
-        """Name the words of a text, and replace them wherever they stand, if they have so many letters."""
+        """Name the words of a text; those of at least `shortest` letters are replaced everywhere."""
         for word in _lower_runs(text):
             if word not in self._kept and not word.isdigit():
                 for part in self._divided(word):
@@ -168,7 +168,7 @@ class Disguise:
                         self._everywhere.add(part)
 
     def _divided(self, word: bytes) -> list[bytes]:
-        """A word in lower case, divided where rules have a part of it: `acmecorp` for the pattern `@acme`."""
+        """A word in lower case, divided where rules contain a part of it: `acmecorp` for the pattern `@acme`."""
         if word not in self._divisions:
             inside = _any_of(
                 part
@@ -179,7 +179,7 @@ class Disguise:
         return self._divisions[word]
 
     def _name(self, word: bytes, kind: bytes) -> bytes:
-        """What stands for a word; both in lower case."""
+        """The replacement for a word; both in lower case."""
         if word not in self._names:
             self._names[word] = kind + _letters(self._counts[kind])
             self._counts[kind] += 1
@@ -193,7 +193,7 @@ class Disguise:
         return b"".join(self._replaced(part, kind, self.shown) for part, kind in parts)
 
     def mail(self, data: bytes) -> bytes:
-        """A mail with private data replaced, as long as it was if its body can make up for its header."""
+        """A mail with private data replaced; its length stays the same if the body can be padded or cut enough."""
         message = Message(data)
         head = b"\n".join(self._field(field) for field in header.fields(message.head))
         body = self._masked(message.body[:_LONGEST_BODY]) + message.body[_LONGEST_BODY:].translate(_MASK)
@@ -205,7 +205,7 @@ class Disguise:
         return head + body + ending
 
     def shown(self, text: bytes) -> bytes:
-        """A text about what was replaced: only words that are replaced everywhere can be in it."""
+        """Another text with the private words replaced, but only those that are replaced everywhere."""
         return _RUN.sub(lambda run: self._word(run[0]), self._somewhere_else(text))
 
     def _field(self, field: bytes) -> bytes:
@@ -215,7 +215,7 @@ class Disguise:
         return self.shown(name) + self._masked(value)
 
     def _masked(self, text: bytes) -> bytes:
-        """Text of a mail."""
+        """Text of a mail with private data replaced and other words masked."""
         return b"".join(self._replaced(part, kind, self._masked_words) for part, kind in _parts(text, rules=False))
 
     def _masked_words(self, text: bytes) -> bytes:
@@ -241,7 +241,7 @@ class Disguise:
         return b"".join(pieces)
 
     def _replaced(self, part: bytes, kind: bytes, otherwise: Callable[[bytes], bytes]) -> bytes:
-        """A piece of a text by its kind."""
+        """A piece of a text, replaced as its kind requires."""
         if kind == _DATE:
             return b"Thu, 01 Jan 2026 00:00:00 +0000" if b"," in part else b"Thu Jan  1 00:00:00 2026"
         if kind == _COMMENT:
@@ -261,7 +261,7 @@ class Disguise:
         return otherwise(part)
 
     def _forced(self, text: bytes, kind: bytes) -> bytes:
-        """Every word replaced that is not one of mail's own."""
+        """The text with every word replaced that is not a common one of mail."""
         return _RUN.sub(
             lambda run: run[0] if run[0].lower() in self._kept else self._forced_run(run[0], kind), text
         )  # fmt: skip
@@ -284,7 +284,7 @@ class Disguise:
         return self._private.sub(lambda part: _cased(self._names[part[0].lower()], part[0]), run)
 
     def _number(self, digits: bytes) -> bytes:
-        """Another number with as many digits; small enough for an address of the Internet."""
+        """Another number with as many digits, small enough for an IP address."""
         if digits not in self._numbers:
             size = len(digits)
             kind = b"%d" % size
@@ -293,14 +293,14 @@ class Disguise:
         return self._numbers[digits]
 
     def _somewhere_else(self, text: bytes) -> bytes:
-        """The text with another home and another machine."""
+        """The text with the home and the machine's name replaced."""
         if self._home.count(b"/") > 1:
             text = re.sub(re.escape(self._home) + rb"(?![\w-])", HOME, text)
         return self._machine.sub(HOSTNAME, text)
 
 
 def _parts(text: bytes, *, rules: bool) -> Iterator[Part]:
-    """A text in pieces, each with the kind of private data that it is."""
+    """A text in pieces, each with its kind of private data."""
     found: list[tuple[int, int, bytes]] = []
     for pattern, kind in _IN_RULES if rules else _IN_MAIL:
         for match in pattern.finditer(text):
@@ -321,7 +321,7 @@ def _parts(text: bytes, *, rules: bool) -> Iterator[Part]:
 
 
 def _name_and_value(field: bytes) -> Part:
-    """The name of a field with its colon, and its value; all is value if there is no name."""
+    """The name of a field with its colon, and its value; the whole field is the value if it has no name."""
     name, colon, value = field.partition(b":")
     return (name + colon, value) if colon and b" " not in name.strip() else (b"", field)
 
@@ -334,7 +334,7 @@ def _machine(names: bytes) -> re.Pattern[bytes]:
 
 
 def _is_host(text: bytes, match: re.Match[bytes], *, rules: bool) -> bool:
-    """Whether words with dots between them are a host, and not a file or a pattern."""
+    """Whether words joined by dots are a host, and not a file or a pattern."""
     last = match["host"][len(_without_last_label(match["host"])) :].strip(b"()").lower()
     country = len(last) == 2 and last.isalpha()
     if not rules or text[text.rfind(b"\n", 0, match.start()) + 1 :].lstrip().startswith(b"*"):
@@ -343,13 +343,13 @@ def _is_host(text: bytes, match: re.Match[bytes], *, rules: bool) -> bool:
 
 
 def _without_last_label(host: bytes) -> bytes:
-    """A host's name up to the dot before its last label, all of it if there is no dot."""
+    """A host's name up to the dot before its last label; the whole name if there is no dot."""
     end = max(host.rfind(b"."), host.rfind(b".]") + 1)
     return host[: end + (host[end : end + 2] == b".]") + 1] if end > 0 else host
 
 
 def _without_domain(host: bytes) -> bytes:
-    """A host's name without its last label if that is one of the Internet, or several: `(com|org)`."""
+    """A host's name without its last label if that is a top-level domain, or several: `(com|org)`."""
     first = _without_last_label(host)
     labels = host[len(first) :].strip(b"()").lower().split(b"|")
     return first if all(label in DOMAINS or (len(label) == 2 and label.isalpha()) for label in labels) else host
@@ -371,7 +371,7 @@ def _letters(number: int) -> bytes:
 
 
 def _cased(name: bytes, like: bytes) -> bytes:
-    """The name with the capitals of the word for which it stands."""
+    """The name with the capitals of the word that it replaces."""
     if len(like) > 1 and like.isupper():
         return name.upper()
     return name.capitalize() if like[:1].isupper() else name

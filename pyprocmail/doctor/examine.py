@@ -1,4 +1,4 @@
-"""The whole examination: where mail of a user goes, and what stands in its way."""
+"""The whole examination: where a user's mail goes, and what prevents it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pyprocmail.lint.view import View
 from pyprocmail.procmail.syntax.parse import parse
 
 _LONGEST = 8 << 20
-"""An rcfile is read up to here, in bytes."""
+"""The most bytes of an rcfile that are read."""
 
 
 @dataclass(slots=True)
 class Examination:
-    """Who calls us, one line each; where mail ends that no recipe takes; what is wrong."""
+    """The callers of procmail, one line each; the destination of mail that no recipe delivers; the problems."""
 
     callers: list[str] = field(default_factory=list)
     default: str = ""
@@ -29,7 +29,7 @@ class Examination:
 
 
 def examine(patient: Patient) -> Examination:
-    """Look at everything; nothing is changed."""
+    """Examine everything; nothing is changed."""
     found = Examination()
     found.troubles += callers.callers(patient, found.callers)
     found.troubles += files.home(patient)

@@ -1,4 +1,4 @@
-"""The home, the rcfile, the folders that it names, and the system mailbox: whose they are and who may write there."""
+"""The home, the rcfile, the folders that it names, and the system mailbox: their owners and who may write to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ERRORS = re.compile(
 
 
 def rcfile(patient: Patient, path: str) -> Iterator[Trouble]:
-    """Why the rcfile would be ignored: it must be the user's or root's, and nobody else may write to it.
+    """Reasons to ignore the rcfile: the user or root must own it, and no other user may write to it.
 
     procmail(1), NOTES.
     """
@@ -55,7 +55,7 @@ def rcfile(patient: Patient, path: str) -> Iterator[Trouble]:
 
 
 def home(patient: Patient) -> Iterator[Trouble]:
-    """The home: there, and the user's own."""
+    """Problems of the home, which must exist and belong to the user."""
     status = patient.status(patient.home)
     if status is None or not stat.S_ISDIR(status.st_mode):
         sentence = f"the home {patient.home} is not there"
@@ -70,7 +70,7 @@ def home(patient: Patient) -> Iterator[Trouble]:
 
 
 def system_mailbox(patient: Patient, *, needed: bool) -> Iterator[Trouble]:
-    """The spool; `needed` unless the rcfile sets DEFAULT."""
+    """Problems of the system mailbox; it is `needed` unless the rcfile sets DEFAULT."""
     path = f"{SPOOL}/{patient.name}"
     status = patient.status(path, follow=False)
     if status is None:
@@ -97,7 +97,7 @@ def system_mailbox(patient: Patient, *, needed: bool) -> Iterator[Trouble]:
 
 
 def named_folders(patient: Patient, view: View) -> Iterator[Trouble]:
-    """MAILDIR, LOGFILE and DEFAULT, where their names can be known."""
+    """Problems of MAILDIR, LOGFILE and DEFAULT, if their values are known."""
     maildir = _value(view, b"MAILDIR")
     if maildir:
         status = patient.status(maildir)
@@ -128,7 +128,7 @@ def _file(patient: Patient, name: str, path: str) -> Iterator[Trouble]:
 
 
 def _value(view: View, name: bytes) -> str:
-    """The path that the variable has, if it is known; a relative one is in MAILDIR."""
+    """The path in the variable, if it is known; a relative one is in MAILDIR."""
     value = view.value(name) if name in view.values else None
     if not value:
         return ""
@@ -146,21 +146,21 @@ def log(patient: Patient, view: View) -> Iterator[Trouble]:
 
 
 def shell(patient: Patient, view: View) -> Iterator[Trouble]:
-    """A login shell that cannot run the commands of an rcfile that sets no SHELL."""
+    """A login shell that cannot run the rcfile's commands, if the rcfile sets no SHELL."""
     if b"SHELL" not in view.values and re.search(r"(csh|fish|nologin|false)$", patient.shell):
         sentence = f"the login shell {patient.shell} runs the commands of the rcfile, and it is not like sh(1)"
         yield Trouble(Gravity.ERROR, sentence, "put SHELL=/bin/sh at the top of the rcfile")
 
 
 def path_folders(patient: Patient, view: View) -> Iterator[Trouble]:
-    """Folders of PATH that are not there."""
+    """Folders of PATH that do not exist."""
     for folder in (_value(view, b"PATH") if b"PATH" in view.values else "").split(":"):
         if folder.startswith("/") and patient.status(folder) is None:
             yield Trouble(Gravity.NOTE, f"PATH names {folder}, which is not there")
 
 
 def filter_file(patient: Patient) -> Iterator[Trouble]:
-    """What maildrop refuses: it delivers nothing then, and the mail stays in the queue."""
+    """Filter files that maildrop refuses: it then delivers nothing, and the mail stays in the queue."""
     path = f"{patient.home}/.mailfilter"
     status = patient.status(path)
     if status is None:
@@ -180,7 +180,7 @@ def filter_file(patient: Patient) -> Iterator[Trouble]:
 
 
 def cache(patient: Patient) -> Iterator[Trouble]:
-    """The folder of compiled rcfiles: one that is not the user's alone is not used, and each mail costs more."""
+    """The folder of compiled rcfiles: if other users can write to it, it is not used, and each mail costs more."""
     path = ROOT_CACHE if patient.uid == 0 else f"{patient.home}/.cache/pyprocmail"
     status = patient.status(path, follow=False)
     if status is None:
@@ -194,7 +194,7 @@ def cache(patient: Patient) -> Iterator[Trouble]:
 
 
 def disks(patient: Patient) -> Iterator[Trouble]:
-    """Disks that are full, or nearly so."""
+    """Disks that are full or nearly full."""
     for path in (patient.home, SPOOL):
         try:
             disk = os.statvfs(patient.here(path))

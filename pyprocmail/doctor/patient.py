@@ -1,4 +1,4 @@
-"""Whom the doctor looks at, and what may be done with a file by that user.  Nothing is changed."""
+"""The user whom the doctor examines, and the user's permissions for files.  Nothing is changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READ, WRITE, SEARCH = 4, 2, 1
 
 
 class Gravity(Enum):
-    """How bad it is: with an error mail stays in the queue, is lost, or does not get to the rcfile."""
+    """The severity: with an error, mail stays in the queue, is lost, or does not reach the rcfile."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -29,7 +29,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A user, and the machine below the folder `root`: `/`, but for tests."""
+    """A user, and the machine below the folder `root`, which is `/` except in tests."""
 
     name: str
     uid: int
@@ -39,11 +39,11 @@ class Patient:
     root: str = "/"
 
     def here(self, path: str) -> str:
-        """Where the file `path` of the machine is."""
+        """The place of the machine's file `path` below the root."""
         return os.path.join(self.root, path.lstrip("/"))
 
     def status(self, path: str, *, follow: bool = True) -> os.stat_result | None:
-        """stat(2), or lstat(2) of it; None if it is not there."""
+        """The file's status by stat(2) or lstat(2); None if there is no such file."""
         try:
             return os.stat(self.here(path), follow_symlinks=follow)
         except OSError:

@@ -1,4 +1,4 @@
-"""Words that stay as they are: those of the languages and of mail itself, which name nobody."""
+"""Words that are not replaced: those of the languages and of mail itself, which identify no person."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DOMAINS = frozenset(
     b"com org net edu gov mil int info biz name pro mobi arpa aero asia coop jobs museum tel travel xyz online site "
     b"shop top club app dev cloud email example invalid localhost test local lan intranet internal corp home".split()
 )
-"""Last labels of host names, beside those of two letters."""
+"""Last labels of host names, apart from those of two letters."""
 
 SUFFIXES = frozenset(b"am cc cf db el gz js la ld mc md pl ps py rb rc sh so".split())
 """Two letters that end the name of a file rather than that of a host, outside conditions."""

@@ -1,7 +1,7 @@
-"""The reference programs of this machine: which there are, and what one does with a mail.
+"""The reference programs of this machine: which ones exist, and what one of them does with a mail.
 
-It runs in a root of its own, without network: a scratch folder with the program, its libraries and one user.  So no
-rule reaches a file of the machine; and unless programs are allowed, there is none that a rule could start.
+The program runs without network under chroot in a scratch folder, with its libraries and one user.  So no rule reaches
+a file of the machine; and unless programs are allowed, there is no program that a rule could start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST_LOG = 1 << 16
 _FOLDERS = ("etc", "dev", "tmp", "var/mail", "var/spool")
 _SHARED = ("usr", "bin", "sbin", "lib", "lib32", "lib64")
 _ALONE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--")
-# A name of the machine becomes a link where it is one there; a mount is made read-only where the kernel lets us.
+# A link of the machine is copied as a link; a mount is made read-only if the kernel allows it.
 _SHARE = """
 for name in usr bin sbin lib lib32 lib64; do
     if [ -L "/$name" ]; then cp -P "/$name" "$root/$name"
@@ -40,9 +40,9 @@ PATH=$PATH:/usr/sbin:/sbin; exec chroot "$root" "$@" 2>&3
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What it did: its exit status, None if it did not run or did not end; what it said; the files that it left.
+    """The result: the exit status, None if it did not run or did not exit; its output; the files that it changed.
 
-    `reason` says why there is no status.
+    `reason` is the reason why there is no status.
     """
 
     status: int | None
@@ -60,7 +60,7 @@ def installed() -> Iterator[tuple[str, Path]]:
 
 
 def version(program: Path) -> str:
-    """The first line in which the program says its version; an empty text if it does not."""
+    """The first line of the program's output that has its version; empty if there is none."""
     try:
         done = subprocess.run(  # noqa: S603  a program of the system, asked for its version
             [str(program), "-v"], capture_output=True, check=False, timeout=_LONGEST_RUN_S, stdin=subprocess.DEVNULL
@@ -72,7 +72,7 @@ def version(program: Path) -> str:
 
 
 def run(program: Path, arguments: list[bytes], mail: bytes, root: Path, user: tuple[str, str], *, allow: bool) -> Ran:
-    """Let the program deliver a mail in the root, a folder with the rcfiles, for the user: login and home."""
+    """Run the program to deliver a mail in `root`, a folder with the rcfiles, for `user`: login and home."""
     login, home = user
     before = {path: path.read_bytes() for path in _files(root)}
     _furnish(root, login, home)
@@ -106,12 +106,12 @@ def _is_script(path: str) -> bool:
 
 
 def _alone() -> tuple[str, ...]:
-    """The words before a command that close it in; only root needs no namespace of users."""
+    """The words before a command that isolate it; only root needs no user namespace."""
     return _ALONE if os.geteuid() == 0 else (_ALONE[0], "--map-root-user", *_ALONE[1:])
 
 
 def _works() -> bool:
-    """Whether this machine lets us close a program in."""
+    """Whether this machine lets us isolate a program."""
     try:
         return subprocess.run([*_alone(), "true"], capture_output=True, check=False).returncode == 0  # noqa: S603  true(1)
     except OSError:
@@ -127,7 +127,7 @@ def _furnish(root: Path, login: str, home: str) -> None:
 
 
 def _bring(program: Path, root: Path) -> None:
-    """Copy the program with its libraries, and nothing else that can be started."""
+    """Copy the program with its libraries, and no other program."""
     said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607
     for name in (str(program), *re.findall(r"(/\S+) \(0x", said)):
         copy = root / name.lstrip("/")
@@ -136,7 +136,7 @@ def _bring(program: Path, root: Path) -> None:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """The regular files of the root but those of the system."""
+    """The regular files of the root, except those of the system."""
     for folder, names, files in os.walk(root):
         if Path(folder) == root:
             names[:] = [name for name in names if name not in _SHARED]
