@@ -1,4 +1,4 @@
-"""A file that is open in an editor: its text, its language, and offsets as editors count."""
+"""A file that is open in an editor: its text, its language, and offsets in the editor's units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyprocmail.procmail.syntax.parse import parse
 from pyprocmail.source import Source, Span
 
 Units = Literal["utf-8", "utf-16", "utf-32"]
-"""What a column counts: the editor and the server agree on it."""
+"""The unit of a column, on which the editor and the server agree."""
 
 _WIDTHS: dict[Units, tuple[str, int]] = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}
 
@@ -52,7 +52,7 @@ class Document:
 
     @cached_property
     def found(self) -> list[Found]:
-        """What is wrong with it, without what is wrong with the files that it includes."""
+        """The findings about the file, without those about the files that it includes."""
         check = check_filter if self.is_filter else check_rcfile
         everything = check(self.name, self.data, self.machine, Selection())
         return [one for one in everything if one.source.name == self.name]
@@ -66,7 +66,7 @@ class Document:
         return Document(self.name, data, self.is_filter, self.machine, self.manual, self.units)
 
     def offset(self, line: int, column: int) -> int:
-        """The offset in bytes of a place that the editor names, both from 0."""
+        """The offset in bytes of the editor's line and column, both from 0."""
         starts = self.source.starts
         if line >= len(starts):
             return len(self.data)
@@ -77,7 +77,7 @@ class Document:
         return start + len(encoded.decode(coding, "ignore").encode())
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column of an offset, as the editor counts them, both from 0."""
+        """Line and column of an offset in the editor's units, both from 0."""
         line, column = self.source.position(min(offset, len(self.data)))
         start = self.source.starts[line - 1]
         coding, width = _WIDTHS[self.units]

@@ -1,4 +1,4 @@
-"""What an editor offers to do about findings: mend one, mend all that is safe, silence one by a comment."""
+"""The fixes that an editor offers for findings: mend one, mend all safe ones, silence one with a comment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyprocmail.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What the menu says, the findings, and the edits; `preferred` if they change nothing for good mail."""
+    """The title in the menu, the findings, and the edits; `preferred` if they change nothing for good mail."""
 
     title: str
     found: tuple[Found, ...]
@@ -23,7 +23,7 @@ class Fix:
 
 
 def fixes(document: Document, start: int, end: int) -> Iterator[Fix]:
-    """What can be done about the findings between two offsets."""
+    """The fixes for the findings between two offsets."""
     here = [one for one in document.found if one.diagnostic.span.start <= end and one.diagnostic.span.end >= start]
     for one in here:
         if one.edits:
@@ -36,7 +36,7 @@ def fixes(document: Document, start: int, end: int) -> Iterator[Fix]:
 
 
 def all_safe(document: Document) -> Fix | None:
-    """One edit that mends all that `check --fix` mends."""
+    """One edit that mends everything that `check --fix` mends."""
     data, count = mended(document.data, lambda data: document.changed(data).found, unsafe=False)
     if not count:
         return None
@@ -44,7 +44,7 @@ def all_safe(document: Document) -> Fix | None:
 
 
 def _silencing(document: Document, one: Found) -> Edit | None:
-    """The comment line before the line of a finding, if it silences this and changes nothing else."""
+    """The edit that adds a comment line before a finding, if that silences the finding and changes nothing else."""
     line = document.line_span(one.diagnostic.span.start)
     text = document.data[line.start : line.end]
     indent = text[: len(text) - len(text.lstrip())]

@@ -1,4 +1,4 @@
-"""What an editor shows for the place under the cursor: what stands there, and why what was found there hurts."""
+"""The text that an editor shows for the place under the cursor: its meaning, and why a finding there hurts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyprocmail.source import Span
 
 
 def hover(document: Document, offset: int) -> tuple[str, Span] | None:
-    """Markdown, and the part of the text that it is about."""
+    """Markdown, and the part of the text that it describes."""
     said = (mailfilter.hover if document.is_filter else rcfile.hover)(document, offset)
     parts = [said[0]] if said is not None else []
     span = said[1] if said is not None else None

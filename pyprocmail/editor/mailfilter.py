@@ -16,7 +16,7 @@ _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def hover(document: Document, offset: int) -> tuple[str, Span] | None:
-    """What is under the cursor, as Markdown, and the part of the text that it is about."""
+    """The meaning of the text under the cursor, as Markdown, and the place of that text."""
     place = _word(document, offset)
     if place is None:
         return None
@@ -48,7 +48,7 @@ def _is_variable(document: Document, place: Span) -> bool:
 
 
 def definition(document: Document, offset: int) -> tuple[str, int] | None:
-    """A file that is included (offset 0), or a variable's first assignment."""
+    """An included file (offset 0), or a variable's first assignment."""
     view = document.filter_view
     for _, command in view.commands("include"):
         path = view.resolve(command.operand)
@@ -79,7 +79,7 @@ def folds(document: Document) -> Iterator[tuple[int, int, bool]]:
 
 
 def completions(document: Document, offset: int) -> Iterator[tuple[str, str, str]]:
-    """What may stand at the cursor: label, kind (`statement`, `variable`, `field`), and what is said about it."""
+    """The possible texts at the cursor: label, kind (`statement`, `variable`, `field`), and the manual's text."""
     before = document.data[document.line_span(offset).start : offset]
     if re.search(rb"\$\{?[A-Za-z_0-9]*$", before):
         for name in sorted(set(document.filter_view.values) | SPECIAL):

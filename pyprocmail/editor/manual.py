@@ -1,4 +1,4 @@
-"""What the manual pages say about a flag, a variable, a macro or a statement, for an editor to show."""
+"""The manual's text about a flag, a variable, a macro or a statement, for an editor to show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLOSING = frozenset(",.;:)?!")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one entry of a list says about one or more names."""
+    """One entry of a list: its text about one or more names."""
 
     names: tuple[str, ...]
     text: str
@@ -32,7 +32,7 @@ class Manual:
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def says(self, section: str, name: str) -> str:
-        """What is said about `name`, as Markdown, with all names that it is said about; or an empty text."""
+        """The entry of `name` as Markdown, with all names of the entry; empty if there is none."""
         entry = self.entries.get((section, name))
         return "" if entry is None else f"{', '.join(f'`{one}`' for one in entry.names)}: {entry.text}"
 
@@ -72,7 +72,7 @@ def read(page: str) -> Manual:
 
 
 def _names(parts: list[str]) -> list[str]:
-    """The names that an entry is about."""
+    """The names that an entry describes."""
     found: list[str] = []
     takes = only = False
     for part in parts:

@@ -1,4 +1,4 @@
-"""An rcfile in an editor: what stands under the cursor, where it comes from, what may stand there, folds."""
+"""An rcfile in an editor: the meaning of the text under the cursor, its definition, completions, folds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIELDS = (
 
 
 def hover(document: Document, offset: int) -> tuple[str, Span] | None:
-    """What is under the cursor, as Markdown, and the part of the text that it is about."""
+    """The meaning of the text under the cursor, as Markdown, and the place of that text."""
     for rule in document.view.rules:
         if rule.start.start <= offset <= rule.start.end:
             return _start_line(document, rule, offset)
@@ -62,7 +62,7 @@ def _start_line(document: Document, rule: Rule, offset: int) -> tuple[str, Span]
 
 
 def _variable(document: Document, offset: int) -> tuple[str, Span] | None:
-    """The variable whose name is under the cursor: what the manual says, and the value that it has here."""
+    """The variable whose name is under the cursor: the manual's text, and the variable's value here."""
     place = name_at(document, offset)
     if place is None:
         return None
@@ -79,7 +79,7 @@ def _variable(document: Document, offset: int) -> tuple[str, Span] | None:
 
 
 def name_at(document: Document, offset: int) -> Span | None:
-    """The name of a variable under the cursor: behind a `$`, left of a `=` or of `??`."""
+    """The name of a variable under the cursor: after a `$`, or before a `=` or `??`."""
     view = document.view
     for assignment, _ in view.assignments:
         if assignment.span.start <= offset <= assignment.span.start + len(assignment.name):
@@ -117,7 +117,7 @@ def _condition(document: Document, test: Test, offset: int) -> tuple[str, Span] 
 
 
 def _expanded(document: Document, test: Test) -> bytes | None:
-    """What a pattern is when its variables and macros are replaced, if all of them are known."""
+    """The pattern with its variables and macros replaced, if all of them are known."""
     if test.kind == EXPAND:
         unknown: list[bytes] = []
 
@@ -132,7 +132,7 @@ def _expanded(document: Document, test: Test) -> bytes | None:
 
 
 def definition(document: Document, offset: int) -> tuple[str, int] | None:
-    """Where the thing under the cursor comes from: a file that is included (offset 0), or a variable's assignment."""
+    """The definition of the text under the cursor: an included file (offset 0), or a variable's assignment."""
     view = document.view
     for assignment, _ in view.assignments:
         if assignment.name in _INCLUDES and assignment.span.start <= offset <= assignment.span.end:
@@ -146,7 +146,7 @@ def definition(document: Document, offset: int) -> tuple[str, int] | None:
 
 
 def folds(document: Document) -> Iterator[tuple[int, int, bool]]:
-    """First and last line, from 0, of what can be folded, and whether it is a comment: recipes, blocks, comments."""
+    """The folds: first and last line, from 0, of each recipe, block and comment, and whether it is a comment."""
     for item, items, index, _ in document.view.items:
         if isinstance(item, Recipe):
             last = document.position(max(item.span.start, item.span.end - 1))[0]
@@ -171,7 +171,7 @@ def _is_comment(document: Document, line: int) -> bool:
 
 
 def completions(document: Document, offset: int) -> Iterator[tuple[str, str, str]]:
-    """What may stand at the cursor: label, kind (`flag`, `variable`, `macro`, `field`), and what is said about it."""
+    """The possible texts at the cursor: label, kind (`flag`, `variable`, `macro`, `field`), and the manual's text."""
     before = document.data[document.line_span(offset).start : offset]
     if re.fullmatch(rb"[ \t]*:0[ \t]*[a-zA-Z]*", before):
         used = before.partition(b":0")[2]

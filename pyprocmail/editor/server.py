@@ -1,4 +1,4 @@
-"""The language server: what an editor asks over LSP, answered from a Document.  It needs pygls."""
+"""The language server: it answers an editor's LSP requests from a Document.  It needs pygls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UNITS: dict[str, Units] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32": "utf
 
 
 class Server(LanguageServer):
-    """The server, with the pages of the manual and the documents as they were last looked at."""
+    """The server, with the pages of the manual and the documents as last read."""
 
     def __init__(self, machine: Machine, manual: Manual, filter_manual: Manual) -> None:
         super().__init__("pyprocmail", __version__)
@@ -64,7 +64,7 @@ class Server(LanguageServer):
         return document
 
     def publish(self, uri: str) -> None:
-        """Tell the editor what is wrong with a file."""
+        """Send the editor the findings about a file."""
         document = self.document(uri)
         diagnostics = [_diagnostic(document, one) for one in document.found]
         version = self.workspace.get_text_document(uri).version
@@ -72,7 +72,7 @@ class Server(LanguageServer):
 
 
 def is_filter(path: str, language: str) -> bool:
-    """Whether the file is maildrop's: the editor says so, or its name does."""
+    """Whether the file is maildrop's, by the editor's language or by its name."""
     name = path.rsplit("/", 1)[-1]
     if language in ("procmail", "procmailrc"):
         return False
@@ -80,7 +80,7 @@ def is_filter(path: str, language: str) -> bool:
 
 
 def make(machine: Machine, manual: Manual, filter_manual: Manual) -> Server:
-    """A server that answers all that we can; `start_io` runs it."""
+    """A server with all our features; `start_io` runs it."""
     server = Server(machine, manual, filter_manual)
     _add_checks(server)
     _add_answers(server)
@@ -102,7 +102,7 @@ def _add_checks(server: Server) -> None:
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
     def saved(_parameters: lsp.DidSaveTextDocumentParams) -> None:
-        # A file that others include may be what has changed.
+        # The changed file may be one that others include.
         server.seen.clear()
         for uri in list(server.workspace.text_documents):
             server.publish(uri)
