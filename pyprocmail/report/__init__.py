@@ -1,1 +1,1 @@
-"""Pages from the logs of the milter and of mailspy: what mailspy's htmlspy.pl and cronspy.sh did."""
+"""Pages from the logs of the milter and of mailspy; it replaces mailspy's htmlspy.pl and cronspy.sh."""

@@ -1,7 +1,7 @@
-"""What the logs have told so far, in a database beside the pages, so that an hourly run reads what is new only.
+"""The mails from the logs so far, in a database beside the pages, so that an hourly run reads only new lines.
 
-A log is known by its first line, whatever it is called now: one that was rotated, compressed or copied is not read
-twice.  What was read and how far is written in one transaction.
+A log is identified by its first line, not by its name: a log that was rotated, compressed or copied is not read twice.
+The mails and the offset reached are written in one transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS file_mail ON file (mail);
 
 @dataclass(slots=True)
 class Taken:
-    """What a run has added: mails, lines that are none, and the days (YYYY-MM-DD, local time) that changed."""
+    """The additions of a run: mails, skipped lines, and the days (YYYY-MM-DD, local time) that changed."""
 
     mails: int = 0
     skipped: int = 0
@@ -43,13 +43,13 @@ class Taken:
 
 
 class Archive:
-    """The database in the file `path`, which nobody else may read."""
+    """The database in the file `path`, which only its owner may read."""
 
     def __init__(self, path: Path) -> None:
         """Open it, or make it.
 
         Raises:
-            sqlite3.Error: it is no such database, or another run takes too long.
+            sqlite3.Error: it is not such a database, or another run takes too long.
             OSError: it cannot be made.
         """
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -57,15 +57,15 @@ class Archive:
         self.database.executescript(_TABLES)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the database."""
         self.database.close()
 
     def add(self, log: Path, taken: Taken) -> None:
-        """Take what is new in a log; `taken` is told of it.
+        """Add the new lines of a log, and count them in `taken`.
 
         Raises:
-            OSError: it cannot be read.
-            sqlite3.Error: it cannot be kept; then nothing of this log was taken.
+            OSError: the log cannot be read.
+            sqlite3.Error: the database cannot be written; then no line of this log was added.
         """
         with closing(_open(log)) as file:
             first = file.readline(LONGEST_LINE_BYTES)
@@ -84,11 +84,11 @@ class Archive:
                 raise
 
     def _take(self, file: IO[bytes], taken: Taken) -> int:
-        """Take the lines that are complete; where the rest begins."""
+        """Add the complete lines; returns the offset of the rest."""
         offset = file.tell()
         for line in iter(lambda: file.readline(LONGEST_LINE_BYTES), b""):
             if not line.endswith(b"\n"):
-                # The last one is still being written; one that is too long is read away.
+                # The last line is still being written; a line that is too long is skipped.
                 if len(line) < LONGEST_LINE_BYTES:
                     break
                 taken.skipped += 1
@@ -117,7 +117,7 @@ class Archive:
         return day
 
     def forget(self, days: int) -> set[str]:
-        """Keep that many of the newest days that have mail; those that are gone."""
+        """Keep that many of the newest days with mail; returns the removed ones."""
         keep = {
             day for (day,) in self.database.execute("SELECT DISTINCT day FROM mail ORDER BY day DESC LIMIT ?", (days,))
         }
@@ -132,12 +132,12 @@ class Archive:
 
 
 def _open(log: Path) -> IO[bytes]:
-    """The log, unpacked if its name says that it is packed."""
+    """The open log, decompressed if its name ends in .gz."""
     return cast(IO[bytes], gzip.open(log, "rb")) if log.suffix == ".gz" else log.open("rb")
 
 
 Row = tuple[str, int, int]
-"""What is counted, how many mails it has, how many bytes."""
+"""A value, its number of mails, and their bytes."""
 
 TABLES = {
     "senders": "SELECT sender, count(*), sum(size) FROM mail GROUP BY sender",
@@ -160,7 +160,7 @@ def by_day(archive: Archive) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A mail as a page shows it; `when` is local time."""
+    """A mail for a page; `when` is local time."""
 
     when: str
     sender: str

@@ -1,7 +1,7 @@
-"""A line of a log, mailspy's or an object of JSON, as a value.
+"""Reads a line of a log, mailspy's form or a JSON object, as a value.
 
 mailspy's line is the date (GMT) and fields, each after a tab: `YY-MM-DD HH:MM`, `time=`, `from=`, `to=` for each
-recipient, `size=`, `subject=`, `file=` for each attachment.  Fields of other names are left out.
+recipient, `size=`, `subject=`, `file=` for each attachment.  Other fields are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pyprocmail.message import mime
 from pyprocmail.message.visible import blanked
 
 RETURNED = "bounce@returned"
-"""What stands for an empty sender, as with htmlspy.pl."""
+"""The name for an empty sender, as in htmlspy.pl."""
 _DATE = re.compile(rb"(\d\d)-(\d\d)-(\d\d) +(\d\d):(\d\d)\Z")
 _LATEST_S = 253_402_300_799
 """The last second of the year 9999."""
@@ -25,7 +25,7 @@ _LARGEST_BYTES = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A mail as a log has it: `time` in seconds since 1970, addresses without brackets, `size` of the body in bytes."""
+    """A mail from a log: `time` in seconds since 1970, addresses without brackets, `size` of the body in bytes."""
 
     time: int
     sender: str
@@ -36,10 +36,10 @@ class Logged:
 
 
 def read(line: bytes) -> Logged | None:
-    """The mail that the line tells of; None if it is no such line."""
+    """The mail in the line; None if it is not a line about a mail."""
     try:
         return _from_json(line) if line.startswith(b"{") else _from_text(line)
-    except (ValueError, RecursionError):  # the latter is JSON that is too deep
+    except (ValueError, RecursionError):  # RecursionError: the JSON is nested too deeply
         return None
 
 
@@ -94,7 +94,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _number(digits: bytes, largest: int, otherwise: int) -> int:
-    """A number that is in its range."""
+    """The number, or `otherwise` if it is not one in the range."""
     if not digits.isdigit() or len(digits) > 20:
         return otherwise
     found = int(digits)

@@ -1,4 +1,4 @@
-"""The pages: each is whole in itself, everything in it is escaped, and it may load nothing."""
+"""The pages: each is self-contained, everything in it is escaped, and it may load nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pyprocmail.webpage import WebPages, amount
 
 MOST_ROWS = 500
 MOST_MAILS = 5000
-"""What a page shows: rows of a table, mails of a day or of the search."""
+"""The most that a page shows: rows of a table, mails of a day or of the search."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _WIDTH, _HEIGHT = 800, 160
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A day in the drawing: where it stands, how high, and what it says."""
+    """A day in the drawing: its place, size and text."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class Bar:
 
 
 def bars(days: list[Row]) -> list[Bar]:
-    """Mails a day, as bars, the oldest on the left."""
+    """Bars for the mails of each day, the oldest on the left."""
     most = max((count for _, count, _ in days), default=0)
     width = _WIDTH / max(len(days), 1)
     return [
@@ -53,7 +53,7 @@ class Pages:
         self._templates = WebPages(_TEMPLATES, "search.js")
 
     def write(self, changed: set[str], gone: set[str]) -> None:
-        """Write the overviews, the pages of the days that changed and of those that have none; remove what is gone.
+        """Write the overviews, and the pages of days that changed or have no page yet; remove pages of `gone` days.
 
         Raises:
             OSError: the folder cannot be written to.
