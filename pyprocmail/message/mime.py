@@ -309,7 +309,7 @@ def from_base64(text: bytes) -> bytes:
 
 
 def _from_group(group: bytes) -> bytes:
-    """Decode a group with an `=` anywhere: as the third or fourth it removes a byte, else it has the value _PAD."""
+    """Decode a group with an `=` anywhere: as third or fourth it leaves out a byte; in others it counts as _PAD."""
     one, two, three, four = (_PAD if byte == 0x3D else _LETTERS.index(byte) for byte in group)
     made = [one << 2 | two >> 4]
     if three != _PAD:

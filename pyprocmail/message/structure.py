@@ -131,7 +131,7 @@ class _Reader:
         return Structure(root, self.cut)
 
     def _line(self, begin: int) -> int:
-        """Handle a line that begins with two dashes; the offset of its newline, or of that of the header after it."""
+        """Handle a line that begins with two dashes; returns the offset from which the search continues."""
         data = self.data
         stop = data.find(b"\n", begin)
         if stop < 0:
