@@ -3,6 +3,8 @@
 After 75 Postfix and qmail keep the mail and try again; after most others they bounce it.
 """
 
+import os
+
 EX_OK = 0
 EX_USAGE = 64
 EX_NOINPUT = 66
@@ -46,6 +48,18 @@ class MailTooLargeError(PyprocmailError):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.limit = limit
+
+
+def in_one_line(error: BaseException, place: str = "") -> str:
+    """The error as messages show it: `FILE: reason`, without the number and the quotes of Python's own text.
+
+    `place` is the file or the address, for an error of the system that names none.
+    """
+    if not isinstance(error, OSError):
+        return " ".join(str(error).split()) or type(error).__name__
+    name = error.filename if isinstance(error.filename, str | bytes) else place
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{os.fsdecode(name)}: {reason}" if name else reason
 
 
 def traced(error: BaseException) -> str:

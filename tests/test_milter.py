@@ -641,7 +641,7 @@ def test_a_mail_is_not_run_again_while_the_spool_cannot_say_so(launchers: Path, 
         said += [server.stderr.read().decode()] if server.stderr else []
     assert (tmp_path / "runs").read_text() == "x\n"
     assert said == [
-        f"pyprocmail milter: the spool cannot be used: No such file or directory: {spool.name}/new\n"
+        f"pyprocmail milter: the spool cannot be used: {spool.name}/new: No such file or directory\n"
     ] * 2 + [""]
 
 

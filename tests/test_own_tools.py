@@ -369,6 +369,6 @@ def test_a_recipe_whose_cache_cannot_be_written_keeps_the_mail(launchers: Path, 
     rcfile.write_text(f"MAILDIR={tmp_path}\nDEFAULT=inbox\n:0\n* ? pyprocmail duplicate --cache no/where\n/dev/null\n")
     command = [launchers / "procmail", rcfile]
     run = subprocess.run(command, input=mail(), check=True, cwd=tmp_path, capture_output=True)
-    assert b"duplicate: No such file or directory: no/where.lock\n" in run.stderr
+    assert b"duplicate: no/where.lock: No such file or directory\n" in run.stderr
     assert b"Traceback" not in run.stderr
     assert (tmp_path / "inbox").exists()

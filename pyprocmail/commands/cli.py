@@ -14,7 +14,7 @@ from pyprocmail import __version__
 from pyprocmail.commands import links as launchers
 from pyprocmail.commands.main import OWN_TOOLS, PROGRAMS, SUBCOMMANDS
 from pyprocmail.commands.screens import SCREENS
-from pyprocmail.exits import EX_USAGE
+from pyprocmail.exits import EX_USAGE, in_one_line
 
 OPTIONS = ("--help", "--version", "--mbox", "--single", "--sync-each")
 """Our long options; those after --version are unknown to click."""
@@ -92,7 +92,9 @@ def links(folder: Path, force: bool, uninstall: bool, pages: bool) -> None:
         ) from error
     except OSError as error:
         what = "manual pages" if pages else "launchers"
-        raise click.ClickException(f"cannot {'remove' if uninstall else 'write'} {what}: {error}") from error
+        raise click.ClickException(
+            f"cannot {'remove' if uninstall else 'write'} {what}: {in_one_line(error, str(folder))}"
+        ) from error
     for path in listed:
         click.echo(f"removed {path}" if uninstall else path)
     if uninstall and not listed:

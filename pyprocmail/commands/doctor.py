@@ -11,6 +11,7 @@ import click
 from pyprocmail.doctor.disguise import Person
 from pyprocmail.doctor.examine import examine
 from pyprocmail.doctor.patient import Patient
+from pyprocmail.exits import in_one_line
 
 ILL = 1
 TROUBLE = 2
@@ -96,7 +97,7 @@ def _report(rcfile: str, mail: str, hide: tuple[str, ...], language: str, *, all
         )  # fmt: skip
         return written(complaint)
     except (OSError, RulesError, NoMailError) as error:
-        click.echo(f"pyprocmail: {error}", err=True)
+        click.echo(f"pyprocmail: {in_one_line(error, rcfile)}", err=True)
         sys.exit(TROUBLE)
 
 
@@ -139,5 +140,5 @@ def _write(text: str, output: str) -> None:
         with open(fd, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        click.echo(f"pyprocmail: {error}", err=True)
+        click.echo(f"pyprocmail: {in_one_line(error, output)}", err=True)
         sys.exit(TROUBLE)

@@ -16,7 +16,7 @@ from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.commands.values import Seconds, permissions
-from pyprocmail.exits import EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE
+from pyprocmail.exits import EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, in_one_line
 from pyprocmail.host import LARGEST_RULES_BYTES, Host, User
 from pyprocmail.maildrop import run as filters
 from pyprocmail.message.postmark import envelope_end
@@ -274,7 +274,12 @@ def _address(text: str) -> listening.Address:
 def _tls(cert: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
+        for path in (cert, key or cert):
+            Path(path).open("rb").close()
         context.load_cert_chain(cert, key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise click.UsageError(f"{cert}: {error}") from error
+    except ssl.SSLError as error:
+        both = f"{cert} and {key} are" if key else f"{cert} is"
+        raise click.UsageError(f"{both} not a certificate and its key in PEM form") from error
+    except OSError as error:
+        raise click.UsageError(in_one_line(error, cert)) from error
     return context

@@ -265,7 +265,8 @@ def _user_of(answer: bytes, detail: bytes) -> users.Found | None:
     if not values:
         return None
     if len(values) == 1:
-        raise OSError(str(values[0]))
+        assert isinstance(values[0], bytes)
+        raise OSError(os.fsdecode(values[0]))
     name, uid, gid, home, shell = values
     assert isinstance(name, bytes)
     assert isinstance(uid, int)

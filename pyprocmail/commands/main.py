@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 
-from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE, MailTooLargeError, traced
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE, MailTooLargeError, in_one_line, traced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _program(name: bytes, argv: list[bytes]) -> int:
 def _safely(name: bytes, program: Callable[[], int]) -> int:
     """The status of a program; EX_TEMPFAIL after a fault of ours or an interrupt: the mail is safer with the caller.
 
-    A system error is reported in one line with the program, the reason and the file; a fault of ours with a traceback.
+    A system error is reported in one line with the program, the file and the reason; a fault of ours with a traceback.
     """
     try:
         return program()
@@ -196,8 +196,7 @@ def _safely(name: bytes, program: Callable[[], int]) -> int:
     except MailTooLargeError as error:
         text = b"%b: The input has more than %d bytes, which is too much for the memory here\n" % (name, error.limit)
     except OSError as error:
-        where = b": " + os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b""
-        text = b"%b: %b%b\n" % (name, os.fsencode(error.strerror or str(error)), where)
+        text = b"%b: %b\n" % (name, os.fsencode(in_one_line(error)))
     except BaseException as error:  # noqa: BLE001  the edge of a session
         text = traced(error).encode(errors="backslashreplace")
     try:

@@ -20,7 +20,7 @@ from pyprocmail.commands.compiler import compile_here
 from pyprocmail.commands.policy import Examined, Rules
 from pyprocmail.commands.values import Seconds
 from pyprocmail.engine.logfile import DEFAULT_KEEP, LARGEST_KEEP, Limits
-from pyprocmail.exits import EX_TEMPFAIL, EX_USAGE
+from pyprocmail.exits import EX_TEMPFAIL, EX_USAGE, in_one_line
 from pyprocmail.host import Host, User
 from pyprocmail.servers import listening, notify
 from pyprocmail.servers.listening import Address, AddressError
@@ -296,7 +296,7 @@ def _examine(rules: Rules, *, tell: bool) -> Examined:
     try:
         found = Examined(rules)
     except OSError as error:
-        _refuse(f"cannot start: {error.strerror}: {os.fsdecode(error.filename or b'')}", EX_TEMPFAIL)
+        _refuse(f"cannot start: {in_one_line(error)}", EX_TEMPFAIL)
     for line in found.wrong:
         click.echo(f"{_NAME}: {line}", err=True)
     if found.wrong:
@@ -315,7 +315,7 @@ def _keeping(
     try:
         spool.prepare()
     except OSError as error:
-        _refuse(f"cannot start: {error.strerror}: {error.filename}", EX_TEMPFAIL)
+        _refuse(f"cannot start: {in_one_line(error)}", EX_TEMPFAIL)
     rule = piped_to(command) if command else ruled_by(rules, host, compile_here, os.environb)
     return Keeping(spool, Crew(spool, rule, workers, _complain, host=host), counters, _complain, tempfail=tempfail)
 
@@ -370,8 +370,7 @@ def _start(
         serving.become("milter", host, identity)
         journal.open()
     except OSError as error:
-        where = f": {os.fsdecode(error.filename)}" if error.filename else ""
-        _refuse(f"cannot start: {error.strerror}{where}", EX_TEMPFAIL)
+        _refuse(f"cannot start: {in_one_line(error)}", EX_TEMPFAIL)
 
 
 async def _serve(

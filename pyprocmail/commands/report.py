@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pyprocmail.exits import EX_TEMPFAIL, EX_UNAVAILABLE
+from pyprocmail.exits import EX_TEMPFAIL, EX_UNAVAILABLE, in_one_line
 from pyprocmail.report.archive import Archive, Taken
 
 
@@ -47,16 +47,19 @@ def report(logs: tuple[Path, ...], output: Path, days: int) -> None:
     except ImportError as error:
         click.echo(f"pyprocmail report: {error}: install it, or pyprocmail with [report]", err=True)
         sys.exit(EX_UNAVAILABLE)
-    taken = Taken()
+    taken, place = Taken(), output / ".report.sqlite"
     try:
         output.mkdir(mode=0o750, exist_ok=True)
-        with closing(Archive(output / ".report.sqlite")) as kept:
-            for log in logs:
-                kept.add(log, taken)
+        with closing(Archive(place)) as kept:
+            for place in logs:
+                kept.add(place, taken)
+            place = output / ".report.sqlite"
             gone = kept.forget(days)
             Pages(kept, output).write(taken.days - gone, gone)
     except (OSError, EOFError, sqlite3.Error) as error:
-        click.echo(f"pyprocmail report: {error}", err=True)
+        why = in_one_line(error, str(place))
+        where = "" if isinstance(error, OSError) else f"{place}: "
+        click.echo(f"pyprocmail report: {where}{why}", err=True)
         sys.exit(EX_TEMPFAIL)
     skipped = f", {taken.skipped} lines that are none" if taken.skipped else ""
     click.echo(f"{taken.mails} new mails{skipped}")

@@ -52,17 +52,14 @@ def _own(
 ) -> int:
     """`pyprocmail vacation` and `duplicate`: a system error is a line in the log and 75, as for the command."""
     from pyprocmail.commands import own_tools
-    from pyprocmail.exits import EX_TEMPFAIL, MailTooLargeError
+    from pyprocmail.exits import EX_TEMPFAIL, MailTooLargeError, in_one_line
 
     try:
         return own_tools.find(argv[1])(host, argv[1:], environment, read, write, note)
     except MailTooLargeError:
         note(b"%b: the mail is too large\n" % argv[1])
     except OSError as error:
-        import os
-
-        where = b": " + os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b""
-        note(b"%b: %b%b\n" % (argv[1], os.fsencode(error.strerror or str(error)), where))
+        note(b"%b: %b\n" % (argv[1], in_one_line(error).encode(errors="surrogateescape")))
     return EX_TEMPFAIL
 
 

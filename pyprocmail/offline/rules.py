@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyprocmail.engine.logfile import Output
+from pyprocmail.exits import in_one_line
 from pyprocmail.host import LARGEST_RULES_BYTES, Host, User
 from pyprocmail.matching.regex import Patterns
 from pyprocmail.offline.alike import Alike, tells_mails_apart
@@ -298,8 +299,12 @@ def canned_of(path: str) -> Canned:
             (str(row["line"]), int(row.get("status", 0)), row["output"].encode() if "output" in row else None)
             for row in rows
         ]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise RulesError(f"{path}: {error}") from error
+    except OSError as error:
+        raise RulesError(in_one_line(error, path)) from error
+    except ValueError as error:
+        raise RulesError(f"{path}: {in_one_line(error)}") from error
+    except (KeyError, AttributeError, TypeError) as error:
+        raise RulesError(f'{path}: each [[program]] has a line = "...", and a status or an output') from error
 
 
 def language_of(setup: Setup) -> str:

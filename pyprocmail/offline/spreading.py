@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pyprocmail.exits import in_one_line
 from pyprocmail.offline.sources import PART_BYTES, Part, parts
 
 Result = TypeVar("Result")
@@ -73,7 +74,7 @@ def spread(work: Callable[[Part], Result], names: Sequence[str], how: Spread) ->
                 how.done(part.size)
         except Exception as error:
             if how.cluster and type(error).__module__.startswith("distributed"):
-                raise ClusterError(f"{how.cluster}: {error}") from error
+                raise ClusterError(f"{how.cluster}: the cluster gave up: {in_one_line(error)}") from error
             raise
 
 
@@ -95,7 +96,7 @@ def _executor(how: Spread) -> Iterator[tuple[Executor, int]]:
     try:
         client = Client(how.cluster, timeout=_PATIENCE_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ClusterError(f"{how.cluster}: {error}") from error
+        raise ClusterError(f"{how.cluster}: no scheduler answers; start one there (dask scheduler)") from error
     with client:
         threads = client.nthreads().values()
         if any(number > 1 for number in threads):

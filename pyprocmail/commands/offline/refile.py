@@ -12,7 +12,7 @@ import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, OfflineCommand, about_rules, setup_of
 from pyprocmail.commands.offline.output import JsonObject
-from pyprocmail.exits import EX_OK, EX_TEMPFAIL
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, in_one_line
 from pyprocmail.host import Host
 from pyprocmail.offline.outcome import open_rules
 from pyprocmail.offline.rules import Rules, RulesError
@@ -73,7 +73,7 @@ def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: obje
         except (taking.ChangedError, OSError) as error:
             if not execute and isinstance(error, OSError):
                 raise
-            click.echo(f"pyprocmail: {folder}: delivered mails are still there, too: {error}", err=True)
+            click.echo(f"pyprocmail: {folder}: delivered mails are still there, too: {in_one_line(error)}", err=True)
             click.get_current_context().exit(EX_TEMPFAIL)
     verb = "moved" if execute else "would be moved (--execute does it)"
     sums = f"{report.gone} {verb}, {report.stayed} stay, {len(report.failed)} failed"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyprocmail.delivery.system_mailbox import mailbox_of
+from pyprocmail.exits import in_one_line
 from pyprocmail.procmail.rcfiles import GLOBAL
 from pyprocmail.servers import notify
 from pyprocmail.servers.listening import Acknowledging
@@ -25,6 +26,7 @@ from pyprocmail.servers.lmtp.spool import Spool
 from pyprocmail.servers.lmtp.starter import Starter
 from pyprocmail.servers.lmtp.users import UNKNOWN, Found
 from pyprocmail.servers.metrics import Metrics
+from pyprocmail.servers.outcome import printable
 
 FULL = b"452 4.3.1 No room for the mail"
 BUSY = b"421 4.3.2 Too many connections"
@@ -96,7 +98,8 @@ class Server:
     def _sweep(self, job: bytes, claims: tuple[Claim, ...]) -> None:
         """Have the lockfiles removed that a killed worker has left, by a worker that is the same user."""
         envelope = Envelope.unpack(job)
-        log(f"<{envelope.address!r}>: the worker that was killed had {b', '.join(each.path for each in claims)!r}")
+        held = printable(b", ".join(each.path for each in claims)).decode()
+        log(f"<{printable(envelope.address).decode()}>: the worker that was killed had {held}")
         swept = self.pool.ask(Sweeping(envelope.user, claims).pack(), key=self._key(envelope), fresh=True)
         swept.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -306,7 +309,7 @@ class Session(asyncio.Protocol):
         try:
             found = done.result()
         except (WorkerError, OSError) as error:
-            log(f"<{address.text!r}> cannot be looked up: {error}")
+            log(f"<{printable(address.text).decode()}> cannot be looked up: {in_one_line(error)}")
             return self._codec.take_recipient(line(b"451 4.3.0", address.text, b"cannot be looked up now"))
         if found is None:
             return self._codec.take_recipient(line(UNKNOWN, address.text, b"Unknown user"))
@@ -373,7 +376,7 @@ class Session(asyncio.Protocol):
         error = answer.exception()
         if error is None:
             return answer.result()
-        log(f"<{address.text!r}>: {error}")
+        log(f"<{printable(address.text).decode()}>: {in_one_line(error)}")
         return line(LATER, address.text, str(error).encode())
 
     # -- the socket ------------------------------------------------------------------------

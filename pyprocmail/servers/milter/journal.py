@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyprocmail.engine.logfile import Limits, LogFile, open_log
+from pyprocmail.exits import in_one_line
 from pyprocmail.host import Host
 from pyprocmail.message import attachments
 from pyprocmail.servers.metrics import Metrics
@@ -108,7 +109,7 @@ class Journal:
             self._write(mail, names)
         except Exception as error:  # noqa: BLE001  the mail has had its answer; the next one is to be logged
             self._metrics.add("failures_total")
-            self._say(f"a mail could not be logged: {error}")
+            self._say(f"a mail could not be logged: {in_one_line(error)}")
         finally:
             mail.close()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from pyprocmail.exits import in_one_line
 from pyprocmail.servers.metrics import Metrics
 from pyprocmail.servers.milter import codec
 from pyprocmail.servers.milter.conversation import Mail
@@ -67,7 +68,7 @@ class Keeping:
         now = time.monotonic()
         if now - self._complained >= COMPLAINT_S:
             self._complained = now
-            self._complain(f"a mail could not be kept for the rules: {error}")
+            self._complain(f"a mail could not be kept for the rules: {in_one_line(error)}")
         return self._refusal
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Protocol
 
+from pyprocmail.exits import in_one_line
 from pyprocmail.servers.lmtp.pool import WorkerError
 from pyprocmail.servers.lmtp.replies import LATER
 from pyprocmail.servers.metrics import Metrics
@@ -137,7 +138,7 @@ class Policy:
                 raise OSError("the mail is too large to be kept whole")
             decision = await _ask(workers, mail, case)
         except (OSError, ValueError, TypeError, EOFError, MemoryError, WorkerError) as error:
-            decision = Decision(failed=str(error) or type(error).__name__)
+            decision = Decision(failed=in_one_line(error))
         for note in decision.notes:
             self.complain(note.decode("utf-8", "replace"))
         return self.settle(decision)

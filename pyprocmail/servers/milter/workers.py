@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pyprocmail.engine.world import World
-from pyprocmail.exits import EX_OK, traced
+from pyprocmail.exits import EX_OK, in_one_line, traced
 from pyprocmail.host import Host, User
 from pyprocmail.procmail import run, start
 from pyprocmail.servers.milter.journal import COMPLAINT_S
@@ -237,7 +237,7 @@ class Crew:
         return self._ending or os.getppid() != self._parent
 
     def _complain_of_disk(self, error: OSError) -> None:
-        self._say_now_and_then(f"the spool cannot be used: {error.strerror}: {error.filename or self._spool.folder}")
+        self._say_now_and_then(f"the spool cannot be used: {in_one_line(error, os.fsdecode(self._spool.folder))}")
 
     def _say_now_and_then(self, text: str) -> None:
         """Complain, once a minute at the most."""

@@ -6,7 +6,7 @@ encrypted is left alone unless told otherwise.
 
 from __future__ import annotations
 
-from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE, in_one_line
 from pyprocmail.message.model import Message
 from pyprocmail.tools.mime import changes, files, footer, options, packing, scan, shown
 from pyprocmail.tools.mime.mail import Mail, TroubleError
@@ -75,9 +75,7 @@ def run(
         mail.note(error.text)
         return error.status
     except OSError as error:
-        where = error.filename
-        shown_name = b": " + (where if isinstance(where, bytes) else str(where).encode()) if where else b""
-        mail.note((error.strerror or str(error)).encode() + shown_name)
+        mail.note(in_one_line(error).encode(errors="surrogateescape"))
         return EX_TEMPFAIL
 
 

@@ -10,7 +10,7 @@ import os
 import secrets
 import tempfile
 
-from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, EX_USAGE, in_one_line
 from pyprocmail.message.model import Message, end_of_header
 from pyprocmail.tools.mime.mail import TroubleError, entity_fields, is_protected
 
@@ -48,7 +48,7 @@ def _gnupg(mail: Mail, given: Options) -> Any:
     try:
         return gnupg.GPG(gnupghome=os.fsdecode(home) or None)
     except (OSError, ValueError, RuntimeError) as error:
-        raise TroubleError(b"gpg: " + str(error).encode()) from error
+        raise TroubleError(b"gpg: " + in_one_line(error).encode(errors="replace")) from error
 
 
 def _said(result: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyprocmail.exits import EX_OK, EX_TEMPFAIL
+from pyprocmail.exits import EX_OK, EX_TEMPFAIL, in_one_line
 from pyprocmail.message import header
 from pyprocmail.tools.mime.mail import TroubleError
 
@@ -30,7 +30,8 @@ def scan(host: Host, mail: Mail, given: Options) -> int:
     try:
         answer = _ask(host, address, mail.message.data, given.number(b"timeout", _TIMEOUT_S))
     except (OSError, ValueError) as error:
-        raise TroubleError(b"cannot ask clamd at %b: %b" % (address, str(error).encode())) from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else in_one_line(error)
+        raise TroubleError(b"cannot ask clamd at %b: %b" % (address, why.encode())) from error
     name = answer.removesuffix(b" FOUND").partition(b": ")[2]
     if answer.endswith(b": OK"):
         found = b"clean"
