@@ -1,12 +1,10 @@
 """Messages: an error of the system is `FILE: reason`, once, without numbers and quotes; each has an entry in a page."""
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT
 
 from pyprocmail.commands.cli import cli
 from pyprocmail.exits import in_one_line
@@ -20,7 +18,10 @@ UNREADABLE: dict[str, tuple[list[str], str]] = {
         ["report", "-o", "pages", "cut.gz"],
         "pyprocmail report: cut.gz: Compressed file ended before the end-of-stream marker was reached\n",
     ),
-    "database": (["report", "-o", "broken", "plain"], "pyprocmail report: broken/.report.sqlite: file is not a database\n"),
+    "database": (
+        ["report", "-o", "broken", "plain"],
+        "pyprocmail report: broken/.report.sqlite: file is not a database\n",
+    ),
     "no answers": (["replay", "--canned", "none", "rc", "mail"], "pyprocmail: none: No such file or directory\n"),
     "answers": (
         ["replay", "--canned", "empty.toml", "rc", "mail"],
