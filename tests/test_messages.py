@@ -1,13 +1,19 @@
-"""Messages: an error of the system is `FILE: reason`, once, without numbers and quotes; each has an entry in a page."""
+"""Messages: an error of the system is `FILE: reason`, once, without numbers and quotes; an empty value is refused."""
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pyprocmail.commands.cli import cli
+from pyprocmail.commands.values import FilledOption
 from pyprocmail.exits import in_one_line
+from pyprocmail.tools import duplicate
+from pyprocmail.tools.mime import options as mime
+from pyprocmail.tools.vacation import options as vacation
 
 UNREADABLE: dict[str, tuple[list[str], str]] = {
     "links": (["links", "plain/file"], "Error: cannot write launchers: plain/file: Not a directory\n"),
@@ -64,3 +70,55 @@ def test_errors_of_the_system(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     done = CliRunner().invoke(cli, argv)
     assert done.exit_code not in (0, 1) or name == "links"
     assert done.stderr.endswith(shown), done.stderr
+
+
+MAY_BE_EMPTY = {"arguments", "sender"}
+"""An argument of the rules, and an envelope sender."""
+
+
+def with_a_value(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Option]]:
+    """The options with a value of a command and of its subcommands."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield from with_a_value(found, (*words, name))
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.is_flag and not parameter.count:
+            yield words, parameter
+
+
+OPTIONS = list(with_a_value(cli, ()))
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), OPTIONS, ids=[" ".join((*words, option.opts[0])) for words, option in OPTIONS]
+)
+def test_empty_values(words: tuple[str, ...], option: click.Option) -> None:
+    """`--date ""` is a mistake in the call, and the message names the option; it is not a call without --date."""
+    if option.name in MAY_BE_EMPTY:
+        assert not isinstance(option, FilledOption)
+        return
+    done = CliRunner().invoke(cli, [*words, option.opts[0], ""])
+    assert done.exit_code in (2, 64)
+    assert f"Invalid value for '{option.opts[0]}'" in done.stderr or done.stderr.count(option.opts[0]) == 1
+
+
+@pytest.mark.parametrize(("command", "name"), [(command, name) for command in mime.TEXT for name in mime.TEXT[command]])
+def test_empty_values_of_mime(command: bytes, name: bytes) -> None:
+    """A note may be empty: the attachment goes without a word."""
+    if name == b"note":
+        assert mime.read(command, [b"--note", b""]).text(b"note", b"x") == b""
+    else:
+        with pytest.raises(mime.UsageError):
+            mime.read(command, [b"--%b=" % name])
+
+
+def test_empty_values_of_tools() -> None:
+    """A file, an address, a number and a field's name; a handle may be empty."""
+    for word in (b"--cache", b"--days", b"--header"):
+        assert duplicate.parse_options([word, b""]) is None
+    assert duplicate.parse_options([b"--handle", b""])
+    for word in (b"--address", b"-a", b"--from", b"--cache", b"--days"):
+        with pytest.raises(vacation.UsageError):
+            vacation.parse_options([b"--text", b"x", word, b""])

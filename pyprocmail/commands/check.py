@@ -10,6 +10,7 @@ import tempfile
 
 import click
 
+from pyprocmail.commands.values import option
 from pyprocmail.diagnostics import shown
 from pyprocmail.host import LARGEST_RULES_BYTES
 from pyprocmail.lint import around, formats
@@ -94,20 +95,20 @@ def codes(_context: click.Context, _parameter: click.Parameter, value: tuple[str
 
 @click.command(epilog="Exit status: 0 nothing found, 1 something, 2 trouble.  See pyprocmail-check(1).")
 @click.argument("rcfiles", metavar="[RCFILE]...", nargs=-1)
-@click.option("--select", callback=codes, multiple=True, metavar="CODES", help="Only codes that begin so.")
-@click.option("--ignore", callback=codes, multiple=True, metavar="CODES", help="No codes that begin so.")
-@click.option("--baseline", metavar="FILE", default="", help="Leave out what FILE (of the format json) has.")
-@click.option("--output-format", type=click.Choice(list(_FORMATS)), default="full", help="How it is written.")
-@click.option("--statistics", is_flag=True, help="Count the findings by code.")
-@click.option("--explain", metavar="CODE", default="", help="Tell all about a code.")
-@click.option("--fix", is_flag=True, help="Mend what can be mended without a change for good mail.")
-@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: mend the rest, too.")
-@click.option("--diff", is_flag=True, help="Show what --fix would do, and do nothing.")
-@click.option("--show", is_flag=True, help="Show the file with what it includes in place.")
-@click.option("--permissions", is_flag=True, help="Also look who may write to the files and folders.")
-@click.option("--no-follow", is_flag=True, help="Do not check the files that it includes.")
-@click.option("--language", type=click.Choice(["procmail", "maildrop"]), help="If neither name nor text tell.")
-@click.option("--home", metavar="DIR", default="", help="The value of HOME; by default yours.")
+@option("--select", callback=codes, multiple=True, metavar="CODES", help="Only codes that begin so.")
+@option("--ignore", callback=codes, multiple=True, metavar="CODES", help="No codes that begin so.")
+@option("--baseline", metavar="FILE", default="", help="Leave out what FILE (of the format json) has.")
+@option("--output-format", type=click.Choice(list(_FORMATS)), default="full", help="How it is written.")
+@option("--statistics", is_flag=True, help="Count the findings by code.")
+@option("--explain", metavar="CODE", default="", help="Tell all about a code.")
+@option("--fix", is_flag=True, help="Mend what can be mended without a change for good mail.")
+@option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: mend the rest, too.")
+@option("--diff", is_flag=True, help="Show what --fix would do, and do nothing.")
+@option("--show", is_flag=True, help="Show the file with what it includes in place.")
+@option("--permissions", is_flag=True, help="Also look who may write to the files and folders.")
+@option("--no-follow", is_flag=True, help="Do not check the files that it includes.")
+@option("--language", type=click.Choice(["procmail", "maildrop"]), help="If neither name nor text tell.")
+@option("--home", metavar="DIR", default="", help="The value of HOME; by default yours.")
 def check(
     rcfiles: tuple[str, ...],
     select: tuple[str, ...],

@@ -14,6 +14,7 @@ from pyprocmail import __version__
 from pyprocmail.commands import links as launchers
 from pyprocmail.commands.main import OWN_TOOLS, PROGRAMS, SUBCOMMANDS
 from pyprocmail.commands.screens import SCREENS
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_USAGE, in_one_line
 
 OPTIONS = ("--help", "--version", "--mbox", "--single", "--sync-each")
@@ -70,9 +71,9 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace programs or pages in DIR that are not ours.")
-@click.option("--uninstall", is_flag=True, help="Remove ours from DIR, and nothing else.")
-@click.option("--man", "pages", is_flag=True, help="The manual pages instead, in DIR/man1, DIR/man5 and so on.")
+@option("--force", is_flag=True, help="Replace programs or pages in DIR that are not ours.")
+@option("--uninstall", is_flag=True, help="Remove ours from DIR, and nothing else.")
+@option("--man", "pages", is_flag=True, help="The manual pages instead, in DIR/man1, DIR/man5 and so on.")
 def links(folder: Path, force: bool, uninstall: bool, pages: bool) -> None:
     """Write launchers for procmail and the other programs into DIR, and list them.
 

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from pyprocmail.commands.values import option
 from pyprocmail.doctor.disguise import Person
 from pyprocmail.doctor.examine import examine
 from pyprocmail.doctor.patient import Patient
@@ -19,13 +20,13 @@ TROUBLE = 2
 
 @click.command(epilog="Exit status: 0 all is well, 1 something is wrong, 2 trouble.  See pyprocmail-doctor(1).")
 @click.argument("words", metavar="[USER] | --report [RCFILE] [MAIL]", nargs=-1)
-@click.option("--root", metavar="DIR", default="/", help="Look at the machine that is below DIR.")
-@click.option("--report", is_flag=True, help="Write a report for an issue, with private data replaced.")
-@click.option("-o", "output", metavar="FILE", default="", help="Write the report to FILE.")
-@click.option("--hide", metavar="WORD", multiple=True, help="Replace this word in the report, too.")
-@click.option("--language", type=click.Choice(("procmail", "maildrop")), help="Of RCFILE, if its text does not tell.")
-@click.option("--with-reference", is_flag=True, help="Also run the installed procmail or maildrop, closed in.")
-@click.option("--allow-commands", "allow", is_flag=True, help="Let the rules start programs, without network.")
+@option("--root", metavar="DIR", default="/", help="Look at the machine that is below DIR.")
+@option("--report", is_flag=True, help="Write a report for an issue, with private data replaced.")
+@option("-o", "output", metavar="FILE", default="", help="Write the report to FILE.")
+@option("--hide", metavar="WORD", multiple=True, help="Replace this word in the report, too.")
+@option("--language", type=click.Choice(("procmail", "maildrop")), help="Of RCFILE, if its text does not tell.")
+@option("--with-reference", is_flag=True, help="Also run the installed procmail or maildrop, closed in.")
+@option("--allow-commands", "allow", is_flag=True, help="Let the rules start programs, without network.")
 def doctor(
     words: tuple[str, ...],
     root: str,

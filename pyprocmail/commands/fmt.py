@@ -7,15 +7,16 @@ import sys
 import click
 
 from pyprocmail.commands.check import FOUND, difference, is_filter_file, read, replace
+from pyprocmail.commands.values import option
 from pyprocmail.maildrop.syntax import layout as maildrop_layout
 from pyprocmail.procmail.syntax import layout as procmail_layout
 
 
 @click.command(epilog="Exit status: 0, 1 if --check or --diff find another layout, 2 trouble.  See pyprocmail-fmt(1).")
 @click.argument("rcfiles", metavar="RCFILE...", nargs=-1, required=True)
-@click.option("--check", "only_check", is_flag=True, help="Name the files whose layout would change; change nothing.")
-@click.option("--diff", is_flag=True, help="Show what would change; change nothing.")
-@click.option("--language", type=click.Choice(["procmail", "maildrop"]), help="If neither name nor text tell.")
+@option("--check", "only_check", is_flag=True, help="Name the files whose layout would change; change nothing.")
+@option("--diff", is_flag=True, help="Show what would change; change nothing.")
+@option("--language", type=click.Choice(["procmail", "maildrop"]), help="If neither name nor text tell.")
 def fmt(rcfiles: tuple[str, ...], only_check: bool, diff: bool, language: str | None) -> None:
     """Lay out rcfiles and filter files: indentation, blanks, empty lines.
 

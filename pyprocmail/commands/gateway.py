@@ -15,7 +15,7 @@ import click
 from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.toolbox import Toolbox
-from pyprocmail.commands.values import Seconds, permissions
+from pyprocmail.commands.values import Seconds, option, permissions
 from pyprocmail.exits import EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, in_one_line
 from pyprocmail.host import LARGEST_RULES_BYTES, Host, User
 from pyprocmail.maildrop import run as filters
@@ -116,38 +116,38 @@ class _Ruleset:
 
 
 @click.command()
-@click.option(
+@option(
     "--listen", "addresses", metavar="ADDR", multiple=True,
     help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; with lmtp: in front, LMTP is spoken there.",
 )  # fmt: skip
-@click.option("--next-hop", metavar="ADDR", required=True, help="The mail server that mail is passed on to, by SMTP.")
-@click.option(
+@option("--next-hop", metavar="ADDR", required=True, help="The mail server that mail is passed on to, by SMTP.")
+@option(
     "--rules", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The table of patterns and rcfiles."
 )
-@click.option("--once", is_flag=True, help="Pass the mail on standard input on, and end.")
+@option("--once", is_flag=True, help="Pass the mail on standard input on, and end.")
 @click.option("-f", "sender", metavar="SENDER", default="", help="With --once: the envelope sender; none by default.")
-@click.option("--on-error", type=click.Choice([each.value for each in OnError]), default="tempfail", show_default=True,
+@option("--on-error", type=click.Choice([each.value for each in OnError]), default="tempfail", show_default=True,
               help="What becomes of a mail whose rules fail.")  # fmt: skip
-@click.option("--name", metavar="HOST", default="", help="What the gateway calls itself; the name of the machine.")
-@click.option("--user", metavar="NAME", default="", help="Started by root: be this user.")
-@click.option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
-@click.option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
-@click.option("--tls-cert", metavar="FILE", default="", help="A certificate with its chain: STARTTLS is offered.")
-@click.option("--tls-key", metavar="FILE", default="", help="Its key, if it is in a file of its own.")
-@click.option("--connections", type=click.IntRange(1, 10_000), default=100, show_default=True)
-@click.option(
+@option("--name", metavar="HOST", default="", help="What the gateway calls itself; the name of the machine.")
+@option("--user", metavar="NAME", default="", help="Started by root: be this user.")
+@option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
+@option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
+@option("--tls-cert", metavar="FILE", default="", help="A certificate with its chain: STARTTLS is offered.")
+@option("--tls-key", metavar="FILE", default="", help="Its key, if it is in a file of its own.")
+@option("--connections", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@option(
     "--max-size", type=click.IntRange(1024, 1 << 30), default=50 << 20, show_default=True, help="Of a mail, in bytes."
 )
-@click.option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
-@click.option("--max-hops", type=click.IntRange(1, 1000), default=50, show_default=True, help="Servers behind a mail.")
-@click.option("--max-passes", type=click.IntRange(1, 1000), default=4, show_default=True, help="Times it came by here.")
-@click.option("--session-timeout", type=Seconds(1), default=300.0, show_default=True,
+@option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@option("--max-hops", type=click.IntRange(1, 1000), default=50, show_default=True, help="Servers behind a mail.")
+@option("--max-passes", type=click.IntRange(1, 1000), default=4, show_default=True, help="Times it came by here.")
+@option("--session-timeout", type=Seconds(1), default=300.0, show_default=True,
               help="Of a silent client, in seconds.")  # fmt: skip
-@click.option("--mail-timeout", type=Seconds(1), default=600.0, show_default=True,
+@option("--mail-timeout", type=Seconds(1), default=600.0, show_default=True,
               help="Of a mail, its rules and the next hop together.")  # fmt: skip
-@click.option("--hop-timeout", type=Seconds(1), default=300.0, show_default=True,
+@option("--hop-timeout", type=Seconds(1), default=300.0, show_default=True,
               help="Of one reply of the next hop.")  # fmt: skip
-@click.option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
+@option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
 @click.argument("recipients", metavar="[RECIPIENT...]", nargs=-1)
 def gateway(
     addresses: tuple[str, ...],

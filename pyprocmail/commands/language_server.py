@@ -8,6 +8,7 @@ import sys
 import click
 
 from pyprocmail.commands.links import pages
+from pyprocmail.commands.values import option
 from pyprocmail.editor.manual import Manual, read
 from pyprocmail.lint.machine import Machine
 
@@ -15,8 +16,8 @@ TROUBLE = 2
 
 
 @click.command("language-server", epilog="See pyprocmail-language-server(1).")
-@click.option("--home", metavar="DIR", default="", help="The value of HOME; by default yours.")
-@click.option("--stdio", is_flag=True, hidden=True, expose_value=False, help="What some editors add.")
+@option("--home", metavar="DIR", default="", help="The value of HOME; by default yours.")
+@option("--stdio", is_flag=True, hidden=True, expose_value=False, help="What some editors add.")
 def language_server(home: str) -> None:
     """Serve an editor by the Language Server Protocol, on standard input and output.
 

@@ -15,7 +15,7 @@ from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.maildrop import _become as become_for_maildrop
 from pyprocmail.commands.procmail import _become as become
 from pyprocmail.commands.toolbox import Toolbox
-from pyprocmail.commands.values import Seconds, permissions
+from pyprocmail.commands.values import Seconds, option, permissions
 from pyprocmail.exits import EX_TEMPFAIL
 from pyprocmail.host import Host, User
 from pyprocmail.maildrop import run as filters
@@ -35,7 +35,7 @@ _DEEPEST = 20_000
 
 
 @click.command()
-@click.option(
+@option(
     "--listen",
     "addresses",
     metavar="ADDR",
@@ -43,41 +43,41 @@ _DEEPEST = 20_000
     required=True,
     help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; more than once for several.",
 )
-@click.option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
-@click.option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
-@click.option("--user", metavar="NAME", default="", help="Started by root: be this user, and serve as that user does.")
-@click.option("--virtual", metavar="DIR", default="", help="Serve addresses without accounts: folders DIR/DOMAIN/NAME.")
-@click.option("--rules", metavar="RC", default="", help="With --virtual: the rcfile for all of them.")
-@click.option("--language", type=click.Choice(["procmail", "maildrop"]), default="procmail", show_default=True)
-@click.option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Processes that deliver.")
-@click.option("--connections", type=click.IntRange(1, 10_000), default=200, show_default=True)
-@click.option(
+@option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
+@option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
+@option("--user", metavar="NAME", default="", help="Started by root: be this user, and serve as that user does.")
+@option("--virtual", metavar="DIR", default="", help="Serve addresses without accounts: folders DIR/DOMAIN/NAME.")
+@option("--rules", metavar="RC", default="", help="With --virtual: the rcfile for all of them.")
+@option("--language", type=click.Choice(["procmail", "maildrop"]), default="procmail", show_default=True)
+@option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Processes that deliver.")
+@option("--connections", type=click.IntRange(1, 10_000), default=200, show_default=True)
+@option(
     "--max-size", type=click.IntRange(1024, 1 << 30), default=50 << 20, show_default=True, help="Of a mail, in bytes."
 )
-@click.option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
-@click.option(
+@option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@option(
     "--session-timeout",
     type=Seconds(1),
     default=300.0,
     show_default=True,
     help="Of a silent client, in seconds.",
 )
-@click.option(
+@option(
     "--recipient-timeout",
     type=Seconds(1),
     default=300.0,
     show_default=True,
     help="Of one delivery, in seconds.",
 )
-@click.option(
+@option(
     "--stop-timeout",
     type=Seconds(0),
     default=60.0,
     show_default=True,
     help="How long to finish what is begun, in seconds.",
 )
-@click.option("--spool", metavar="DIR", default="/var/tmp", show_default=True, help="Where large mails wait.")  # noqa: S108
-@click.option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
+@option("--spool", metavar="DIR", default="/var/tmp", show_default=True, help="Where large mails wait.")  # noqa: S108
+@option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
 def lmtp(
     addresses: tuple[str, ...],
     socket_mode: str,

@@ -8,14 +8,15 @@ import sys
 import click
 
 from pyprocmail.commands.descriptors import Writer, reader
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_OK
 from pyprocmail.host import Host
 from pyprocmail.tools import maillog as log_lines
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="An object for each mail.")
-@click.option("--decode", is_flag=True, help="Have subjects in UTF-8.")
+@option("--json", "as_json", is_flag=True, help="An object for each mail.")
+@option("--decode", is_flag=True, help="Have subjects in UTF-8.")
 def maillog(as_json: bool, decode: bool) -> None:
     """Write the line of each mail of the mailbox on standard input, as the milter logs them.
 

@@ -18,7 +18,7 @@ from pyprocmail.commands import policy as policies
 from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_here
 from pyprocmail.commands.policy import Examined, Rules
-from pyprocmail.commands.values import Seconds
+from pyprocmail.commands.values import Seconds, option
 from pyprocmail.engine.logfile import DEFAULT_KEEP, LARGEST_KEEP, Limits
 from pyprocmail.exits import EX_TEMPFAIL, EX_USAGE, in_one_line
 from pyprocmail.host import Host, User
@@ -65,7 +65,7 @@ def _complain(text: str) -> None:
 
 
 @click.command()
-@click.option(
+@option(
     "-p",
     "address",
     metavar="SOCKET",
@@ -74,20 +74,20 @@ def _complain(text: str) -> None:
     show_default=True,
     help="unix:PATH, inet:PORT@HOST, inet6:PORT@HOST, or systemd for socket activation.",
 )
-@click.option("-f", "log", metavar="LOG", default="", help="Append a line for each mail.")
-@click.option("-h", "header_log", metavar="LOG", default="", help="Append the header of each mail.")
-@click.option("-P", "command", metavar="COMMAND", default="", help="Give each mail to this command of the shell.")
-@click.option("--rules", metavar="RCFILE", default="", help="Run each mail through this rcfile.")
-@click.option("--policy", metavar="RCFILE", default="", help="Have this rcfile decide about each mail.")
-@click.option("--at-rcpt", metavar="RCFILE", default="", help="Have this rcfile decide about each recipient.")
-@click.option(
+@option("-f", "log", metavar="LOG", default="", help="Append a line for each mail.")
+@option("-h", "header_log", metavar="LOG", default="", help="Append the header of each mail.")
+@option("-P", "command", metavar="COMMAND", default="", help="Give each mail to this command of the shell.")
+@option("--rules", metavar="RCFILE", default="", help="Run each mail through this rcfile.")
+@option("--policy", metavar="RCFILE", default="", help="Have this rcfile decide about each mail.")
+@option("--at-rcpt", metavar="RCFILE", default="", help="Have this rcfile decide about each recipient.")
+@option(
     "--on-error",
     type=click.Choice([one.value for one in OnError]),
     default=OnError.TEMPFAIL.value,
     show_default=True,
     help="What becomes of a mail whose policy fails or takes too long.",
 )
-@click.option(
+@option(
     "--time-limit",
     metavar="SECONDS",
     type=Seconds(0.1, 3600),
@@ -95,14 +95,14 @@ def _complain(text: str) -> None:
     show_default=True,
     help="How long a policy may take.",
 )
-@click.option(
+@option(
     "--language",
     type=click.Choice(["procmail", "maildrop"]),
     default="procmail",
     show_default=True,
     help="The language of --policy and --at-rcpt.",
 )
-@click.option(
+@option(
     "--spool",
     "folder",
     metavar="DIR",
@@ -111,7 +111,7 @@ def _complain(text: str) -> None:
     show_default=True,
     help="Where mails wait for -P and --rules.",
 )
-@click.option(
+@option(
     "--workers",
     metavar="N",
     type=click.IntRange(1, 64),
@@ -119,17 +119,17 @@ def _complain(text: str) -> None:
     show_default=True,
     help="Processes that run rules.",
 )
-@click.option(
+@option(
     "--when-full",
     type=click.Choice(["pass", "tempfail"]),
     default="pass",
     show_default=True,
     help="What the mail server is told of a mail that cannot be kept.",
 )
-@click.option("-u", "user", metavar="USER", default="", help="Started by root: be this user.")
-@click.option("--group", metavar="GROUP", default="", help="The group of a Unix socket: that of the mail server.")
-@click.option("--mode", metavar="OCTAL", default="0660", show_default=True, help="Permissions of a Unix socket.")
-@click.option(
+@option("-u", "user", metavar="USER", default="", help="Started by root: be this user.")
+@option("--group", metavar="GROUP", default="", help="The group of a Unix socket: that of the mail server.")
+@option("--mode", metavar="OCTAL", default="0660", show_default=True, help="Permissions of a Unix socket.")
+@option(
     "--format",
     "form",
     type=click.Choice(["text", "json"]),
@@ -137,15 +137,15 @@ def _complain(text: str) -> None:
     show_default=True,
     help="text is mailspy's line, json an object a line.",
 )
-@click.option("--decode", is_flag=True, help="Have subjects in UTF-8 in the lines.")
-@click.option(
+@option("--decode", is_flag=True, help="Have subjects in UTF-8 in the lines.")
+@option(
     "--max-size",
     metavar="BYTES",
     type=click.IntRange(min=0),
     default=0,
     help="Rotate a log that has grown beyond this; 0 is never.",
 )
-@click.option(
+@option(
     "--keep",
     metavar="N",
     type=click.IntRange(0, LARGEST_KEEP),
@@ -153,7 +153,7 @@ def _complain(text: str) -> None:
     show_default=True,
     help="Rotated logs to keep.",
 )
-@click.option(
+@option(
     "--connections",
     metavar="N",
     type=click.IntRange(1, 100_000),
@@ -161,11 +161,9 @@ def _complain(text: str) -> None:
     show_default=True,
     help="The most connections at a time.",
 )
-@click.option("--pid-file", metavar="FILE", type=click.Path(path_type=Path), help=f"By default {PID_FILE}.")
-@click.option(
-    "--metrics", metavar="FILE", type=click.Path(path_type=Path), help="Write counters there, for Prometheus."
-)
-@click.option("--check", is_flag=True, help="Look whether it could start, and say what is wrong.")
+@option("--pid-file", metavar="FILE", type=click.Path(path_type=Path), help=f"By default {PID_FILE}.")
+@option("--metrics", metavar="FILE", type=click.Path(path_type=Path), help="Write counters there, for Prometheus.")
+@option("--check", is_flag=True, help="Look whether it could start, and say what is wrong.")
 def milter(
     address: Address,
     log: str,
@@ -235,11 +233,11 @@ def milter(
             serving.check_place("milter", "--pid-file", pid_file)
             _start(host, identity, journal, None if check else pid_file, folder if command or rules else None)
             serving.check_place("milter", "--metrics", metrics)
-            for option, path in (("--rules", rules), ("--policy", policy), ("--at-rcpt", at_rcpt)):
+            for name, path in (("--rules", rules), ("--policy", policy), ("--at-rcpt", at_rcpt)):
                 if path:
                     # A policy is checked by its absolute path, --rules as written.
-                    path = path if option == "--rules" else os.path.abspath(path)
-                    serving.check_rules("milter", host, option, path, own=language == "procmail" or bool(rules))
+                    path = path if name == "--rules" else os.path.abspath(path)
+                    serving.check_rules("milter", host, name, path, own=language == "procmail" or bool(rules))
             if command or rules:
                 keeping = _keeping(host, command, rules, folder, workers, counters, tempfail=when_full == "tempfail")
             examined = None if deciding is None else _examine(deciding, tell=check)

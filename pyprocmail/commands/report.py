@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_TEMPFAIL, EX_UNAVAILABLE, in_one_line
 from pyprocmail.report.archive import Archive, Taken
 
@@ -17,7 +18,7 @@ from pyprocmail.report.archive import Archive, Taken
 @click.argument(
     "logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option(
+@option(
     "--output",
     "-o",
     metavar="DIR",
@@ -25,7 +26,7 @@ from pyprocmail.report.archive import Archive, Taken
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the pages are; made if it is not there.",
 )
-@click.option(
+@option(
     "--days",
     metavar="N",
     type=click.IntRange(1, 10_000),

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
+from pyprocmail.commands.values import option
 from pyprocmail.servers.milter.workers import postmark
 from pyprocmail.servers.spool import FOLDER, Spool, Waiting, read
 
 
 @click.group()
-@click.option(
+@option(
     "--spool",
     "folder",
     metavar="DIR",
@@ -77,7 +78,7 @@ def spool_show(found: Spool, name: str) -> None:
 
 @spool.command("retry")
 @click.argument("names", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All that failed.")
+@option("--all", "every", is_flag=True, help="All that failed.")
 @click.pass_obj
 def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
     """Have mails tried again now, whether they wait or have failed."""

@@ -1,13 +1,30 @@
-"""Values of options that several servers share: times and permissions."""
+"""Options of click's commands: those whose value is never empty, times and permissions."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 _MOST = 0o7777
+
+
+class FilledOption(click.Option):
+    """An option that refuses an empty value: `--date "$DAY"` without DAY is a mistake, not a call without --date."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """See click."""
+        given = self.name and ctx.get_parameter_source(self.name) is ParameterSource.COMMANDLINE
+        if given and (value == "" or (self.multiple and "" in value)):
+            raise click.BadParameter("it is empty; leave the option out, or give it a value", ctx, self)
+        return super().type_cast_value(ctx, value)
+
+
+option = partial(click.option, cls=FilledOption)
+"""`click.option` for all options but those whose value may be empty: an argument of rules, and an envelope sender."""
 
 
 class Seconds(click.FloatRange):

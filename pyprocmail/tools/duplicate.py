@@ -63,6 +63,8 @@ def parse_options(words: Sequence[bytes]) -> Options | None:
             if not rest:
                 return None
             value = rest.pop(0)
+        if not value and word != b"--handle":
+            return None
         if word == b"--days":
             days = whole(value)
             if days is None or not 0 < days <= _MOST_DAYS:

@@ -18,6 +18,7 @@ from pyprocmail.commands.offline.options import (
     setup_of,
     spread_of,
 )
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline import coverage as counting
 from pyprocmail.offline import listing
@@ -34,9 +35,9 @@ _LONGEST_LINE_BYTES = 1 << 20
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="coverage"))
 @click.argument("rcfile")
 @click.argument("mail", nargs=-1)
-@click.option("--log", metavar="FILE", default="", help="Count what a VERBOSE log says, instead of mail.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@click.option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
+@option("--log", metavar="FILE", default="", help="Count what a VERBOSE log says, instead of mail.")
+@option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
+@option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
 @about_workers
 @about_rules
 def coverage(

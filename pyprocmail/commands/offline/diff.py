@@ -19,6 +19,7 @@ from pyprocmail.commands.offline.options import (
     spread_of,
 )
 from pyprocmail.commands.offline.output import pages, write_json, write_page
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline import diff as comparing
 
@@ -33,10 +34,10 @@ class DiffCommand(OfflineCommand):
 @click.argument("old")
 @click.argument("new")
 @click.argument("mail", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@click.option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
-@click.option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the sums only.")
+@option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
+@option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
+@option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")
+@option("-q", "--quiet", is_flag=True, help="Print the sums only.")
 @about_workers
 @about_rules
 def diff(

@@ -7,6 +7,7 @@ import click
 from pyprocmail.commands.colours import echo
 from pyprocmail.commands.offline.options import EPILOG, OfflineCommand, about_rules, setup_of
 from pyprocmail.commands.offline.output import write_json
+from pyprocmail.commands.values import option
 from pyprocmail.offline.outcome import open_rules
 from pyprocmail.offline.sources import mails
 
@@ -14,9 +15,9 @@ from pyprocmail.offline.sources import mails
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="explain"))
 @click.argument("rcfile")
 @click.argument("mail", nargs=-1)
-@click.option("--recipe", type=int, default=0, metavar="LINE", help="Only the recipe that begins in this line.")
-@click.option("--all", "everything", is_flag=True, help="Variables, programs, locks and what is passed over, too.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
+@option("--recipe", type=int, default=0, metavar="LINE", help="Only the recipe that begins in this line.")
+@option("--all", "everything", is_flag=True, help="Variables, programs, locks and what is passed over, too.")
+@option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @about_rules
 def explain(rcfile: str, mail: tuple[str, ...], recipe: int, everything: bool, as_json: bool, **named: object) -> None:
     """Show the way of each MAIL through RCFILE, and why it ends where it does.

@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 
 from pyprocmail.commands.offline.progress import progress
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_USAGE
 from pyprocmail.offline.replay import depends_on_order
 from pyprocmail.offline.rules import MAILDROP, PROCMAIL, RulesError, Setup
@@ -53,22 +54,22 @@ class OfflineCommand(click.Command):
 def about_rules(function: Function) -> Function:
     """Add the options for the rules' user, values and programs."""
     options = [
-        click.option("-m", "mail_filter", is_flag=True, help="As procmail -m: MAILDIR is this folder; no DEFAULT."),
-        click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Assign before the rcfile."),
+        option("-m", "mail_filter", is_flag=True, help="As procmail -m: MAILDIR is this folder; no DEFAULT."),
+        option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Assign before the rcfile."),
         click.option("-a", "arguments", metavar="ARGUMENT", multiple=True, help="$1, $2 and so on."),
         click.option("-f", "sender", metavar="SENDER", default="", help="The envelope sender."),
-        click.option("--user", default="", help="Whom the rules are for; by default you."),
-        click.option("--home", metavar="DIR", default="", help="The home of that user, if it is another one."),
-        click.option(
+        option("--user", default="", help="Whom the rules are for; by default you."),
+        option("--home", metavar="DIR", default="", help="The home of that user, if it is another one."),
+        option(
             "--language", type=click.Choice((PROCMAIL, MAILDROP)), default=None, help="Of the rules, if it is not seen."
         ),
-        click.option("--before", metavar="FILE", default="", help="Rules that run first, as /etc/procmailrc does."),
-        click.option("--date", metavar="DATE", default="", help="The time that the rules see, as 2026-01-31T12:00."),
-        click.option("--canned", metavar="FILE", default="", help="Answers of programs, a TOML file."),
-        click.option("--allow-commands", "allow", is_flag=True, help="Run filters and conditions, without network."),
+        option("--before", metavar="FILE", default="", help="Rules that run first, as /etc/procmailrc does."),
+        option("--date", metavar="DATE", default="", help="The time that the rules see, as 2026-01-31T12:00."),
+        option("--canned", metavar="FILE", default="", help="Answers of programs, a TOML file."),
+        option("--allow-commands", "allow", is_flag=True, help="Run filters and conditions, without network."),
     ]
-    for option in reversed(options):
-        function = option(function)
+    for decorator in reversed(options):
+        function = decorator(function)
     return function
 
 
@@ -109,10 +110,8 @@ def setup_of(
 
 def about_workers(function: Function) -> Function:
     """Add the options for the number of processes and for a cluster."""
-    workers = click.option(
-        "-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes."
-    )
-    cluster = click.option(
+    workers = option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
+    cluster = option(
         "--cluster", metavar="ADDRESS", default="", help="Work on the machines of a Dask scheduler, as tcp://host:8786."
     )
     return workers(cluster(function))

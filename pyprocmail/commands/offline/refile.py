@@ -12,6 +12,7 @@ import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, OfflineCommand, about_rules, setup_of
 from pyprocmail.commands.offline.output import JsonObject
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL, in_one_line
 from pyprocmail.host import Host
 from pyprocmail.offline.outcome import open_rules
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 @click.command(cls=OfflineCommand, epilog="See pyprocmail-refile(1).")
 @click.argument("rcfile")
 @click.argument("folder")
-@click.option("--execute", is_flag=True, help="Do it; without this the plan is shown, and nothing done.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
+@option("--execute", is_flag=True, help="Do it; without this the plan is shown, and nothing done.")
+@option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @about_rules
 def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: object) -> None:
     """Run RCFILE over the mail that is in FOLDER: an mbox, a Maildir or an MH folder.

@@ -16,6 +16,7 @@ from pyprocmail.commands.offline.options import (
     spread_of,
 )
 from pyprocmail.commands.offline.output import pages, write_json, write_page
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline import listing
 from pyprocmail.offline.outcome import Outcome
@@ -25,11 +26,11 @@ from pyprocmail.offline.replay import Summary, outcomes, summed
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="replay"))
 @click.argument("rcfile")
 @click.argument("mail", nargs=-1)
-@click.option("--list", "folder", metavar="FOLDER", default="", help="Show the mails that go there, and why.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object, with every mail.")
-@click.option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
-@click.option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")
-@click.option("--time", "timed", is_flag=True, help="Show the slowest recipes.")
+@option("--list", "folder", metavar="FOLDER", default="", help="Show the mails that go there, and why.")
+@option("--json", "as_json", is_flag=True, help="Write JSON, one object, with every mail.")
+@option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
+@option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")
+@option("--time", "timed", is_flag=True, help="Show the slowest recipes.")
 @about_workers
 @about_rules
 def replay(

@@ -6,23 +6,24 @@ import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, EPILOG, OfflineCommand
 from pyprocmail.commands.offline.output import write_json
+from pyprocmail.commands.values import option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline.rules import RulesError
 
 
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="test"))
 @click.argument("names", nargs=-1, required=True, metavar="DIR|FILE...")
-@click.option(
+@option(
     "--output-format",
     "form",
     type=click.Choice(("full", "concise", "junit", "github")),
     default="concise",
     help="How the results are written.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@click.option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
-@click.option("--update", is_flag=True, help="Write what happens into the tests that fail.")
-@click.option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
+@option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
+@option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
+@option("--update", is_flag=True, help="Write what happens into the tests that fail.")
+@option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
 def test(names: tuple[str, ...], form: str, as_json: bool, threshold: float, update: bool, workers: int) -> None:
     """Run the tests of rcfiles: TOML files that say what must become of mails.
 

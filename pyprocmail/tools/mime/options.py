@@ -29,7 +29,7 @@ Which attachments: --type GLOB, --name GLOB, --larger BYTES.
 pyprocmail-mime(1) has the rest: man pyprocmail-mime
 """
 
-_TEXT = {
+TEXT = {
     b"list": (),
     b"headers": (),
     b"extract": (b"dir",),
@@ -110,7 +110,7 @@ def read(command: bytes, words: Sequence[bytes]) -> Options:
         UsageError: they cannot be used.
     """
     found = Options()
-    known = (*_TEXT[command], *(_CHOICES if command in _SELECTING else ()))
+    known = (*TEXT[command], *(_CHOICES if command in _SELECTING else ()))
     at = 0
     while at < len(words):
         word = words[at]
@@ -126,6 +126,8 @@ def read(command: bytes, words: Sequence[bytes]) -> Options:
                     raise UsageError(b"--%b wants a value" % name)
                 value = words[at]
                 at += 1
+            if not value and name != b"note":
+                raise UsageError(b"--%b is empty; leave it out, or give it a value" % name)
             if name in _REPEATED or name not in found.texts:
                 found.texts.setdefault(name, []).append(value)
             else:

@@ -14,6 +14,8 @@ _MOST_DAYS = 3650
 _WITH_VALUE = {
     b"-a": b"--address", b"-c": b"--cache", b"-d": b"--days", b"-f": b"--from", b"-s": b"--subject", b"-t": b"--text",
 }  # fmt: skip
+_NAMING = (b"--text", b"--address", b"--from", b"--cache")
+"""The options that name a file or an address: an empty value is a mistake."""
 USAGE = b"""\
 Usage: pyprocmail vacation --text FILE [--address ADDRESS] [options] [-- program [argument ...]]
 
@@ -73,6 +75,8 @@ def parse_options(words: Sequence[bytes]) -> Options:
             if not rest:
                 raise UsageError
             value = rest.pop(0)
+        if not value and name in _NAMING:
+            raise UsageError
         _set(options, name, value)
     if not options.text:
         raise UsageError
