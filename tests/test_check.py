@@ -405,7 +405,7 @@ def test_what_is_too_large_for_rules_is_refused(program: Path, tmp_path: Path) -
     """A device without an end is no reason to fill the memory."""
     done = run(program, "/dev/zero", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "/dev/zero: more than 8388608 bytes, which is no rcfile" in done.stderr
+    assert "/dev/zero: more than 8388608 bytes, too many for an rcfile" in done.stderr
 
 
 def test_formats_and_baseline(program: Path, tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ def test_a_row() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (b"", "t: the last row has to be for all other mail: * * pass"),
-        (b"* a@b pass\n", "t: the last row has to be for all other mail: * * pass"),
+        (b"", "t: the last row must be for all other mail, such as * * pass"),
+        (b"* a@b pass\n", "t: the last row must be for all other mail, such as * * pass"),
         (b"* *\n* * pass\n", "t:1: a row has a sender, a recipient and rules"),
         (b"* * rc\n", "t:1: 'rc' is neither a path from the root nor pass"),
-        (b"\n* * /rc each some\n", "t:2: 'some' is none of procmail, maildrop and each"),
+        (b"\n* * /rc each some\n", "t:2: 'some' is not one of procmail, maildrop and each"),
     ],
 )
 def test_what_is_no_table(text: bytes, complaint: str) -> None:
@@ -234,12 +234,12 @@ def test_all_is_well(together: bool, offers: tuple[bytes, ...]) -> None:
     [
         (b"250", b"half a reply"),
         (b"250-one\r\n250 tw", b"half a reply"),
-        (b"2\r\n", b"what it says is no reply"),
-        (b"2500 ok\r\n", b"what it says is no reply"),
-        (b"250-ok\r\n550 no\r\n", b"what it says is no reply"),
-        (b"well done\r\n", b"what it says is no reply"),
-        (b"250-" + b"x" * 70_000 + b"\r\n", b"its reply has no end"),
-        (b"250-more\r\n" * 10_000, b"its reply has no end"),
+        (b"2\r\n", b"the server sent a line that is not a reply"),
+        (b"2500 ok\r\n", b"the server sent a line that is not a reply"),
+        (b"250-ok\r\n550 no\r\n", b"the server sent a line that is not a reply"),
+        (b"well done\r\n", b"the server sent a line that is not a reply"),
+        (b"250-" + b"x" * 70_000 + b"\r\n", b"the reply of the server has no end"),
+        (b"250-more\r\n" * 10_000, b"the reply of the server has no end"),
     ],
 )
 def test_what_is_no_word_that_it_has_the_mail(answer: bytes, why: bytes) -> None:

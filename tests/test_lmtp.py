@@ -269,7 +269,7 @@ def test_wrong_command_lines(launchers: Path) -> None:
     ("options", "status", "said"),
     [
         (["--rules", "none"], 66, "/none: No such file or directory: name a file that "),
-        (["--rules", "open"], 77, "/open: others could have written it, and so it is not run"),
+        (["--rules", "open"], 77, "/open: not run, because others could have written it"),
         (["--virtual", "none"], 73, "--virtual none: No such file or directory: make the folder"),
         (["--virtual", "rules"], 73, "--virtual rules: that is not a folder"),
         (["--spool", "none"], 73, "--spool none: No such file or directory: make the folder"),

@@ -145,7 +145,7 @@ DIALOGUES = {
     ),
     "a BDAT of unknown size": (
         HELLO + b"RCPT TO:<x>\r\nBDAT many\r\nQUIT\r\n",
-        ["250 2.1.0 Ok", "250 2.1.5 Ok", "501 5.5.4 Say BDAT with a size"],
+        ["250 2.1.0 Ok", "250 2.1.5 Ok", "501 5.5.4 BDAT needs a size"],
         [],
     ),
 }  # fmt: skip
@@ -325,12 +325,12 @@ SMTP_DIALOGUES = {
          b"RCPT TO:<b> NOTIFY\r\nRCPT TO:<b> XFOO=1\r\nBDAT 9 LAST\r\nRSET\r\n"),
         ["500 5.5.1 This is ESMTP, say EHLO", "503 5.5.1 Say EHLO first", "555 5.5.4 Unknown parameter", "250 2.1.0 Ok",
          "555 5.5.4 Unknown parameter",
-         "555 5.5.4 Unknown parameter", "502 5.5.1 BDAT is not to be had"],
+         "555 5.5.4 Unknown parameter", "502 5.5.1 BDAT is not supported"],
         [],
     ),
     "what comes before TLS is forgotten": (
         b"EHLO me\r\nMAIL FROM:<a>\r\nSTARTTLS\r\nMAIL FROM:<injected>\r\n",
-        ["250 2.1.0 Ok", "220 2.0.0 Go on with TLS"],
+        ["250 2.1.0 Ok", "220 2.0.0 Ready to start TLS"],
         [],
     ),
 }  # fmt: skip

@@ -430,12 +430,12 @@ def test_a_full_disk_holds_up_nothing(launchers: Path, tmp_path: Path) -> None:
     ("options", "status", "words"),
     [
         ([], 4, "name a log"),
-        (["-p", "nonsense", "-f", "log"], 2, "no address"),
+        (["-p", "nonsense", "-f", "log"], 2, "not an address"),
         (["-p", "unix:/nowhere/x", "-f", "log"], 73, "cannot listen on unix:/nowhere/x"),
         (["-p", "unix:s", "-f", "/nowhere/log"], 75, "/nowhere/log"),
         (["-p", "unix:s", "-f", "log", "-u", "nobody-of-that-name"], 67, "there is no user"),
         (["-p", "unix:s", "-f", "log", "--mode", "x"], 64, "octal"),
-        (["-p", "unix:s", "-f", "log", "--check"], 0, "it could start"),
+        (["-p", "unix:s", "-f", "log", "--check"], 0, "it can start"),
     ],
 )
 def test_what_it_says_at_the_start(
@@ -462,11 +462,9 @@ def test_check_says_who_else_can_write_the_spool(launchers: Path, tmp_path: Path
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o1777)
     # Who may write above that is the machine's business.
-    assert f"{tmp_path}/open may be written" not in said(tmp_path / "open" / "spool")
+    assert f"{tmp_path}/open is writable" not in said(tmp_path / "open" / "spool")
     (tmp_path / "open").chmod(0o777)
-    assert f"everybody can put another folder in the place of the spool: {tmp_path}/open may be written" in said(
-        tmp_path / "open" / "spool"
-    )
+    assert f"everybody can replace the spool: {tmp_path}/open is writable" in said(tmp_path / "open" / "spool")
     (tmp_path / "open").chmod(0o770)
     if os.geteuid() == 0:
         os.chown(tmp_path / "open", 0, 8)

@@ -325,7 +325,7 @@ def test_a_lock_that_is_not_given_back(tmp_path: Path, monkeypatch: pytest.Monke
     """Nobody knows then whether the mail was here: the caller hears it."""
     host = Host()
     monkeypatch.setattr(Host, "lock_whole", lambda *_: False)
-    with pytest.raises(OSError, match="others hold the lock") as error:
+    with pytest.raises(OSError, match="another process holds the lock") as error:
         seen.Seen(host, os.fsencode(tmp_path / "c"))
     assert error.value.errno == errno.EAGAIN
 

@@ -46,7 +46,7 @@ def test_help(launchers: Path, arguments: tuple[str, ...]) -> None:
         (("linsk",), f"'linsk' {NEITHER}: do you mean `pyprocmail links'?"),
         (("formial", "-x"), f"'formial' {NEITHER}: do you mean `pyprocmail formail'?"),
         (("qqqqq",), f"'qqqqq' {NEITHER}: see `pyprocmail --help'"),
-        (("--versoin",), "'--versoin' is no option: do you mean `pyprocmail --version'?"),
+        (("--versoin",), "'--versoin' is not an option: do you mean `pyprocmail --version'?"),
     ],
 )  # fmt: skip
 def test_a_slip(launchers: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -165,7 +165,9 @@ def test_launchers_come_and_go(launchers: Path, tmp_path: Path) -> None:
     (tmp_path / "formail").unlink()
     refused = subprocess.run([*links, tmp_path], check=False, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert f"{foreign} is there, and is not ours: nothing was written; --force replaces it" in refused.stderr
+    assert (
+        f"{foreign} exists, and pyprocmail did not write it: nothing was changed; --force replaces it" in refused.stderr
+    )
     assert not (tmp_path / "formail").exists()
     subprocess.run([*links, "--uninstall", tmp_path], check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["procmail"]
@@ -224,7 +226,9 @@ def test_manual_pages_come_and_go(launchers: Path, tmp_path: Path) -> None:
     foreign.write_text("somebody else's\n")
     refused = subprocess.run([*links, tmp_path], check=False, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert f"{foreign} is there, and is not ours: nothing was written; --force replaces it" in refused.stderr
+    assert (
+        f"{foreign} exists, and pyprocmail did not write it: nothing was changed; --force replaces it" in refused.stderr
+    )
     assert [path.name for path in tmp_path.glob("man*/*")] == ["formail.1"]
     subprocess.run([*links, "--uninstall", tmp_path], check=True, capture_output=True)
     assert foreign.read_text() == "somebody else's\n"

@@ -114,7 +114,7 @@ def test_figures() -> None:
 def test_pages(launchers: Path, tmp_path: Path) -> None:
     """Days, tables and the search have what the logs say; a page loads nothing and leads to others of these only."""
     (tmp_path / "log").write_bytes(FIRST + b"no line\n" + NEXT_DAY + AS_JSON)
-    assert report(launchers, tmp_path, "log") == "3 new mails, 1 lines that are none\n"
+    assert report(launchers, tmp_path, "log") == "3 new mails, 1 lines that are not log lines\n"
     assert re.findall(r'html">([-\d]+)</a></td><td class="n">(\d+)<', page(tmp_path, "index")) == [
         ("2026-11-21", "1"), ("2026-11-20", "2"),
     ]  # fmt: skip

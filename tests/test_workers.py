@@ -85,7 +85,7 @@ def test_workers_change_nothing(launchers: Path, tmp_path: Path, seed: int) -> N
         (":0\n* ? true\nx\n", (), "the rcfile starts programs or clones"),
         ("X=`date`\n", (), "the rcfile starts programs or clones"),
         (":0 c\n{\n:0\nx\n}\n", (), "the rcfile starts programs or clones"),
-        ("", ("-f", "a@b"), "-f makes the mails anew"),
+        ("", ("-f", "a@b"), "-f changes the mails"),
     ],
 )
 def test_one_worker_is_said(launchers: Path, tmp_path: Path, rcfile: str, options: tuple[str, ...], why: str) -> None:
@@ -93,7 +93,7 @@ def test_one_worker_is_said(launchers: Path, tmp_path: Path, rcfile: str, option
     command: list[str | Path] = [launchers / "pyprocmail", "-j2", *options, "-m", tmp_path / "rc"]
     with INBOX.open("rb") as stdin:
         done = subprocess.run(command, stdin=stdin, cwd=tmp_path, check=False, capture_output=True, text=True)
-    assert done.stderr == f"pyprocmail: one worker, since {why}\npyprocmail: 200 messages\n"
+    assert done.stderr == f"pyprocmail: -j is ignored, because {why}\npyprocmail: 200 messages\n"
 
 
 @pytest.mark.parametrize("number", ["0", "x", "", "-1"])

@@ -59,7 +59,7 @@ def read(name: str) -> bytes:
     except OSError as error:
         raise TroubleError(f"{name}: {error.strerror}") from error
     if len(data) > LARGEST_RULES_BYTES:
-        raise TroubleError(f"{name}: more than {LARGEST_RULES_BYTES} bytes, which is no rcfile")
+        raise TroubleError(f"{name}: more than {LARGEST_RULES_BYTES} bytes, too many for an rcfile")
     return data
 
 
@@ -171,7 +171,7 @@ def check(
                 continue
             if count:
                 replace(name, after)
-                click.echo(f"{name}: {count} mended", err=True)
+                click.echo(f"{name}: {count} corrected", err=True)
                 data = after
         if filter_file:
             found += check_filter(name, data, machine, selection, follow=not no_follow)
@@ -194,7 +194,7 @@ def _baseline(name: str) -> dict[tuple[str, str, str], int]:
             key = (str(one["file"]), str(one["code"]), str(one["text"]))
             known[key] = known.get(key, 0) + 1
     except (ValueError, KeyError, TypeError) as error:
-        raise TroubleError(f"{name}: this is not what --output-format json writes") from error
+        raise TroubleError(f"{name}: this is not a file of --output-format json") from error
     return known
 
 

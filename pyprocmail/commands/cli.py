@@ -89,7 +89,7 @@ def links(folder: Path, force: bool, uninstall: bool, pages: bool) -> None:
         listed = _links(folder, force=force, uninstall=uninstall, pages=pages)
     except launchers.ForeignProgramError as error:
         raise click.ClickException(
-            f"{error.path} is there, and is not ours: nothing was written; --force replaces it"
+            f"{error.path} exists, and pyprocmail did not write it: nothing was changed; --force replaces it"
         ) from error
     except OSError as error:
         what = "manual pages" if pages else "launchers"
@@ -99,7 +99,7 @@ def links(folder: Path, force: bool, uninstall: bool, pages: bool) -> None:
     for path in listed:
         click.echo(f"removed {path}" if uninstall else path)
     if uninstall and not listed:
-        click.echo(f"no {'manual page' if pages else 'launcher'} of ours in {folder}", err=True)
+        click.echo(f"no {'manual page' if pages else 'launcher'} of pyprocmail in {folder}", err=True)
     if not uninstall and not pages:
         _point_out(folder)
 
@@ -161,6 +161,6 @@ def refuse(word: str) -> int:
     known = [*SUBCOMMANDS, *(name.decode() for name in (*PROGRAMS, *OWN_TOOLS)), *OPTIONS]
     near = difflib.get_close_matches(word, known, 1, 0.5)
     hint = f"do you mean `pyprocmail {near[0]}'?" if near else "see `pyprocmail --help'"
-    what = "option" if word.startswith("-") else "command, and there is no rcfile of that name"
-    click.echo(f"pyprocmail: '{word}' is no {what}: {hint}", err=True)
+    what = "an option" if word.startswith("-") else "a command, and there is no rcfile of that name"
+    click.echo(f"pyprocmail: '{word}' is not {what}: {hint}", err=True)
     return EX_USAGE

@@ -44,7 +44,7 @@ def deliver(address: str, sender: str, timeout: float, recipients: tuple[str, ..
     mail = sys.stdin.buffer.read()
     words = [os.fsencode(word) for word in (sender, *recipients)]
     if any(b"\n" in word or b"\r" in word or b"<" in word or b">" in word for word in words):
-        raise click.UsageError("an address has neither brackets nor newlines")
+        raise click.UsageError("an address cannot have brackets or newlines")
     try:
         replies = _talk(listening.parse(address), timeout, words[0], words[1:], mail)
     except listening.AddressError as error:
@@ -99,9 +99,9 @@ def _reply(readline: Callable[[int], bytes]) -> bytes:
         line = readline(room)
         room -= len(line)
         if not line.endswith(b"\n"):
-            raise ConnectionError("the server has gone" if room else "its reply has no end")
+            raise ConnectionError("the server closed the connection" if room else "the reply of the server has no end")
         if not re.match(rb"[2-5]\d\d[- \r\n]", line):
-            raise ConnectionError("what it says is no reply")
+            raise ConnectionError("the server sent a line that is not a reply")
         if line[3:4] != b"-":
             return line.rstrip(b"\r\n")
 

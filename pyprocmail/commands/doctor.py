@@ -54,11 +54,11 @@ def doctor(
             raise click.UsageError("--report takes an rcfile and a mail")
         rcfile, mail = (*words, "", "")[:2]
         if any(_is_same(output, word) for word in words):
-            raise click.UsageError(f"the report would take the place of {output}: choose another name for -o")
+            raise click.UsageError(f"the report would overwrite {output}: choose another name for -o")
         _write(_report(rcfile, mail, hide, language or "", allow=allow, with_reference=with_reference), output)
         return
     if len(words) > 1 or output or hide or language or with_reference or allow:
-        raise click.UsageError("one user, please; rcfiles, mails and these options are for --report")
+        raise click.UsageError("name one user; rcfiles, mails and these options are for --report")
     patient = _patient("".join(words), root)
     found = examine(patient)
     for line in found.callers:

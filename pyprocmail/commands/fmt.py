@@ -42,6 +42,6 @@ def fmt(rcfiles: tuple[str, ...], only_check: bool, diff: bool, language: str | 
             sys.stdout.buffer.write(after)
         elif before != after:
             replace(name, after)
-            click.echo(f"{name}: laid out", err=True)
+            click.echo(f"{name}: reformatted", err=True)
     if (diff or only_check) and different:
         click.get_current_context().exit(FOUND)

@@ -110,7 +110,7 @@ class _Ruleset:
             self._rules.clear()
             self.table = self._read()
         except table.TableError as error:
-            log(f"the table stays as it was: {error}")
+            log(f"the old table stays in use: {error}")
         else:
             log(f"{self._path} was read again")
 
@@ -184,7 +184,7 @@ def gateway(
     See pyprocmail-gateway(8).
     """
     if once == bool(addresses) or once != bool(recipients):
-        raise click.UsageError("either --listen, or --once and recipients")
+        raise click.UsageError("give either --listen, or --once and recipients")
     sys.setrecursionlimit(_DEEPEST)
     hop_address = _address(next_hop)
     shown = name or socket.gethostname()
@@ -192,7 +192,7 @@ def gateway(
     host = Host()
     identity = serving.user_named("gateway", host, user)
     if addresses and (os.geteuid() if identity is None else identity.uid) == 0:
-        raise click.UsageError("the gateway does not run as root; --user names who its rules run as")
+        raise click.UsageError("the gateway must not run as root; name the user of its rules with --user")
     places = [_address(text) for text in addresses]
     mode, gid = permissions(socket_mode), serving.group_named("gateway", socket_group)
     tls = _tls(tls_cert, tls_key) if tls_cert else None
@@ -248,10 +248,10 @@ def _once(desk: Desk, sender: str, recipients: tuple[str, ...], max_size: int) -
     """Pass on the mail from standard input; returns the exit status."""
     words = [os.fsencode(word.strip("<>")) for word in (sender, *recipients)]
     if any((found := read_path(b"<%b>" % word)) is None or found[1] for word in words) or not all(words[1:]):
-        raise click.UsageError("an address has neither blanks nor brackets nor newlines")
+        raise click.UsageError("an address cannot have blanks, brackets or newlines")
     text = sys.stdin.buffer.read(max_size + 1)
     if len(text) > max_size:
-        click.echo("pyprocmail: the mail is too big", err=True)
+        click.echo("pyprocmail: the mail is too large", err=True)
         return _EX_DATAERR
     text = text[envelope_end(text) :].replace(b"\r\n", b"\n")
     replies = desk.pass_on(Mail(words[0], [Recipient(word) for word in words[1:]], text, protocol=b"local"))

@@ -108,7 +108,7 @@ def lmtp(
     See pyprocmail-lmtp(8).
     """
     if bool(virtual) != bool(rules):
-        raise click.UsageError("--virtual and --rules belong together")
+        raise click.UsageError("--virtual and --rules need each other")
     try:
         places = [listening.parse(text) for text in addresses]
     except listening.AddressError as error:
@@ -117,7 +117,7 @@ def lmtp(
     mode, gid = permissions(socket_mode), serving.group_named("lmtp", socket_group)
     identity = serving.user_named("lmtp", host, user)
     if virtual and (os.geteuid() if identity is None else identity.uid) == 0:
-        raise click.UsageError("--virtual does not run as root; --user names who owns the folders")
+        raise click.UsageError("--virtual must not run as root; name the owner of the folders with --user")
     listeners, names = serving.listen("lmtp", places, mode=mode, gid=gid)
     settings = Settings(
         socket.gethostname().encode(),

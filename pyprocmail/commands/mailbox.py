@@ -65,13 +65,13 @@ def _workers(run: Run, count: int) -> Workers | None:
     why = b""
     program = _program(run)
     if not stat.S_ISREG(run.host.fstat(0).st_mode):
-        why = b"standard input is no file"
+        why = b"standard input is not a file"
     elif run.origin.matters:
-        why = b"-f makes the mails anew"
+        why = b"-f changes the mails"
     elif program is not None and starts_processes(program):
         why = b"the rcfile starts programs or clones"
     if why:
-        _tell(run.host, b"pyprocmail: one worker, since %b\n" % why)
+        _tell(run.host, b"pyprocmail: -j is ignored, because %b\n" % why)
         return None
     return Workers(run, count)
 

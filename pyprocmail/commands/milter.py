@@ -198,9 +198,9 @@ def milter(
     if not (log or header_log or command or rules or policy or at_rcpt):
         _refuse("nothing to do: name a log with -f or -h, or rules with -P, --rules or --policy", NOTHING_TO_DO)
     if (policy or at_rcpt) and (command or rules):
-        _refuse("a milter decides, or has rules run afterwards: choose --policy or --rules", EX_USAGE)
+        _refuse("--policy and --rules cannot be combined: choose one", EX_USAGE)
     if command and rules:
-        _refuse("-P and --rules do the same in two ways: choose one", EX_USAGE)
+        _refuse("-P and --rules cannot be combined: choose one", EX_USAGE)
     permissions = _octal(mode)
     syslog.openlog("pyprocmail-milter", syslog.LOG_PID, syslog.LOG_MAIL)
     host = Host()
@@ -244,7 +244,7 @@ def milter(
             if check:
                 if keeping is not None:
                     _tell_who_may_write(folder)
-                click.echo(f"{_NAME}: it could start")
+                click.echo(f"{_NAME}: it can start")
                 return
             if keeping is not None:
                 keeping.crew.begin()
@@ -321,9 +321,9 @@ def _keeping(
 def _tell_who_may_write(folder: Path) -> None:
     found = list(who_else_may_write(folder))
     for who, above in found:
-        click.echo(f"{_NAME}: {who} can put another folder in the place of the spool: {above} may be written", err=True)
+        click.echo(f"{_NAME}: {who} can replace the spool: {above} is writable", err=True)
     if not found:
-        click.echo(f"{_NAME}: nobody else can write to the spool {folder}")
+        click.echo(f"{_NAME}: only its owner can write to the spool {folder}")
 
 
 def _octal(mode: str) -> int:

@@ -178,7 +178,7 @@ def take_input(argv: list[bytes]) -> tuple[list[bytes], Input]:
             if 1 <= count <= _MOST_WORKERS:
                 given.workers = count
             else:
-                given.wrong = b"-j takes how many processes are to work, 1 to %d, not '%b'" % (_MOST_WORKERS, number)
+                given.wrong = b"-j takes a number of processes, 1 to %d, not '%b'" % (_MOST_WORKERS, number)
         else:
             rest.append(word)
     return rest + left, given

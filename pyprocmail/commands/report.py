@@ -62,5 +62,5 @@ def report(logs: tuple[Path, ...], output: Path, days: int) -> None:
         where = "" if isinstance(error, OSError) else f"{place}: "
         click.echo(f"pyprocmail report: {where}{why}", err=True)
         sys.exit(EX_TEMPFAIL)
-    skipped = f", {taken.skipped} lines that are none" if taken.skipped else ""
+    skipped = f", {taken.skipped} lines that are not log lines" if taken.skipped else ""
     click.echo(f"{taken.mails} new mails{skipped}")

@@ -82,10 +82,11 @@ def check_rules(server: str, host: Host, option: str, path: str, *, own: bool = 
         refuse(server, f"{option} {path}: {error.strerror}: name a file that {name} can read", EX_NOINPUT)
     rcfile = user and locate(os.fsencode(path), user, mail_filter=True)
     if own and user and rcfile and is_suspicious(host, user, rcfile, status):
+        owners = name if name == "root" else f"root or {name}"
         refuse(
             server,
-            f"{option} {path}: others could have written it, and so it is not run:"
-            f" root or {name} has to own it, and nobody else may write to it or to its folder",
+            f"{option} {path}: not run, because others could have written it:"
+            f" {owners} must own it, and nobody else may write to it or to its folder",
             EX_NOPERM,
         )
 

@@ -83,7 +83,7 @@ def spool_show(found: Spool, name: str) -> None:
 def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
     """Have mails tried again now, whether they wait or have failed."""
     if bool(names) == every:
-        raise click.UsageError("name the mails that are to be tried, or say --all for those that failed")
+        raise click.UsageError("name the mails to try again; --all is for those that failed")
     chosen = found.waiting("failed") if every else [_named(found, name) for name in names]
     for one in chosen:
         with _told(one):

@@ -37,7 +37,7 @@ class Seconds(click.FloatRange):
         found = super().convert(value, param, ctx)
         assert isinstance(found, float)
         if not math.isfinite(found):
-            self.fail(f"{value!r} is no time; write a number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a time; write a number of seconds", param, ctx)
         return found
 
 
@@ -52,5 +52,5 @@ def permissions(text: str) -> int:
     except ValueError:
         found = -1
     if not 0 <= found <= _MOST:
-        raise click.UsageError(f"{text}: no permissions; write 0660")
+        raise click.UsageError(f"{text}: not permissions; write an octal number, such as 0660")
     return found

@@ -109,9 +109,9 @@ class FilterRules:
         """Where names begin: the home, as in a delivery, or with -m the working folder."""
         folder = os.getcwdb() if self.setup.mail_filter else self.user.home
         if not os.path.isdir(folder):
-            raise RulesError(f"{os.fsdecode(folder)}: there is no such home; --home names one")
+            raise RulesError(f"{os.fsdecode(folder)}: this home does not exist; name another one with --home")
         if not os.access(folder, os.X_OK):
-            raise RulesError(f"{os.fsdecode(folder)}: you cannot enter this home; --home names another one")
+            raise RulesError(f"{os.fsdecode(folder)}: you cannot enter this home; name another one with --home")
         return folder
 
     def _check(self, path: bytes, name: str) -> None:

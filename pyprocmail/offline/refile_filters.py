@@ -49,7 +49,7 @@ class FilterDeliverer:
 
 
 def _become(_host: Host, user: User, _files: FilterFiles) -> None:
-    raise PermissionError(errno.EPERM, f"this runs as the user who calls it, not as {os.fsdecode(user.name)}")
+    raise PermissionError(errno.EPERM, f"refile runs as the user who calls it, not as {os.fsdecode(user.name)}")
 
 
 class _Refiling(World):

@@ -100,7 +100,7 @@ def files(names: Sequence[str]) -> list[str]:
         inside = sorted(str(file) for file in path.rglob("*.toml")) if path.is_dir() else [name]
         found += [file for file in inside if not path.is_dir() or _has_tests(file)]
     if not found:
-        raise UnreadableError(f"{', '.join(names)}: no file with tests (.toml, with [[test]]) is there")
+        raise UnreadableError(f"{', '.join(names)}: no tests found (files .toml with [[test]])")
     return found
 
 

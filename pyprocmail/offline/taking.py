@@ -100,7 +100,7 @@ def to_look_at(host: Host, name: str) -> Source:
     """
     path = Path(name)
     if _journal_of(path).exists():
-        raise NoMailError(name, "a run was ended in the middle: --execute finishes it first")
+        raise NoMailError(name, "an earlier run was interrupted: --execute finishes it first")
     source = source_of(host, name)
     return _Untouched(source)
 
@@ -252,7 +252,7 @@ def _rewrite(host: Host, path: Path, fd: int, items: Sequence[Item]) -> None:
     for item in items:
         start = int(item.place)
         if os.fstat(fd).st_size < start + item.length or _sum(fd, start, start + item.length) != item.digest:
-            raise ChangedError(f"{path} was changed meanwhile")
+            raise ChangedError(f"{path} was changed during the run")
         ranges.append((at, start))
         at = start + item.length
     size = os.fstat(fd).st_size

@@ -71,13 +71,13 @@ def parse(text: str) -> Address:
         return Address(fd=_FIRST_INHERITED)
     if kind == "fd" and colon:
         if not (rest.isascii() and rest.isdigit() and len(rest) < 6):
-            raise AddressError(f"{text}: {rest!r} is no descriptor; write its number, such as fd:3")
+            raise AddressError(f"{text}: {rest!r} is not a descriptor; write its number, such as fd:3")
         return Address(fd=int(rest))
     if "/" in text:
         return Address(path=text)
     host, colon, port = text.rpartition(":")
     if not colon:
-        raise AddressError(f"{text}: no address; write unix:PATH, HOST:PORT, inet:PORT@HOST or systemd")
+        raise AddressError(f"{text}: not an address; write unix:PATH, HOST:PORT, inet:PORT@HOST or systemd")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     return Address(host=_host(host, family), port=_port(text, port), family=family)
 
@@ -89,7 +89,7 @@ def _host(host: str, family: int) -> str:
 
 def _port(text: str, port: str) -> int:
     if not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) <= _LARGEST_PORT):
-        raise AddressError(f"{text}: {port!r} is no port")
+        raise AddressError(f"{text}: {port!r} is not a port")
     return int(port)
 
 
@@ -176,7 +176,7 @@ def _make_room(path: str) -> None:
     """Remove the socket that a server left behind."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(errno.EEXIST, "there is something else that is no socket")
+            raise OSError(errno.EEXIST, "a file that is not a socket has this name")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

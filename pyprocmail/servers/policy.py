@@ -113,7 +113,7 @@ class _Noted:
         if address in (b"", self._question.sender) or _ADDRESS.fullmatch(address):
             self.sender = address
         else:
-            self.faults.append(b"SENDER=%b is no address: the sender stays" % address)
+            self.faults.append(b"SENDER=%b is not an address: the sender stays" % address)
 
     def _replaced(self, _place: Place, _message: Message) -> None:
         self._changed = True
@@ -131,7 +131,9 @@ class _Noted:
         if folder.startswith(QUARANTINE) and not (copy or self._clones):
             self.quarantine = folder.removeprefix(QUARANTINE).strip()
         elif folder not in (ACCEPT, self.default):
-            self.faults.append(b"the rules name the folder %b, and deliver nowhere: the mail goes on" % folder)
+            self.faults.append(
+                b"the rules name the folder %b, but a policy stores no mail: the mail is passed on" % folder
+            )
             if copy or self._clones:
                 return
         self._add(self.sender, None, text, copy=copy)
@@ -284,7 +286,7 @@ class PolicyWorld(engine.World):
         ended.status = EX_OK
         words = command.argv[len(session.sender()) :]
         if not self.noted.send(words, b"".join(chunks)):
-            self.noted.faults.append(b"`! %b' names no address to send to" % b" ".join(words))
+            self.noted.faults.append(b"`! %b' has no address to send to" % b" ".join(words))
             ended.started = False
             ended.status = EX_USAGE
         return ended
@@ -321,7 +323,7 @@ class FilterPolicyWorld(maildrop.World):
         if self.noted.send(target[1:].split(), message.data):
             self.noted.sent(copy=not final)
             return True
-        self.noted.faults.append(b"`%b' names no address to send to" % target)
+        self.noted.faults.append(b"`%b' has no address to send to" % target)
         return False
 
 

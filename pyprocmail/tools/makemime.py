@@ -308,7 +308,7 @@ def _boundary_of(multipart: bytes) -> tuple[tuple[int, int], bytes]:
         boundary = mime.parameter(mime.unfolded(value), b"boundary")
         if boundary:
             return (start, end), boundary
-    raise UnusableError(b"makemime: the first file is no multipart: it has no boundary\n")
+    raise UnusableError(b"makemime: the first file is not a multipart: it has no boundary\n")
 
 
 def _single(job: Job, data: bytes) -> bytes:

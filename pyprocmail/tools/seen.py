@@ -50,7 +50,7 @@ class Seen:
         self._lock = host.open(path + b".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, _MODE)
         try:
             if not host.lock_whole(self._lock, _PATIENCE_S):
-                raise OSError(errno.EAGAIN, "others hold the lock", path + b".lock")
+                raise OSError(errno.EAGAIN, "another process holds the lock", path + b".lock")
             self._data = self._read()
         except BaseException:
             host.close(self._lock)

@@ -21,7 +21,7 @@ from pyprocmail.procmail.compiled.pieces import name_end
 Function = TypeVar("Function", bound=Callable[..., None])
 DIFFERENT = 1
 """The exit status if a command finds what it searches for: a difference, a mail that would not be delivered."""
-_ONE_PROCESS = "pyprocmail: one process, since a mail may depend on those before it, or the input is a pipe"
+_ONE_PROCESS = "pyprocmail: -j is ignored, because a mail may depend on those before it, or the input is a pipe"
 EPILOG = "Nothing is delivered, sent or changed.  See pyprocmail-{name}(1)."
 
 

@@ -46,7 +46,7 @@ def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: obje
 
     setup = setup_of(rcfile, **named)  # type: ignore[arg-type]  # click calls with what `about_rules` names
     if setup.before or setup.date:
-        raise RulesError("refile runs one rcfile, and now: --before and --date are not for it")
+        raise RulesError("refile runs one rcfile, and now: it takes no --before and no --date")
     host = Host()
     reasons: Counter[str] = Counter()
     unheard: list[OSError] = []
@@ -74,7 +74,10 @@ def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: obje
         except (taking.ChangedError, OSError) as error:
             if not execute and isinstance(error, OSError):
                 raise
-            click.echo(f"pyprocmail: {folder}: delivered mails are still there, too: {in_one_line(error)}", err=True)
+            click.echo(
+                f"pyprocmail: {folder}: mails were delivered, but are still there as well: {in_one_line(error)}",
+                err=True,
+            )
             click.get_current_context().exit(EX_TEMPFAIL)
     verb = "moved" if execute else "would be moved (--execute does it)"
     sums = f"{report.gone} {verb}, {report.stayed} stay, {len(report.failed)} failed"
@@ -104,7 +107,7 @@ def deliverer(host: Host, rules: Rules | FilterRules, source: Source) -> Callabl
         return FilterDeliverer(host, rules, source, compile_filter_here).deliver
 
     def become(_host: Host, user: User, _loader: Loader) -> None:
-        raise PermissionError(errno.EPERM, f"this runs as the user who calls it, not as {os.fsdecode(user.name)}")
+        raise PermissionError(errno.EPERM, f"refile runs as the user who calls it, not as {os.fsdecode(user.name)}")
 
     setup = run.Setup(b"procmail", os.environb, compile_here, become, toolbox=Toolbox())
     return Deliverer(host, rules, source, setup).deliver

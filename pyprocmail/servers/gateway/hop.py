@@ -71,11 +71,11 @@ class _Client(smtplib.SMTP):
             codes.add(code)
             lines.append(line[4:].strip())
             if not line:
-                self._break_off("Connection unexpectedly closed" if room else "its reply has no end")
+                self._break_off("Connection unexpectedly closed" if room else "the reply of the server has no end")
             if not line.endswith(b"\n"):
-                self._break_off("half a reply" if room else "its reply has no end")
+                self._break_off("half a reply" if room else "the reply of the server has no end")
             if len(codes) > 1 or len(code) < 3 or not code.isdigit() or follows not in b" -\r\n":
-                self._break_off("what it says is no reply")
+                self._break_off("the server sent a line that is not a reply")
         return int(code), b"\n".join(lines)
 
     def _break_off(self, why: str) -> NoReturn:
@@ -122,7 +122,7 @@ class Hop:
         """DATA and the mail, but for the dot that ends it.
 
         Raises:
-            HopError: it is not wanted, or the server has gone.
+            HopError: it is not wanted, or the server closed the connection.
         """
         client = self._client
         assert client is not None
@@ -240,13 +240,13 @@ def _offered(
     if client.has_extn("8bitmime"):
         words += [b"BODY=8BITMIME"] if eight_bits or b"BODY=8BITMIME" in upper else []
     elif eight_bits and b"BODY=8BITMIME" in upper:
-        raise HopError(b"554 5.6.3 The next server takes no 8-bit mail")
+        raise HopError(b"554 5.6.3 The next server does not accept 8-bit mail")
     if b"SMTPUTF8" in upper:
         head = text[: text.find(b"\n\n") + 1] or text
         if client.has_extn("smtputf8"):
             words.append(b"SMTPUTF8")
         elif not all(each.isascii() for each in (sender, head, *(target.address for target in targets))):
-            raise HopError(b"550 5.6.7 The next server takes no internationalized mail")
+            raise HopError(b"550 5.6.7 The next server does not accept internationalized mail")
     if client.has_extn("dsn"):
         words += [word for word in parameters if word.upper().startswith((b"RET=", b"ENVID="))]
     return words

@@ -298,7 +298,7 @@ class Server:
         now = time.monotonic()
         for pid, child in self._children.items():
             if child.began and now - child.began > self._settings.mail_s and not child.told:
-                log(f"process {pid} takes too long for a mail, and is ended")
+                log(f"process {pid} took too long for a mail, and was stopped")
                 child.told = now
                 _kill(pid, signal.SIGTERM)
             elif child.began and child.told and now - child.told > _GRACE_S:

@@ -71,7 +71,7 @@ def read(text: bytes, name: str) -> Table:
         sender, recipient, rules, *more = words
         unknown = [word.decode(errors="replace") for word in more if word not in _WORDS]
         if unknown:
-            wrong.append(f"{name}:{number}: '{unknown[0]}' is none of procmail, maildrop and each")
+            wrong.append(f"{name}:{number}: '{unknown[0]}' is not one of procmail, maildrop and each")
         if rules != PASS and not rules.startswith(b"/"):
             wrong.append(
                 f"{name}:{number}: '{rules.decode(errors='replace')}' is neither a path from the root nor pass"
@@ -79,7 +79,7 @@ def read(text: bytes, name: str) -> Table:
         path = b"" if rules == PASS else rules
         rows.append(Row(_pattern(sender), _pattern(recipient), path, b"maildrop" in more, b"each" in more, number))
     if not wrong and (not rows or not (rows[-1].sender.pattern == rows[-1].recipient.pattern == b".*")):
-        wrong.append(f"{name}: the last row has to be for all other mail: * * pass")
+        wrong.append(f"{name}: the last row must be for all other mail, such as * * pass")
     if wrong:
         raise TableError("\n".join(wrong))
     return Table(rows)

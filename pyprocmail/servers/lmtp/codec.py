@@ -392,7 +392,7 @@ class Codec:
         elif rest:
             self._wrong(b"501 5.5.4 STARTTLS takes no words")
         else:
-            self._say(b"220 2.0.0 Go on with TLS")
+            self._say(b"220 2.0.0 Ready to start TLS")
             self._drop()
             # What the client said before TLS, or what somebody put in, is not part of what it says in it.
             self._buffer.clear()
@@ -468,7 +468,7 @@ class Codec:
         words = rest.upper().split()
         if not self._dialect.chunking:
             # What follows is mail, and must not be taken for commands.
-            self._say(b"502 5.5.1 BDAT is not to be had")
+            self._say(b"502 5.5.1 BDAT is not supported")
             self._end()
             return
         if (
@@ -479,7 +479,7 @@ class Codec:
             or words[1:] not in ([], [b"LAST"])
         ):
             # How much of what follows is mail cannot be known.
-            self._say(b"501 5.5.4 Say BDAT with a size")
+            self._say(b"501 5.5.4 BDAT needs a size")
             self._end()
             return
         self._chunked = self._sender is not None

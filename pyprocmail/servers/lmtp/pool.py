@@ -163,7 +163,7 @@ class Pool:
         try:
             worker = self._start(job.key)
         except OSError as error:
-            job.answer.set_exception(WorkerError(f"no process to be had: {error.strerror or error}"))
+            job.answer.set_exception(WorkerError(f"no process can be started: {error.strerror or error}"))
             return True
         return self._give(worker, job)
 
@@ -176,7 +176,7 @@ class Pool:
                 job.attempts += 1
                 worker.retired = True
                 return False
-            job.answer.set_exception(WorkerError(f"a worker cannot be asked: {error.strerror}"))
+            job.answer.set_exception(WorkerError(f"a worker cannot be reached: {error.strerror}"))
             return True
         worker.job = job
         worker.payload = job.payload

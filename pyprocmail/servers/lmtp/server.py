@@ -99,7 +99,7 @@ class Server:
         """Have the lockfiles removed that a killed worker has left, by a worker that is the same user."""
         envelope = Envelope.unpack(job)
         held = printable(b", ".join(each.path for each in claims)).decode()
-        log(f"<{printable(envelope.address).decode()}>: the worker that was killed had {held}")
+        log(f"<{printable(envelope.address).decode()}>: the worker that was killed held {held}")
         swept = self.pool.ask(Sweeping(envelope.user, claims).pack(), key=self._key(envelope), fresh=True)
         swept.add_done_callback(lambda done: done.cancelled() or done.exception())
 

@@ -164,9 +164,7 @@ def _apply(found: Decision, case: Case, text: bytes, sendings: Sequence[Sending]
             continue
         found.added += case.recipients if one.recipients is None else one.recipients
         if (one.sender, one.text) != (main.sender, main.text):
-            found.notes.append(
-                b"a copy cannot have another text or sender than the mail: it gets the mail as it goes on"
-            )
+            found.notes.append(b"a copy cannot differ from the mail in text or sender: it gets the same as the mail")
     found.sender = None if main.sender == case.sender else main.sender
     if main.text != text:
         _compare(found, case, text, main.text)

@@ -130,7 +130,7 @@ class Journal:
         before = self._size(log)
         log.write(text)
         if before is not None and (after := self._size(log)) is not None and 0 <= after - before < len(text):
-            raise OSError(f"{path.decode(errors='replace')} does not take it")
+            raise OSError(f"{path.decode(errors='replace')} cannot be written")
 
     def _size(self, log: LogFile) -> int | None:
         """The size of a log that is a file; a log says nothing of what it cannot write."""

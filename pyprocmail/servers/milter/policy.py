@@ -174,7 +174,7 @@ async def _ask(workers: Workers, mail: Mail, case: Case) -> Decision:
     fd = mail.body.fileno()
     answer = await workers.ask(marshal.dumps((mail.kept_bytes, len(packed))), fd)
     if mail.body.closed:
-        raise OSError("the mail server has gone")
+        raise OSError("the mail server closed the connection")
     decision = Decision.unpack(read(fd, mail.kept_bytes + len(packed), int(answer)))
     # What comes of the body, if there is more of it, belongs here.
     mail.body.seek(mail.kept_bytes)

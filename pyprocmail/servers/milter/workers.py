@@ -107,7 +107,7 @@ class Crew:
                 if not pid:
                     self._work(mask)
             except OSError as error:
-                self._say_now_and_then(f"no worker can be started now: {error.strerror}")
+                self._say_now_and_then(f"a worker cannot be started now: {error.strerror}")
                 return
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -42,7 +42,7 @@ def footer(host: Host, mail: Mail, given: Options) -> int:
         done.add(part.kind)
         edits.append(_with(mail, part, markup if part.kind == b"text/html" else text))
     if not done:
-        mail.note(b"there is no text that a footer may be added to")
+        mail.note(b"there is no text to which a footer can be added")
     mail.change(edits)
     return EX_OK
 
@@ -81,7 +81,7 @@ def _with(mail: Mail, part: Part, text: str) -> Edit:
         fields = _fields(part, b"", b"8bit")
     tail = tail.replace(b"\r\n", b"\n")
     if encoding not in _WRITTEN_AS_IS and encoding not in (b"base64", b"quoted-printable"):
-        raise TroubleError(b"a transfer encoding that nobody knows: " + encoding)
+        raise TroubleError(b"unknown transfer encoding: " + encoding)
     body = _appended(part, raw, tail, encoding, newline)
     start, head = part.start, b""
     if fields is not None:

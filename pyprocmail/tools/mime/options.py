@@ -85,7 +85,7 @@ class Options:
             return default
         found = whole(self.text(name))
         if found is None or found < 0:
-            raise UsageError(b"--%b wants a number" % name)
+            raise UsageError(b"--%b needs a number" % name)
         return found
 
     def chooses(self, kind: bytes, name: str, size: int) -> bool:
@@ -123,7 +123,7 @@ def read(command: bytes, words: Sequence[bytes]) -> Options:
         elif name in known:
             if not equals:
                 if at >= len(words):
-                    raise UsageError(b"--%b wants a value" % name)
+                    raise UsageError(b"--%b needs a value" % name)
                 value = words[at]
                 at += 1
             if not value and name != b"note":
