@@ -16,7 +16,7 @@ from pyprocmail.commands.links import NAMES
 from pyprocmail.commands.main import PROGRAMS
 from pyprocmail.commands.screens import SCREENS
 
-NEITHER = "is no command, and there is no rcfile of that name"
+NEITHER = "is not a command, and there is no rcfile of that name"
 MAIL = b"From a@b Thu Jan  1 00:00:00 2026\nSubject: one\n\nbody\n"
 
 
