@@ -1,6 +1,6 @@
-"""Work for a process of its own, by one that was root and imports nothing any more.
+"""Work for another process, started by one that was root and imports nothing any more.
 
-The other process is the recipient from its first instruction on; its answer is the recipient's word.
+The other process runs as the recipient from its first instruction on, so its answer is not to be trusted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _RUN = "import sys; sys.path[:] = %a; from %s import main; main()"
 
 
 def ask(host: Host, module: str, words: list[bytes], data: bytes, stderr: int, deadline: float | None) -> bytes:
-    """What the `main` of the module answers to the data on its standard input; nothing when it fails.
+    """What the `main` of the module answers to the data on its standard input; nothing if it fails.
 
-    The process gets the words behind its name, and may take until `deadline`, on the monotonic clock.
+    The process gets the words after its name, and may run until `deadline`, on the monotonic clock.
     """
-    # It finds its modules where we have found ours.
+    # The process finds its modules where this one found its own.
     options = b"-IS" if sys.flags.no_site else b"-I"
     argv = [os.fsencode(sys.executable), options, b"-c", (_RUN % (sys.path, module)).encode(), *words]
-    # Files in memory: neither process ever waits for the other to read.
+    # The files are in memory, so neither process ever waits for the other to read.
     source, answer = host.memory_file(data), host.memory_file()
     try:
         pid = host.spawn(argv, {}, stdin=source, stdout=answer, stderr=stderr)

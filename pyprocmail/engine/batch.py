@@ -1,8 +1,8 @@
-"""A Host for runs over a mailbox: mail is made durable in batches, and what stays the same is asked once.
+"""A Host for runs over a mailbox: it syncs mail in batches, and remembers what does not change.
 
 A delivery from a mail server syncs every file and folder before it reports success.  A run over a
-saved mailbox has its source on disk until it ends, so it may sync once for many mails: syncfs(2)
-writes out everything of a file system, and reports what could not be written since it was opened.
+saved mailbox still has its source on disk, so one sync is enough for many mails: syncfs(2)
+writes out a whole file system, and reports what could not be written since it was opened.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _MOST_LOGS = 4
 
 
 class BatchHost(Host):
-    """The real machine, whose fsync is put off until `write_out`.
+    """The real machine, but fsync is put off until `write_out`.
 
-    Identity, process id and umask change only through this Host, so it knows them.  Which folders are there, where the
-    working directory is, and the status of the rcfile hold until the mailbox is read again, a program is started or
-    ends, or a delivery fails.  A log file stays open from one mail to the next, as long as it has its name.
+    Only this Host changes identity, process id and umask, so it knows them.  It remembers which folders exist, the
+    working directory and the status of the rcfile until the mailbox is read again, a program starts or ends,
+    or a delivery fails.  A log file stays open from one mail to the next, as long as it has its name.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class BatchHost(Host):
         self._rules: dict[bytes, os.stat_result] = {}
         self._logs: dict[bytes, tuple[int, tuple[int, int]]] = {}
 
-    # Methods in the place of functions of Host, which are static there, so that they can count.
+    # These methods replace static functions of Host, so that they can use what is remembered.
 
     # -- what only this process changes ----------------------------------------------------
 
@@ -64,7 +64,7 @@ class BatchHost(Host):
         self._uid = os.geteuid()
 
     def umask(self, mask: int) -> int:
-        """The mask until now; the system is asked when it is another one."""
+        """Set the umask; the one until now.  No system call is made if it does not change."""
         before = self._mask
         if mask != before:
             os.umask(mask)
@@ -76,7 +76,7 @@ class BatchHost(Host):
         return self._mask
 
     def chdir(self, path: bytes) -> None:  # type: ignore[override]
-        """Enter a folder; the one that we are in need not be entered."""
+        """Enter a folder; nothing to do for the one that we are in."""
         if path != b".":
             os.chdir(path)
             self._here = os.path.join(self._here, path)
@@ -84,14 +84,14 @@ class BatchHost(Host):
     # -- what others may change ------------------------------------------------------------
 
     def forget(self) -> bool:
-        """Ask again what others may have changed; whether anything was known."""
+        """Forget what others may have changed; whether anything was remembered."""
         known = bool(self._folders)
         for remembered in (self._folders, self._synced, self._real, self._rules):
             remembered.clear()
         return known
 
     def read(self, fd: int, size: int) -> bytes:
-        """Read; the mailbox, which is standard input, is read once for many mails."""
+        """Read.  The mailbox, which is standard input, is read in one piece for many mails."""
         if fd == 0:
             self.forget()
         return os.read(fd, size)
@@ -133,7 +133,7 @@ class BatchHost(Host):
         return found
 
     def is_directory(self, path: bytes) -> bool:
-        """Whether `path` leads to a directory; one that was there is not asked for again."""
+        """Whether `path` leads to a directory; one that was found is not looked up again."""
         place = os.path.join(self._here, path)
         if place in self._folders:
             return True
@@ -153,7 +153,7 @@ class BatchHost(Host):
     # -- logs ------------------------------------------------------------------------------
 
     def kept_log(self, path: bytes, status: os.stat_result) -> int | None:
-        """The descriptor of the log `path`, an absolute one, if it was kept and still is the file of `status`."""
+        """The descriptor of the log with the absolute path `path`, if it was kept and is still the file of `status`."""
         kept = self._logs.pop(path, None)
         if kept is None:
             return None
@@ -164,7 +164,7 @@ class BatchHost(Host):
         return None
 
     def keep_log(self, path: bytes, fd: int, identity: tuple[int, int]) -> None:
-        """Take the descriptor of a log that a mail has done with."""
+        """Keep the descriptor of a log after the mail that opened it."""
         if path in self._logs or len(self._logs) >= _MOST_LOGS:
             self.close(fd)
         else:
@@ -179,7 +179,7 @@ class BatchHost(Host):
             self._file_systems[device] = os.dup(fd)
 
     def sync_new(self, fd: int, path: bytes) -> None:
-        """As `fsync`: a file is made on the file system of the files that were made in its folder before."""
+        """As `fsync`: a file is on the same file system as the files made before in its folder."""
         folder = os.path.join(self._here, path[: path.rfind(b"/") + 1])
         if folder not in self._synced:
             self.fsync(fd)
@@ -199,10 +199,10 @@ class BatchHost(Host):
         self._synced.add(place)
 
     def write_out(self) -> None:
-        """Have everything on disk that was written through this Host.
+        """Write to disk all that was written through this Host.
 
         Raises:
-            OSError: something of it could not be written.
+            OSError: some of it could not be written.
         """
         refused: OSError | None = None
         for fd in self._file_systems.values():

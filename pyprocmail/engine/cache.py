@@ -1,8 +1,8 @@
 """Programs on disk, so that a delivery need not parse its rcfile again.
 
-A cache file is a header and a marshalled program.  It is only read when everything about it is as
-it should be: the folder is ours alone, and magic, versions, length and checksum are right.  A cache
-that is missing, foreign or broken is as good as none; nothing here fails a delivery.
+A cache file is a header and a marshalled program.  It is read only if everything about it is
+right: only we may write to the folder, and magic, versions, length and checksum fit.  A cache
+that is missing, foreign or broken is ignored; nothing here makes a delivery fail.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 _MAGIC = b"pyprocmail program\n"
 _SETTLED_S = 2.0
 FORMAT = 4
-"""The number of the programs' format: to be raised with every change of either language's instructions."""
+"""The version of the programs' format: raise it with every change of either language's instructions."""
 
 LIMIT_BYTES = 64 << 20
-"""What a program may come to."""
+"""The largest program that is kept."""
 
 KEPT_FILES = 64
 KEPT_BYTES = 64 << 20
 KEPT_S = 90 * 24 * 60 * 60
-"""What is kept of the programs that were made: the newest so many, so large, not older than that."""
+"""Limits of the cache: the number of programs, their size together, and their age.  The newest are kept."""
 _HALF_WRITTEN_S = 60 * 60
-"""A temporary file of this age belongs to a writer that was killed."""
+"""A temporary file of this age was left by a writer that was killed."""
 
 _PLAIN = (int, float, bytes, bool, type(None))
 ROOT_FOLDER = b"/var/cache/pyprocmail"
@@ -51,8 +51,8 @@ def _header(body: bytes) -> bytes:
 class Cache:
     """The cache of the user that this process runs as.
 
-    Root's is in /var/cache, so that root neither reads nor writes one that a user could prepare;
-    everybody else's in ~/.cache of the password entry.
+    Root's is in /var/cache, so that root neither reads nor writes a cache that a user could prepare;
+    every other user's is in ~/.cache of the home in the password file.
     """
 
     __slots__ = ("_host", "_folder", "_uid", "_usable")
@@ -67,7 +67,7 @@ class Cache:
     def load(
         self, path: bytes, status: os.stat_result, *, strict: bool, language: bytes = b"procmailrc"
     ) -> Program | None:
-        """The program of the file `path` as one of `language`, if the cache has it; `status` is the file's."""
+        """The program of the file `path` in `language`, if the cache has it; `status` is the file's."""
         if not self._is_usable(create=False):
             return None
         name = self._name(path, status, strict, language)
@@ -96,7 +96,7 @@ class Cache:
         strict: bool,
         language: bytes = b"procmailrc",
     ) -> None:
-        """Keep the program, unless the file may still change within the resolution of its time."""
+        """Keep the program, unless the file may still change without its time changing."""
         if (
             abs(self._host.time() - status.st_mtime) < _SETTLED_S
             or abs(self._host.time() - status.st_ctime) < _SETTLED_S
@@ -117,17 +117,17 @@ class Cache:
             os.rename(temporary, name)
             self._prune(name)
         except OSError:
-            # After the renaming there is none to remove.
+            # After the renaming there is no temporary file to remove.
             try:
                 os.unlink(temporary)
             except OSError:
                 pass
 
     def _prune(self, kept: bytes) -> None:
-        """Remove what is old, or too much; only who has just written does so, since a hit must not cost more.
+        """Remove programs that are old, or too many; only after a write, since a hit must cost no more.
 
-        There is no lock.  Who loses a program here that it was about to read makes it anew, as if there had been none;
-        one that is open stays readable.  `kept` is the file that was written.
+        There is no lock.  A process whose program is removed before it could read it compiles the file again;
+        a program that is open stays readable.  `kept` is the file just written.
 
         Raises:
             OSError: the folder cannot be read.
@@ -175,7 +175,7 @@ class Cache:
         return self._usable
 
     def _check(self, create: bool) -> bool:
-        """Whether every part of the path is a directory of ours or root's that no stranger can change."""
+        """Whether every part of the path is a directory of ours or root's that nobody else can change."""
         folder = b""
         status: os.stat_result | None = None
         parts = self._folder.strip(b"/").split(b"/")
@@ -202,7 +202,7 @@ class Cache:
 
 
 def _is_former(name: bytes, now: bytes) -> bool:
-    """Whether the cache file `name` is of the file that `now` is of, as it was before: of one path, or one inode."""
+    """Whether the cache file `name` is an older version of `now`: of the same path, or the same inode."""
     former, current = name.rsplit(b"-", 7), now.rsplit(b"-", 7)
     if len(former) != len(current) or (former[0], former[-1]) != (current[0], current[-1]):
         return False
@@ -210,10 +210,10 @@ def _is_former(name: bytes, now: bytes) -> bool:
 
 
 def pack(program: Program) -> bytes:
-    """The program as a cache file has it.
+    """The program in the format of a cache file.
 
     Raises:
-        ValueError: there is something in it that no program has.
+        ValueError: the program has a value of a type that programs never have.
     """
     body = marshal.dumps(program)
     return _header(body) + body
@@ -222,7 +222,7 @@ def pack(program: Program) -> bytes:
 def unpack(data: bytes, *, plain: bool = False) -> Program | None:
     """The program in `data`; None unless header and checksum fit.
 
-    `plain`: it was not this process that looked what is in it, which may be nothing but the types of a program.
+    `plain`: another process made the data, so check that it has only the types of a program.
     """
     end = data.find(b"\n", len(_MAGIC)) + 1
     body = data[end:]

@@ -1,4 +1,4 @@
-"""Datagrams to a server that need not be there.  procmailrc(5), COMSAT."""
+"""Datagrams to a server that may be missing.  procmailrc(5), COMSAT."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     Place: TypeAlias = tuple[str, int]
 
 _LARGEST_PORT = 0xFFFF
-"""Of a larger number the reference sends to what 16 bits keep."""
+"""The reference keeps the lower 16 bits of a larger number."""
 
 
 def find(service: bytes, host: bytes) -> Place | None:
-    """The address of a service, by name or number, on a host; None if there is none."""
+    """The address of a service, by name or number, on a host; None if it is not found."""
     try:
         port = numerals.whole(service)
         if port is None:
@@ -29,7 +29,7 @@ def find(service: bytes, host: bytes) -> Place | None:
 
 
 def send(place: Place, text: bytes) -> bool:
-    """Send the text; whether the system took it."""
+    """Send the text; whether the system accepted it."""
     sender = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     try:
         sender.sendto(text, place)

@@ -10,7 +10,7 @@ from pyprocmail.message.decoded import Decoded
 
 
 def main() -> None:
-    """The mail on standard input; on standard output the area, and what of the mail is not in it."""
+    """Read the mail from standard input; write the area to standard output, and what of the mail it leaves out."""
     name, split, servers = [os.fsencode(word) for word in sys.argv[1:]]
     cut: list[bytes] = []
     decoded = Decoded(sys.stdin.buffer.read(), int(split), servers.split(), lambda what: cut.append(what.encode()))

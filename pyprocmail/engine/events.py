@@ -1,6 +1,6 @@
 """The events of a stream as values, for readers that keep them: tests, explain, coverage, JSON.
 
-Each has the place (rcfile or filter file, byte offset) of the very thing it speaks of.
+Each has the exact place (rcfile or filter file, byte offset) that it is about.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RecipeBegun:
 
 @dataclass(frozen=True, slots=True)
 class RecipePassed:
-    """What stands from the place to the offset `until` is passed over, for the `reason` in engine/trace."""
+    """The rules from the place to the offset `until` are passed over, for the `reason` in engine/trace."""
 
     place: Place
     until: int
@@ -65,7 +65,7 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class ProgramRan:
-    """A program ended; `status` is None if nobody waited, `timed_out` if TIMEOUT ended it."""
+    """A program ended; `status` is None if it was not waited for, `timed_out`: TIMEOUT ended it."""
 
     place: Place
     line: bytes
@@ -83,7 +83,7 @@ class LockTaken:
 
 @dataclass(frozen=True, slots=True)
 class MailReplaced:
-    """A filter made this of the mail."""
+    """A filter replaced the mail by this."""
 
     place: Place
     message: Message
@@ -91,7 +91,7 @@ class MailReplaced:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The mail is in `folder`, `size` bytes of it; with `copy` processing goes on."""
+    """The mail is in `folder`, `size` bytes of it; with `copy` processing continues."""
 
     place: Place
     message: Message
@@ -112,7 +112,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A program, or with `!` the mail server, has the mail; with `copy` processing goes on."""
+    """A program, or with `!` the mail server, has the mail; with `copy` processing continues."""
 
     place: Place
     message: Message
@@ -123,7 +123,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Cloned:
-    """A copy of the mail goes its own way; `waited`: the original waits for it."""
+    """A clone runs with a copy of the mail; `waited`: the original waits for it."""
 
     place: Place
     waited: bool
@@ -140,7 +140,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """The reference's own words: a kind of the language's table, and the texts that belong to it."""
+    """The reference's own words: a kind of the language's table, and its texts."""
 
     place: Place
     kind: str
@@ -167,7 +167,7 @@ Event = (
 
 
 def record(trace: Trace, *, words: bool = False) -> list[Event]:
-    """The list to which everything is appended that the stream tells from now on; with `words` Noted, too."""
+    """The list to which every event of the stream is appended from now on; with `words` Noted, too."""
     events: list[Event] = []
     add = events.append
 

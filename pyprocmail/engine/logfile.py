@@ -1,6 +1,6 @@
 """Where a log goes: a file, a file that is rotated, a named pipe, standard output, syslog.
 
-Whatever goes wrong here fails no delivery, and nothing here waits for long.
+No error here makes a delivery fail, and nothing here waits for long.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LEVELS = (b"emerg", b"alert", b"crit", b"err", b"warning", b"notice", b"info", 
 _PATIENCE_S = 1.0
 _STEP_S = 0.02
 _ATOMIC_BYTES = 4096
-"""What a named pipe takes in one piece: PIPE_BUF."""
+"""A named pipe takes this much in one piece: PIPE_BUF."""
 
 DEFAULT_KEEP = 4
 LARGEST_KEEP = 999
-"""Each rotation looks for so many files."""
+"""A rotation looks for at most so many files."""
 
 
 class Limits:
@@ -69,8 +69,8 @@ class LogFile:
 class _RotatedFile(LogFile):
     """A regular file: renamed to .1, .2 ... when it has grown beyond its limit.
 
-    Writers agree through a kernel lock on `path`.lock, and each looks whether the file it has open
-    is still the one of that name: so no line is lost, and none torn, however many there are.
+    Writers take a kernel lock on `path`.lock, and each checks that the file it has open
+    still has that name: so no line is lost or torn, however many writers there are.
     """
 
     __slots__ = ("_path", "_mode", "_limits", "_identity")
@@ -98,7 +98,7 @@ class _RotatedFile(LogFile):
                 self._host.close(lock)
 
     def _lock(self) -> int:
-        """The descriptor that holds the lock, -1 when it cannot be had: the line is then written all the same."""
+        """The descriptor that has the lock; -1 if there is no lock: the line is then written without it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             lock = self._host.open(self._path + b".lock", flags, 0o600)
@@ -146,7 +146,7 @@ class _RotatedFile(LogFile):
 
 
 class _Pipe(LogFile):
-    """A named pipe.  A reader that is slow is waited for a little, one that is gone not at all."""
+    """A named pipe.  The log waits a moment for a slow reader, and not at all for one that is gone."""
 
     __slots__ = ()
 
@@ -166,7 +166,7 @@ class _Pipe(LogFile):
 
 
 class _Syslog(LogFile):
-    """The system's log: a datagram a line.  What programs say goes nowhere."""
+    """The system's log: a datagram a line.  Standard error of programs is discarded."""
 
     __slots__ = ("_priority", "_send")
 
@@ -186,10 +186,10 @@ class _Syslog(LogFile):
 
 
 class Output:
-    """Where the log of a run goes now, and what programs say on standard error: standard error, until it is turned.
+    """Where the log of a run and the standard error of programs go: to our standard error, until it is turned.
 
-    `limits` are those of log files that are opened from now on, and of the one that is open.  `turned`: whether it
-    ever went elsewhere.  `unread`: nobody reads it, wherever it goes, so that nothing needs to be written.
+    `limits` are for the log file that is open and those opened later.  `turned`: it went elsewhere at
+    least once.  `unread`: nobody reads the log, so nothing needs to be written.
     """
 
     __slots__ = ("_stderr", "_file", "limits", "turned", "unread")
@@ -202,15 +202,15 @@ class Output:
 
     @property
     def fd(self) -> int:
-        """The descriptor that is standard error for the programs a recipe starts."""
+        """The descriptor that is standard error for programs that a recipe starts."""
         return self._file.fd
 
     def write(self, text: bytes) -> None:
-        """Append `text` as it is."""
+        """Append `text` unchanged."""
         self._file.write(text)
 
     def turn(self, file: LogFile) -> None:
-        """Write to `file` from now on, which is closed when it is no longer needed."""
+        """Write to `file` from now on; it is closed when it is no longer needed."""
         self.close()
         self._file = file
         self.turned = True
@@ -226,7 +226,7 @@ def open_log(host: Host, path: bytes, mode: int, limits: Limits, *, stdout: int 
     """Open a log by its name: a path, `/dev/stdout` (the descriptor `stdout`), or `syslog:facility.level`.
 
     Raises:
-        OSError: it cannot be had; ENXIO, a named pipe that nobody reads.
+        OSError: it cannot be opened; ENXIO: nobody reads the named pipe.
     """
     if path.startswith(SYSLOG):
         return _Syslog(host, _priority(path[len(SYSLOG) :]))
@@ -259,7 +259,7 @@ def _open(host: Host, path: bytes, mode: int) -> int:
 
 
 def _open_pipe(host: Host, path: bytes) -> LogFile:
-    """Opening a pipe that nobody reads would wait for ever: try for a moment."""
+    """Try for a moment: to open a pipe that nobody reads would wait for ever."""
     deadline = host.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -271,7 +271,7 @@ def _open_pipe(host: Host, path: bytes) -> LogFile:
 
 
 def _pieces(text: bytes) -> list[bytes]:
-    """The text in pieces that a pipe takes whole, cut behind newlines where there are any."""
+    """The text in pieces that a pipe takes whole, cut after newlines where possible."""
     pieces = []
     while len(text) > _ATOMIC_BYTES:
         cut = text.rfind(b"\n", 0, _ATOMIC_BYTES) + 1 or _ATOMIC_BYTES
@@ -281,7 +281,7 @@ def _pieces(text: bytes) -> list[bytes]:
 
 
 def _priority(name: bytes) -> int:
-    """The number of `facility.level`; the facility is mail and the level info if nothing else is said."""
+    """The number of `facility.level`; by default mail and info."""
     facility, _, level = name.partition(b".")
     if (facility and facility not in _FACILITIES) or (level and level not in _LEVELS):
         raise OSError(errno.EINVAL, "no such facility or level")

@@ -1,6 +1,6 @@
 """Running the programs that rcfiles and filter files name: their input, their output, their end.
 
-procmailrc(5), TIMEOUT.  Which program a text names is for each language to say.
+procmailrc(5), TIMEOUT.  Each language decides which program a text names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
             """Append a text."""
 
     class Runner(Protocol):
-        """What starting a program needs of a session, of either language."""
+        """What running a program needs from a session of either language."""
 
         host: Host
         status: int
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
         @property
         def environment(self) -> Mapping[bytes, bytes]:
-            """The variables that the program gets."""
+            """The program's environment."""
 
         @property
         def log(self) -> ErrorOutput:
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 
         @property
         def note(self) -> Callable[..., None]:
-            """Hears what happens."""
+            """Called with each event."""
 
         def deadline(self) -> float | None:
-            """When the program has to have ended, on the monotonic clock."""
+            """When the program must have ended, on the monotonic clock."""
 
         def retry_after(self, tries: int) -> int | None:
-            """How many seconds to wait when the system has no process to spare; None to give up."""
+            """How many seconds to wait if the system has no process left; None to give up."""
 
     Result = TypeVar("Result")
 
@@ -69,10 +69,10 @@ _GRACE_S = 5.0
 class Command:
     """A program to start.
 
-    `shown` is what "executing" shows, `name` what its failure is of, `line` what LASTFOLDER and the
-    log of a condition show.  `or_script`: when it cannot be executed it is tried as a shell script.  `path`, if not
-    empty, is what to start in the place of argv[0].  `comment_end` is that of its words.  `purpose` is what it is
-    for: "filter", "condition", "capture", "backquotes", "trap", or else a delivery.
+    `shown` is for the "executing" message, `name` for messages of its failure, `line` for LASTFOLDER and the
+    log of a condition.  `or_script`: a file that cannot be executed is tried as a shell script.  `path`, if not
+    empty, is the file to execute instead of argv[0].  `comment_end`: see Words.  `purpose` is
+    "filter", "condition", "capture", "backquotes", "trap", or else a delivery.
     """
 
     __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path", "comment_end", "purpose")
@@ -102,9 +102,9 @@ class Command:
 class Ended:
     """What became of a program.
 
-    `status` is its exit code or minus a signal, None when nobody waited.  `missing`: it could not be
-    executed, and a shell was tried in its place.  `started` is False when that failed too.
-    `unread` says that it closed its input early, `timed_out` that TIMEOUT ended it, `overflow` that
+    `status` is its exit code or minus a signal, None if it was not waited for.  `missing`: it could not be
+    executed, and a shell was tried instead.  `started` is False if the shell failed, too.
+    `unread`: it closed its input early.  `timed_out`: TIMEOUT ended it.  `overflow`:
     `output` was cut.
     """
 
@@ -131,11 +131,11 @@ def run(
     wait: bool = True,
     wait_if_missing: bool = False,
 ) -> Ended:
-    """Start `command`, feed it `chunks`, read what it says if `capture`, and wait for it if `wait`.
+    """Start `command`, feed it `chunks`, read its output if `capture`, and wait for it if `wait`.
 
-    At most `limit` bytes of output are kept.  A program that is not waited for is remembered by
-    the session.  With `wait_if_missing` the end is waited for when the program may be missing: when
-    a shell was started, to say so or in its place.
+    At most `limit` bytes of output are kept.  The session remembers a program that is not waited
+    for.  `wait_if_missing`: wait even without `wait` if a shell runs the command, or is tried instead of it:
+    its status shows whether the program is missing.
     """
     host = session.host
     session.note("executing", command.shown)
@@ -148,8 +148,8 @@ def run(
     feed_in, feed_out = patiently(session, host.pipe)
     host.set_blocking(feed_out, False)
     talk = _Talk(session, command, ended, feed_out, chunks, limit)
-    # What fits into the pipe goes in before the program starts, so that one which does not read
-    # a small mail never makes writing it fail.
+    # What fits into the pipe is written before the program starts: a program that does not read
+    # a small mail never makes the write fail.
     talk.write()
     answer_in, answer_out = patiently(session, host.pipe) if capture else (-1, -1)
     null = host.null_output() if not capture and stdout is None else -1
@@ -178,7 +178,7 @@ def run(
         else:
             session.unwaited.append(pid)
     except Interrupted:
-        # What works for a session that ends is not left behind.
+        # A program does not outlive the session that it works for.
         host.kill(pid, SIGTERM)
         raise
     return ended
@@ -206,7 +206,7 @@ def _run_here(
 
 
 def patiently(session: Runner, step: Callable[[], Result]) -> Result:
-    """Do what needs a process or a descriptor; again, as often as NORESRETRY says, while the system has none.
+    """Do a step that needs a process or a descriptor; try again as often as NORESRETRY says while the system has none.
 
     Raises:
         OSError: of the last try.
@@ -226,10 +226,10 @@ def patiently(session: Runner, step: Callable[[], Result]) -> Result:
 def _start(session: Runner, command: Command, stdin: int, stdout: int) -> tuple[int | None, bool]:
     """The process id, and whether the program is missing.
 
-    One that cannot be executed is tried as a shell script, as procmail does.
+    A file that cannot be executed is tried as a shell script, as procmail does.
 
     Raises:
-        OSError: the system has no process to spare.
+        OSError: the system has no process left.
     """
     host, environment, stderr = session.host, session.environment, session.log.fd
     argv = command.argv
@@ -278,7 +278,7 @@ def terminate(session: Runner, command: Command, pid: int) -> None:
 
 
 class _Talk:
-    """Both directions of one conversation, so that neither side waits for the other for ever."""
+    """Both directions of the pipes to a program, so that neither side waits for the other for ever."""
 
     __slots__ = ("session", "command", "ended", "out", "chunks", "pending", "limit", "room", "kept")
 
@@ -302,7 +302,7 @@ class _Talk:
         self.kept = BytesIO()
 
     def write(self) -> None:
-        """Write what the pipe takes now; close it when all is written or nobody reads."""
+        """Write what the pipe takes now; close it when all is written or the program reads no more."""
         host = self.session.host
         try:
             while True:
@@ -361,7 +361,7 @@ class _Talk:
         self.ended.output = self.kept.getvalue()
 
     def _give_up(self, pid: int) -> None:
-        """The output has no end: the program has failed, as one that takes too long has."""
+        """The output has no end: the program has failed, like one that takes too long."""
         host = self.session.host
         self.session.note("endless-output", host.largest_mail(), self.command.name)
         host.kill(pid, SIGTERM)

@@ -1,8 +1,8 @@
-"""A world in which nothing happens, and what the rest of the run would see is seen.
+"""A world in which nothing happens, but the run sees the effects of its own actions.
 
-A run on it delivers nothing, locks nothing, writes no log and starts no program; yet a folder that it made is there
-for the recipes that follow, a lock that it holds is held, and MH numbers go up.  Dry runs, tests and the workers of a
-mailbox run use it.  Files are looked at and never changed.
+A run on it delivers nothing, locks nothing, writes no log and starts no program; yet a folder that it made exists
+for the recipes that follow, a lock that it took is held, and MH numbers go up.  Dry runs, tests and the workers of a
+mailbox run use it.  It reads files and never changes them.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 _STDOUT = b"|"
 _FIRST_INODE = 1 << 20
 _REMEMBERED = 4096
-"""Paths whose plain form is kept: a run over a mailbox meets the same ones again and again."""
+"""How many paths keep their plain form: a run over a mailbox meets the same ones again and again."""
 _PARTS = (b"/new", b"/cur", b"/tmp")
 
 
 class Rehearsal(World):
-    """See above.  `keep` is told the whole path, or `|`, and the text of each mail that would be stored.
+    """See above.  `keep` gets the whole path, or `|`, and the text of each mail that would be stored.
 
-    `answer` says what a program would have done with its input; without it, and where it has no answer, a program
-    is taken to succeed: a filter to leave the mail as it is, any other to say nothing.
+    `answer` gives the result that a program would have with its input.  Without a result the program
+    counts as successful: a filter leaves the mail unchanged, any other program writes nothing.
     """
 
     __slots__ = ("_here", "_mask", "made", "_highest", "held", "_inode", "keep", "answer", "_wholes")
@@ -78,7 +78,7 @@ class Rehearsal(World):
         return found
 
     def status(self, path: bytes) -> str:
-        """What is at the whole path: DIRECTORY, MBOX for anything else, or nothing."""
+        """What is at the whole path: DIRECTORY, MBOX for anything else, empty if there is nothing."""
         made = self.made.get(path)
         if made is not None:
             return made
@@ -89,7 +89,7 @@ class Rehearsal(World):
         return DIRECTORY if stat.S_ISDIR(status.st_mode) else MBOX
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is, or would be, something of that name."""
+        """Whether the name exists, or would exist."""
         return bool(self.status(self.whole(path)))
 
     def prepare(self, name: bytes, *, alone: bool = True) -> Folder:
@@ -100,7 +100,7 @@ class Rehearsal(World):
         return folder
 
     def refusal(self, folder: Folder, note: Note) -> OSError | None:
-        """Why the maildir or MH folder could not be had; from now on it is there."""
+        """Why the maildir or MH folder could not be made; from now on it exists here."""
         return self._directory(folder.path, note) if folder.kind in (MAILDIR, MH) else None
 
     def _directory(self, path: bytes, note: Note) -> OSError | None:
@@ -116,7 +116,7 @@ class Rehearsal(World):
         return None
 
     def unreachable(self, whole: bytes) -> OSError | None:
-        """Why nothing could be made at the path."""
+        """Why nothing could be created at the path."""
         parent = self.status(os.path.dirname(whole))
         if not parent:
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), whole)
@@ -125,7 +125,7 @@ class Rehearsal(World):
         return self.forbidden(os.path.dirname(whole), os.W_OK | os.X_OK)
 
     def forbidden(self, whole: bytes, mode: int) -> OSError | None:
-        """Why something that is really there may not be used so; None for what the run would have made itself."""
+        """Why an existing file or folder may not be used so; None for what the run would have made itself."""
         if whole in self.made or self.host.access(whole, mode):
             return None
         return PermissionError(errno.EACCES, os.strerror(errno.EACCES), whole)
@@ -143,7 +143,7 @@ class Rehearsal(World):
         last_folder: Callable[[bytes], None],
         done: Callable[[], None],
     ) -> Delivered | Failed:
-        """Say where the mail would be, and have the folder there from now on."""
+        """Report where the mail would be stored; the folder exists here from now on."""
         del done  # nothing goes wrong here
         kind, path = folder.kind, folder.path
         if kind == STDOUT:
@@ -172,7 +172,7 @@ class Rehearsal(World):
         return delivered
 
     def text(self, kind: str, path: bytes, message: Message, how: Storing) -> Text:
-        """What a folder of that kind gets."""
+        """The text that a folder of that kind gets."""
         if kind == STDOUT:
             return format.for_program(message, header=how.header, body=how.body, raw=how.raw)
         if kind == MAILDIR:
@@ -261,7 +261,7 @@ class Rehearsal(World):
     # -- locks -----------------------------------------------------------------------------
 
     def take(self, path: bytes, *, sleep_s: int, stale_s: int, suspend_s: int, note: Note, spool: bool = False) -> Lock:
-        """Hold the lock in this rehearsal; it is not waited for others, and one's own cannot be had twice."""
+        """Hold the lock in this rehearsal.  Other processes are not waited for; the lock cannot be taken twice."""
         note("locking", path)
         whole = self.whole(path)
         error = self.unreachable(whole)
@@ -285,7 +285,7 @@ class Rehearsal(World):
         wait: bool = True,
         wait_if_missing: bool = False,
     ) -> Ended:
-        """What the program would have done."""
+        """The result that the program would have had."""
         session.note("executing", command.shown)
         data = b"".join(chunks)
         ended = self.answer(command, data) if self.answer is not None else None
@@ -305,15 +305,15 @@ class Rehearsal(World):
     def forward(
         self, session: Runner, command: Command, chunks: Iterable[Chunk], *, wait: bool, wait_if_missing: bool
     ) -> Ended:
-        """The mail server would take it."""
+        """The mail server would accept it."""
         return self.run(session, command, chunks, wait=wait)
 
     def find_server(self, service: bytes, host: bytes) -> tuple[str, int]:
-        """No name server is asked: it would be there."""
+        """The server exists; no name server is asked."""
         return os.fsdecode(host), 0
 
     def tell(self, address: tuple[str, int], text: bytes) -> bool:
-        """Nobody hears of a mail that is not delivered."""
+        """No notice is sent of a mail that is not delivered."""
         return True
 
     def clone(self, run: Callable[[], int]) -> Clone | None:
@@ -324,10 +324,10 @@ class Rehearsal(World):
         return EndedClone(self.host, status)
 
     def leave(self, status: int) -> None:
-        """A clone ends when its run is over."""
+        """A clone ends with its run."""
 
     def detach(self) -> bool:
-        """The run goes on here."""
+        """The run continues here."""
         return True
 
     # -- where the run is, and who hears of it ---------------------------------------------

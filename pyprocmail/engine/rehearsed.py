@@ -46,7 +46,7 @@ class NoLog(LogFile):
     __slots__ = ()
 
     def write(self, text: bytes) -> None:
-        """Do not."""
+        """Write nothing."""
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -1,7 +1,7 @@
-"""formail, lockfile, vacation, duplicate and mime without a process of their own.
+"""formail, lockfile, vacation, duplicate and mime, run inside this process.
 
-One recipe in four calls formail.  Where the program that PATH leads to is ours, or there is none, a
-plain call is done in this process: the same bytes, log lines and exit status, at a fraction of the
+One recipe in four calls formail.  If the program on PATH is ours, or is missing, a
+simple call is done in this process: the same bytes, log lines and exit status, at a fraction of the
 cost.  PYPROCMAIL_BUILTINS=no in the environment or an rcfile switches that off.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
             """Run it; the exit status."""
 
     class Toolbox(Protocol):
-        """What a session is given, since the engine does not know the tools."""
+        """Gives a session the tools, since the engine does not know them."""
 
         def tool(self, argv: Sequence[bytes]) -> Tool | None:
             """The tool that can do this call; None for one that starts programs itself."""
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 NAMES = (b"formail", b"lockfile")
 OWN = b"pyprocmail"
 OWN_TOOLS = (b"vacation", b"duplicate", b"mime")
-"""Words after OWN."""
+"""Second words after OWN."""
 SWITCH = b"PYPROCMAIL_BUILTINS"
 LIMIT_BYTES = 32 << 20
-"""A mail that is larger is given to a process, whose memory is its own."""
+"""A larger mail is given to a process, which has memory of its own."""
 
 _OURS = b"pyprocmail.commands.main"
 _LOOK_BYTES = 512
@@ -55,9 +55,9 @@ _STARTER = b"import sys; sys.argv[0] = %r; from pyprocmail.commands.main import 
 
 
 def find(session: Runner, command: Command, toolbox: Toolbox | None) -> Tool | None:
-    """The tool to run in the place of the program; None when it is to be started.
+    """The tool to run instead of the program; None if the program is to be started.
 
-    A program of ours that must be a process, and that PATH does not lead to, is given its way.
+    If it is ours, has to be a process, and is not on PATH, `command` is changed to start our own.
     """
     if toolbox is None or command.by_shell or not _is_known(command.argv):
         return None
@@ -87,7 +87,7 @@ def run(
     stdout: int | None,
     capture: bool,
 ) -> int:
-    """Run the tool on the chunks; what it says is in `ended`, if `capture`, else on `stdout` if there is one."""
+    """Run the tool on the chunks; its output goes to `ended` if `capture`, else to `stdout` if there is one."""
     host = session.host
     mail = memoryview(b"".join(chunks))
     position = 0
@@ -119,7 +119,7 @@ def run(
 
 
 def _place(session: Runner, name: bytes) -> bytes:
-    """Where PATH leads to, b"" when nowhere."""
+    """The path of the program on PATH, b"" if it is missing."""
     for folder in session.environment.get(b"PATH", b"").split(b":"):
         path = folder + b"/" + name if folder else name
         try:
@@ -131,7 +131,7 @@ def _place(session: Runner, name: bytes) -> bytes:
 
 
 def _is_ours(session: Runner, path: bytes) -> bool:
-    """Whether the program is a launcher of ours."""
+    """Whether the program is one of our launchers."""
     host = session.host
     try:
         fd = host.open(path, 0, 0)

@@ -1,7 +1,7 @@
-"""The stream of one session: what an interpreter says it does, at the moment when it does it.
+"""The stream of one session: an interpreter reports each step at the moment when it takes it.
 
 A reader (the log, explain, coverage, a test) appends a function of its own to the list of each kind of
-event that it wants to hear.  An event that nobody wants to hear is not even made.  A reader never steers the
+event that it wants.  An event without a reader is not even made.  A reader never steers the
 run.  `engine/events` has the same events as values, for readers that keep them.
 """
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 PATTERN, PROGRAM, SIZE, EXPRESSION = "pattern", "program", "size", "expression"
 """The kinds of condition a Finding is about."""
 WHOLE, VALUE = "whole", "value"
-"""In filter files: the whole condition of an `if` or `while`, and what was compared in an expression."""
+"""In filter files: the whole condition of an `if` or `while`, and a comparison in an expression."""
 
 
 class Finding:
-    """What testing one condition found.  Testing it changed nothing: the interpreter applies the Finding.
+    """The result of testing one condition.  The test changes nothing; the interpreter applies the Finding.
 
     `written` is the condition as the rcfile has it, `shown` as the log shows it: expanded.  `negated` is its `!`.
-    `held`: whether it holds; with a weight, whether it counted anything.  `area` names what was searched (H, B, HB,
-    a variable; empty for the size of the whole mail), `searched` is that area, None where a program read it or the
-    size counted.
+    `held`: whether it is true; with a weight, whether it counted anything.  `area` names the text that was searched (H,
+    B, HB, a variable; empty for the size of the whole mail), `searched` is that text, None if a program read it or only
+    its size counted.
 
     Scores: `weight` is w and x of `w^x`, `before` and `after` are the score of the recipe.
 
-    MATCH: `match` is where in `searched` its new value stands, None if it keeps its value; `matches` are all that were
-    assigned in turn, collected only where the log shows them.  `assigns`: MATCH had no value before.
+    MATCH: `match` is the place of its new value in `searched`, None if it keeps its value; `matches` are all values
+    assigned in turn, collected only if the log shows them.  `assigns`: MATCH had no value before.
 
     An expression is the condition of maildrop's `if` or `while`, or a part of it without &&
-    and ||; `searched` holds its value.
+    and ||; `searched` is its value.
 
     A program: `status` is its exit code, or minus a signal.  A size: `size` and `limit` in bytes.
 
-    `silent`: the reference logs nothing of it, since the score is decided or the condition could not be read.
+    `silent`: the reference does not log it, since the score is decided or the condition could not be read.
     """
 
     __slots__ = (
@@ -71,23 +71,23 @@ class Finding:
         self.silent = False
 
     def matched(self, match: Match) -> bytes:
-        """What MATCH becomes."""
+        """The new value of MATCH."""
         assert self.searched is not None
         return self.searched.part(match.start, match.end).partition(b"\0")[0]
 
     @property
     def text(self) -> bytes | None:
-        """What was searched: a copy, so ask once."""
+        """The text that was searched; each call makes a copy."""
         return None if self.searched is None else self.searched.text
 
 
 class Trace:
     """The stream of one session.
 
-    `rcfile` and `offset` are the place in the rules where the interpreter is: each event is told with the place of
-    the very thing it speaks of.  `verbose`: whether VERBOSE is on, so that the log tells what did not happen, too.
-    `log_noted` and `log_tested` are procmail's log: unlike a reader in the lists it is not told of assignments and
-    conditions unless VERBOSE is on.
+    `rcfile` and `offset` are the place in the rules where the interpreter is; each event gets the exact place that it
+    is about.  `verbose`: VERBOSE is on, so the log also reports what did not happen.
+    `log_noted` and `log_tested` are procmail's log: unlike a reader in the lists it gets assignments and
+    conditions only while VERBOSE is on.
     """
 
     __slots__ = (
@@ -102,7 +102,7 @@ class Trace:
         self.log_noted: Callable[[str, tuple[bytes | int, ...]], None] | None = None
         self.log_tested: Callable[[Place, Finding], None] | None = None
         self.noted: list[Callable[[str, tuple[bytes | int, ...]], None]] = []
-        """The reference's own words: a kind of the language's table, and the texts that belong to it."""
+        """The reference's own words: a kind of the language's table, and its texts."""
         self.entered: list[Callable[[bytes], None]] = []
         """An rcfile begins."""
         self.left: list[Callable[[bytes, str], None]] = []
@@ -110,25 +110,25 @@ class Trace:
         self.begun: list[Callable[[Place, int], None]] = []
         """A recipe with these flags begins: its conditions follow."""
         self.passed: list[Callable[[Place, int, str], None]] = []
-        """What stands from the place to that offset is passed over: CHAIN, BLOCK or CANNOT_MATCH says why."""
+        """The rules from the place to that offset are passed over, because of CHAIN, BLOCK or CANNOT_MATCH."""
         self.tested: list[Callable[[Place, Finding], None]] = []
         """A condition was tested."""
         self.assigned: list[Callable[[Place, bytes, bytes | None], None]] = []
         """A variable gets a value, or None: it is removed."""
         self.ran: list[Callable[[Place, bytes, int | None, bool], None]] = []
-        """A program ended: its command line, its status (None: nobody waited), and whether TIMEOUT ended it."""
+        """A program ended: its command line, its status (None: not waited for), and whether TIMEOUT ended it."""
         self.locked: list[Callable[[Place, bytes], None]] = []
         """A lockfile was taken."""
         self.replaced: list[Callable[[Place, Message], None]] = []
-        """A filter made this of the mail."""
+        """A filter replaced the mail by this."""
         self.stored: list[Callable[[Place, Message, Delivered, bool], None]] = []
-        """The mail is in a folder; as a copy: processing goes on."""
+        """The mail is in a folder; whether it is a copy, after which processing continues."""
         self.refused: list[Callable[[Place, Failed], None]] = []
         """A folder did not take the mail."""
         self.forwarded: list[Callable[[Place, Message, bytes, int, bool], None]] = []
-        """A program, or with `!` the mail server, has the mail: its command line, the bytes it got, as a copy."""
+        """A program, or with `!` the mail server, has the mail: its command line, the bytes it got, whether a copy."""
         self.cloned: list[Callable[[Place, bool], None]] = []
-        """A copy of the mail goes its own way; whether it is waited for."""
+        """A clone runs with a copy of the mail; whether the original waits for it."""
         self.settled: list[Callable[[Message, bytes, int], None]] = []
         """The fate of the mail is decided: the mail as the abstract shows it, where it went, how many bytes."""
 
@@ -142,7 +142,7 @@ class Trace:
         self.verbose = on
 
     def note(self, kind: str, *texts: bytes | int) -> None:
-        """Tell the reference's words for what happens now: before what may wait, so that the log shows what for."""
+        """Report in the reference's words what happens now: before a step that may wait, so that the log shows why."""
         if self.log_noted is not None:
             self.log_noted(kind, texts)
         for hear in self.noted:
@@ -150,5 +150,5 @@ class Trace:
 
 
 CHAIN, BLOCK, CANNOT_MATCH = "chain", "block", "cannot match"
-"""Why something is passed over: A, a, E or e of a recipe; conditions of a block that do not hold; a search for the
-patterns of many recipes at once found none of these."""
+"""Why recipes are passed over: flag A, a, E or e; the conditions of a block do not match; a search for the
+patterns of many recipes at once found none of theirs."""

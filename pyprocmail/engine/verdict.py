@@ -1,4 +1,4 @@
-"""What became of a mail, as plain data: what commands and servers turn into an exit status or a reply."""
+"""What became of a mail, as plain data; commands and servers turn it into an exit status or a reply."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _ONE_LINE = bytes.maketrans(b"\t\n", b"  ")
 class Verdict:
     """The outcome of one mail for one recipient.
 
-    `status` is the exit status for whoever called us: 0 says that they may forget their copy.
+    `status` is the exit status for the caller: 0 means that the caller may delete its copy.
     `stored` names the folders that have the mail and the bytes that each got, copies included; `forwarded` the command
     lines that took it.  `refused` names what did not take it, each with the reason.
     `reply` is the rcfile's REPLY, empty if it has none.
-    `told_early`: DELIVERED=yes ended the wait, and a process of its own goes on.
-    `untouched`: no rcfile could be read, so that nothing was tried.
+    `told_early`: DELIVERED=yes has reported success already, and a child process does the rest.
+    `untouched`: no rcfile could be read, so nothing was tried.
 
-    What a clone in a process of its own did is not in it.
+    It does not include what a clone in another process did.
     """
 
     __slots__ = ("status", "stored", "refused", "forwarded", "reply", "told_early", "untouched")
@@ -57,10 +57,10 @@ class Verdict:
 
     @classmethod
     def unpack(cls, data: bytes) -> Verdict:
-        """What `pack` made.
+        """The verdict in the bytes that `pack` made.
 
         Raises:
-            ValueError: it is something else, or not all of it.
+            ValueError: they are something else, or incomplete.
         """
         try:
             values = marshal.loads(data)  # noqa: S302  from a process of ours

@@ -1,7 +1,7 @@
-"""The world of a session: all that it does outside itself.
+"""The world of a session: everything that it does outside itself.
 
-A session never asks the machine for more than the time, its name and its own identity: what changes anything, or
-takes a look at what others may change, goes through its World.  This is the real one.  `engine/rehearsal` is one in
+A session asks the machine itself only for the time, its name and its own identity.  Whatever changes something, or
+looks at what others may change, goes through its World.  This is the real one.  `engine/rehearsal` is one in
 which nothing happens.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Clone:
-    """A clone, as its parent sees it; `pid` is 0 if it has ended already."""
+    """A clone, as its parent sees it; `pid` is 0 if it has ended."""
 
     __slots__ = ("_host", "pid")
 
@@ -37,7 +37,7 @@ class Clone:
         self.pid = pid
 
     def wait(self, deadline: float | None) -> int | None:
-        """Its exit status; None if it still runs at `deadline`, on the monotonic clock."""
+        """Its exit status; None if it is still running at `deadline`, on the monotonic clock."""
         return self._host.wait(self.pid, deadline)
 
     def end(self) -> None:
@@ -46,9 +46,9 @@ class Clone:
 
 
 class World:
-    """The real world, on a Host.  `stdout` is the descriptor for a mail that is to go to standard output.
+    """The real world, on a Host.  `stdout` is the descriptor for a mail that goes to standard output.
 
-    What happens is told to the `note` that is given, before anything that may wait.
+    Each step is reported to `note` before anything that may wait.
     """
 
     __slots__ = ("host", "stdout")
@@ -60,11 +60,11 @@ class World:
     # -- folders ---------------------------------------------------------------------------
 
     def prepare(self, name: bytes, *, alone: bool = True) -> Folder:
-        """What the name of a folder means now; `alone`: the action names no other one."""
+        """What the name of a folder means now; `alone`: it is the only one of the action."""
         return folders.prepare(self.host, name, alone=alone)
 
     def refusal(self, folder: Folder, note: Note) -> OSError | None:
-        """Why the maildir or MH folder cannot be had; its directory is made if it is not there."""
+        """Why the maildir or MH folder cannot be made; its directory is made if it is missing."""
         if folder.kind in (folders.MAILDIR, folders.MH):
             return folders.make_directory(self.host, folder.path, note)
         return None
@@ -80,16 +80,16 @@ class World:
         last_folder: Callable[[bytes], None],
         done: Callable[[], None],
     ) -> Delivered | Failed:
-        """Have the mail on disk in the folder, and links to it in the further ones; or nothing of it.
+        """Store the mail on disk in the folder, with links in the further folders; on failure nothing of it is left.
 
-        `last_folder` is told the name of the file, when procmail logs the assignment of LASTFOLDER.  `done` is called
+        `last_folder` is called with the name of the file at the moment when procmail logs LASTFOLDER.  `done` is called
         as soon as the mail is safe.
         """
         store = folders.Store(self.host, note, last_folder, done, stdout=self.stdout)
         return store.into(folder, further, message, how)
 
     def screen(self, path: bytes, user: User, *, suspend_s: int, note: Note, advise: bool) -> str:
-        """Have the system mailbox `path` fit for use, if it can be; see system_mailbox."""
+        """Make the system mailbox `path` fit for use, if possible; see system_mailbox."""
         return system_mailbox.screen(self.host, path, user, suspend_s=suspend_s, note=note, advise=advise)
 
     # -- locks -----------------------------------------------------------------------------
@@ -99,11 +99,11 @@ class World:
     ) -> locks.Lock:
         """Take the lockfile `path`; the caller releases it.
 
-        `spool`: it is that of the user's system mailbox, which dotlockfile(1) makes where we may not.
+        `spool`: it is the lock of the user's system mailbox, which dotlockfile(1) makes where we may not.
 
         Raises:
-            LockHeldError: it belongs to somebody else, for good.
-            OSError: there is no way to have it.
+            LockHeldError: another process holds it, and waiting does not help.
+            OSError: it cannot be taken.
         """
         if spool:
             from pyprocmail.delivery import spool_lock
@@ -127,7 +127,7 @@ class World:
         wait: bool = True,
         wait_if_missing: bool = False,
     ) -> Ended:
-        """Have a program read the chunks, and wait for it unless told otherwise; see programs.run."""
+        """Let a program read the chunks, and wait for it by default; see programs.run."""
         return programs.run(
             session,
             command,
@@ -146,38 +146,38 @@ class World:
         return programs.run(session, command, chunks, wait=wait, wait_if_missing=wait_if_missing)
 
     def find_server(self, service: bytes, host: bytes) -> tuple[str, int] | None:
-        """The address that `tell` takes, of a service on a host; None if there is none."""
+        """The address of a service on a host, for `tell`; None if it is not found."""
         from pyprocmail.engine import datagrams
 
         return datagrams.find(service, host)
 
     def tell(self, address: tuple[str, int], text: bytes) -> bool:
-        """Send a datagram, to which nobody need listen (COMSAT); whether it went out."""
+        """Send a datagram, which nobody need read (COMSAT); whether it was sent."""
         from pyprocmail.engine import datagrams
 
         return datagrams.send(address, text)
 
     def clone(self, run: Callable[[], int]) -> Clone | None:
-        """Split the run in two: None in the clone, which goes on here and ends with `leave`.
+        """Split the run in two: None in the clone, which continues here and ends with `leave`.
 
-        A world without processes calls `run` instead, which runs a copy of the session to its end and says its
+        A world without processes calls `run` instead, which runs a copy of the session to its end and returns its
         status.
         """
         pid = self.host.fork()
         return Clone(self.host, pid) if pid else None
 
     def leave(self, status: int) -> None:
-        """End the clone that this is."""
+        """End this clone."""
         self.host.exit_now(status)
 
     def detach(self) -> bool:
-        """Leave the rest of the run to a child, so that the caller hears of success now; true in the child."""
+        """Leave the rest of the run to a child, so that the caller learns of success now; true in the child."""
         return not self.host.fork()
 
     # -- where the run is ------------------------------------------------------------------
 
     def enter(self, path: bytes) -> None:
-        """Work in the folder `path` from now on (MAILDIR).
+        """Make the folder `path` the working directory from now on (MAILDIR).
 
         Raises:
             OSError: it cannot be entered.
@@ -185,21 +185,21 @@ class World:
         self.host.chdir(path)
 
     def mask(self, bits: int) -> int:
-        """UMASK: the permissions that new files do not get; returns those until now."""
+        """UMASK: set the permissions that new files do not get; returns the former ones."""
         return self.host.umask(bits)
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is something of that name."""
+        """Whether the name exists."""
         try:
             self.host.stat(path)
         except (OSError, ValueError):
             return False
         return True
 
-    # -- who hears of it -------------------------------------------------------------------
+    # -- logs ------------------------------------------------------------------------------
 
     def open_log(self, path: bytes, mode: int, limits: Limits) -> LogFile:
-        """Where the log goes from now on.
+        """Open the log for what follows.
 
         Raises:
             OSError: it cannot be opened.
