@@ -102,7 +102,7 @@ class World:
         `spool`: it is the lock of the user's system mailbox, which dotlockfile(1) makes where we may not.
 
         Raises:
-            LockHeldError: another process holds it, and waiting does not help.
+            LockHeldError: it exists and cannot be removed.
             OSError: it cannot be taken.
         """
         if spool:

@@ -39,9 +39,9 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 
 class Outcome:
-    """What an action came to: `succeeded`, and whether that ends the rcfile (`delivered`).
+    """The outcome of an action: whether it `succeeded`, and whether that ends the rcfile (`delivered`).
 
-    `control` says how to go on after the assignment of a special variable.
+    `control` says how to continue after the assignment of a special variable.
     """
 
     __slots__ = ("succeeded", "delivered", "control")
@@ -56,12 +56,12 @@ FAILED = Outcome(False)
 
 
 def perform(session: Session, flags: int, lock: Lock, action: op.Action, notes: Notes) -> Outcome:
-    """Do what the action line says, under its lock, which is still held on return.
+    """Perform the action line under its lock, which is still held on return.
 
-    `notes` are logged when the line has been read.
+    `notes` are logged after the line is expanded.
 
     Raises:
-        LockHeldError: the lock belongs to somebody else, for good.
+        LockHeldError: the lockfile exists and cannot be removed.
     """
     if action[0] == op.FOLDER:
         _, _, pieces, _ = action
@@ -78,7 +78,7 @@ def perform(session: Session, flags: int, lock: Lock, action: op.Action, notes: 
 
 
 def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
-    """Store the mail (or the part that the flags say) in a folder; True when it is there."""
+    """Store the mail (or the part that the flags select) in a folder; True if it is stored."""
     environment = session.environment
     identity = session.identity
     forgiven = identity.strict and bool(flags & IGNORE_WRITE_ERRORS)
@@ -112,7 +112,7 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
             hear(session.trace.place, session.message, result, bool(flags & CARBON_COPY))
         return True
     if forgiven and environment.get(b"LASTFOLDER") == result.folder:
-        # What could not even be begun to write is not forgiven: a directory that is no maildir.
+        # Flag i does not forgive a failure before the first write, such as a directory that is not a maildir.
         return True
     session.refuse(result)
     session.fate.temporary = session.fate.temporary or result.temporary
@@ -124,7 +124,7 @@ def _nothing() -> None:
 
 
 def _without_write_errors(note: Callable[..., None]) -> Callable[..., None]:
-    """`note` as flag i wants it."""
+    """`note` without the messages that flag i suppresses."""
 
     def tell(kind: str, *texts: bytes) -> None:
         if kind not in _WRITE_ERRORS:
@@ -150,7 +150,7 @@ def _folder(session: Session, flags: int, lock: Lock, pieces: Pieces, notes: Not
         if session.identity.strict:
             notes = ()  # they are about quotes in the comment
     if flags & FILTER:
-        # It is ignored, but h and b are ignored with it.
+        # procmail ignores the flag f here, and with it h and b.
         flags &= ~(FEED_HEAD | FEED_BODY)
     for note in notes:
         session.note_pair(note)
@@ -171,7 +171,7 @@ def _delivering(flags: int, succeeded: bool) -> Outcome:
 
 
 def take_local_lock(session: Session, lock: Lock, implied: bytes) -> None:
-    """Take the lockfile that the start line asks for, under the name it gives or else `implied`."""
+    """Take the lockfile that the start line asks for, by its own name or else by `implied`."""
     if lock is None:
         return
     name = lock[0] if isinstance(lock, tuple) else implied
@@ -193,7 +193,7 @@ def _with_extension(session: Session, name: bytes) -> bytes:
 
 
 def _implied_by_command(session: Session, text: bytes) -> bytes:
-    """The lockfile of a program: for the file behind its first `>>`.  procmailrc(5), Local lockfile."""
+    """The lockfile of a program: for the file after its first `>>`.  procmailrc(5), Local lockfile."""
     name = text.partition(b">>")[2].lstrip(b" \t")
     end = 0
     while end < len(name) and name[end] not in _LOCK_ENDS:
@@ -218,7 +218,7 @@ def _with_body(flags: int) -> bool:
 
 
 def _fed(session: Session, flags: int, *, postmark: bool = True) -> Text:
-    """What the flags h, b and r let a program read."""
+    """The text that the flags h, b and r let a program read."""
     header, body = _with_header(flags), _with_body(flags)
     return for_program(session.message, header=header, body=body, raw=bool(flags & RAW), postmark=postmark)
 
@@ -278,7 +278,7 @@ def _waited(flags: int, lock: Lock) -> bool:
 def _send(session: Session, flags: int, command: Command, *, waited: bool, postmark: bool = True) -> Outcome:
     """Give the mail to a program that keeps it."""
     text = _fed(session, flags, postmark=postmark)
-    # Nothing that is delivering may be lost because its program was not there.
+    # A delivering recipe must not lose the mail if its program is missing.
     ours = not session.identity.strict and not flags & CARBON_COPY
     session.fate.size = text.size
     if postmark:
@@ -311,7 +311,7 @@ def _why(ended: Ended) -> bytes:
 
 
 def _succeeded(session: Session, flags: int, command: Command, ended: Ended, *, waited: bool) -> bool:
-    """Whether a program did its work, with the line in the log when it did not."""
+    """Whether a program succeeded; a failure is logged."""
     if ended.unread and not flags & IGNORE_WRITE_ERRORS:
         if not ended.timed_out:
             session.note("error-writing", command.name)
@@ -324,12 +324,12 @@ def _succeeded(session: Session, flags: int, command: Command, ended: Ended, *, 
     if waited:
         session.note("program-failure" if is_told(flags) else "non-zero-exitcode", status, command.name)
         return False
-    # Nobody asked for its status.  That it was there at all is another matter.
+    # The recipe does not wait for the status, but a missing program is a failure all the same.
     return not ended.missing and (not command.by_shell or status not in (_NOT_FOUND, _NOT_EXECUTABLE))
 
 
 def _filter(session: Session, flags: int, command: Command, *, waited: bool, postmark: bool = True) -> Outcome:
-    """Replace the mail, or a part of it, by what the program makes of it."""
+    """Replace the mail, or a part of it, by the program's output."""
     message = session.message
     header, body = _with_header(flags), _with_body(flags)
     strict = session.identity.strict
@@ -337,7 +337,7 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     command.purpose = "filter"
     ended = _ask(session, command, text, waited=waited)
     if strict and not postmark and header and not body and envelope_end(message.head):
-        # The reference loses the body of a mail with a From_ line whose header it gives to `!` as a filter.
+        # The reference loses the body of a mail with a From_ line if `!` as a filter gets only its header.
         session.mail.replace(Message(message.head, message.split))
         message = session.message
     if strict and not waited and not ended.timed_out:
@@ -350,13 +350,13 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     if failed:
         _rescued(session, flags, ended, waited=waited)
         if not (header and message.head) and not (body and message.body):
-            # Where there is nothing to rescue, what the program said is kept.
+            # There is nothing to rescue, so the program's output is kept.
             kept = message.head, message.body
             session.replace_message((b"" if header else kept[0]) + ended.output + (b"" if body else kept[1]))
         return FAILED
     before = message.head
     if header:
-        # The From_ line that is not given to the program stays.
+        # The program did not get the From_ line, so it stays.
         before = b"" if postmark else before[: envelope_end(before)]
     split = message.split if not header and before else None
     session.replace_message(before + ended.output + (b"" if body else message.body), split)
@@ -364,7 +364,7 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
 
 
 def _ask(session: Session, command: Command, text: Text, *, waited: bool) -> Ended:
-    """Run a program for what it says; `$?` is changed by one that is waited for, and never negative."""
+    """Run a program for its output; `$?` changes only if it is waited for, and is never negative."""
     before = session.status
     ended = session.run(command, text.batches(), capture=True)
     session.status = session.status & 0xFF if waited else before
@@ -372,24 +372,24 @@ def _ask(session: Session, command: Command, text: Text, *, waited: bool) -> End
 
 
 def is_told(flags: int) -> bool:
-    """Whether the failure of a program that is waited for is always logged: with w, unless W is there as well."""
+    """Whether the failure of a program that is waited for is always logged: with w and without W."""
     return bool(flags & WAIT) and not flags & WAIT_QUIET
 
 
 def _rescued(session: Session, flags: int, ended: Ended, *, waited: bool) -> None:
-    """What was there stays; W, and a lockfile without w, say so only when VERBOSE is on or time was up."""
+    """Log that the mail or value is unchanged; with W, or a lockfile without w, only after TIMEOUT or with VERBOSE."""
     if is_told(flags) or not waited or ended.timed_out or session.trace.verbose:
         session.note("rescue-succeeded")
 
 
 def _useless(ended: Ended) -> bool:
-    """A filter that never ran, was killed, or failed without a word: its output is not the mail."""
+    """Whether a filter never ran, was killed, or failed without output: its output is not the mail."""
     status = ended.status or 0
     return not ended.started or status < 0 or (status > 0 and not ended.output)
 
 
 def _capture(session: Session, flags: int, command: Command, name: bytes, *, waited: bool) -> Outcome:
-    """`NAME=| program`: its output becomes the value."""
+    """`NAME=| program`: the output becomes the value."""
     session.note("assigning", name + b"=")
     command.purpose = "capture"
     ended = _ask(session, command, _fed(session, flags), waited=waited)
@@ -405,6 +405,6 @@ def _capture(session: Session, flags: int, command: Command, name: bytes, *, wai
         return FAILED
     value = ended.output.partition(b"\0")[0]
     session.variables.foreign.add(name)
-    # Only procmail 3.22's loss of the last byte of a name leaves none.
+    # Only procmail 3.22, which loses the last byte of a name, can leave an empty one.
     control = session.assign_quietly(name, value.removesuffix(b"\n")) if name else 0
     return Outcome(not session.fate.filter_failed, control=control)

@@ -1,8 +1,8 @@
-"""What conditions ask of a mail, and answers that were worked out ahead, in another process.
+"""The questions that conditions ask about a mail, and answers found in advance by another process.
 
-A question is about the text of the mail and a pattern and nothing else.  So its answer is the same
-whoever gives it and whatever other mails have done in between: who uses a recorded answer does what
-it would have done without.
+A question depends only on the text of the mail and a pattern.  So its answer does not depend on
+the process that finds it, nor on other mails in between: a run with recorded answers does what
+it would have done without them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 _SEARCH, _MATCH, _COUNT, _PLACES = 1, 2, 3, 4
 _LONGEST_SERIES = 4096
-"""Matches of one score that are worth sending; who needs more counts on alone."""
+"""How many matches of one score are recorded; a run that needs more counts the rest itself."""
 
 
 class Recording:
-    """Questions that are answered, and their answers kept."""
+    """Answers questions and records the answers."""
 
     __slots__ = ("answers",)
 
@@ -60,7 +60,7 @@ class Recording:
         try:
             for match in regex.count(area):
                 if len(series) < _LONGEST_SERIES:
-                    # Without `\/` all those in a row are one and the same.
+                    # Without `\/` equal matches in a row are the same object.
                     if match is before:
                         times[-1] += 1
                     else:
@@ -81,7 +81,7 @@ class Recording:
 
 
 class Recalling:
-    """Questions that are answered from a record, and where that is silent, from the mail."""
+    """Answers questions from a record; from the mail where the record has no answer."""
 
     __slots__ = ("_answers",)
 
@@ -129,7 +129,7 @@ def _match(flat: tuple[int, int, bool, bool]) -> Match:
 
 
 def starts_processes(program: Program) -> bool:
-    """Whether the program as it is written may start a program or a clone; what it includes is not looked at."""
+    """Whether the program itself may start a program or a clone; rcfiles that it includes are not examined."""
     return any(_starts(instruction) for instruction in program)
 
 
@@ -143,7 +143,7 @@ def _starts(instruction: Instruction) -> bool:
     if action[0] in (op.FORWARD, op.PIPE, op.CAPTURE) or (action[0] == op.FOLDER and _has_backquotes(action[2])):
         return True
     if len(start) == 5:
-        # What its flags are is known when it is run.
+        # Its flags are known only when it runs.
         return action[0] == op.BLOCK or _has_backquotes(start[1])
     if action[0] == op.BLOCK and start[0] & start_line.CARBON_COPY:
         return True

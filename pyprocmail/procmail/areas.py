@@ -1,8 +1,8 @@
-"""The areas of a mail that conditions search: for each name, what of the mail it stands for.
+"""The areas of a mail that conditions search: what part of the mail each name means.
 
-All of it is what a stranger wrote, and never becomes a variable.  The decoded areas are told apart from variables by
-whether somebody has assigned one of that name: procmail, to which they are variables that are not set, reads the same
-rcfiles.
+The sender of the mail wrote this text, so it never becomes a variable.  If somebody has assigned a variable of the name
+of a decoded area, the name means the variable.  procmail reads the same rcfiles: to it the names are variables
+that are not set.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ RAW = (b"H", b"B", b"HB", b"BH")
 DECODED = (
     b"MIME_HEADER", b"MIME_TEXT", b"ATTACHMENTS", b"FROM_ADDRESS", b"TO_ADDRESSES", b"LIST_ID", b"AUTH_RESULTS",
 )  # fmt: skip
-"""Made by message/decoded, which is loaded when one is first searched."""
+"""Areas that message/decoded makes; it is loaded when one is first searched."""
 OF_VARIABLES = DECODED[-1]
-"""The one that variables change."""
+"""The decoded area that depends on a variable."""
 MODULE = "pyprocmail.engine.decoding"
-"""What makes them in a process of its own."""
+"""The module that makes decoded areas in another process."""
 SERVERS = b"AUTHSERV_ID"
-"""The variable with the names of the servers whose Authentication-Results count."""
+"""The variable that names the servers whose Authentication-Results count."""
 
 
 class Areas:
     """The areas of one mail, each made when it is first searched.
 
-    `note` hears what of the mail is not searched.
+    `note` is called with each part of the mail that is not searched.
     """
 
     __slots__ = ("message", "_note", "_made", "_decoded", "_header")
@@ -49,14 +49,14 @@ class Areas:
         self._header: bytes | None = None
 
     def copy(self, note: Callable[..., None]) -> Areas:
-        """The same, for a clone."""
+        """A copy for a clone."""
         other = Areas(self.message, note)
         other._made = self._made.copy()
         other._decoded = self._decoded
         return other
 
     def raw(self, name: bytes) -> Area:
-        """One of RAW."""
+        """An area in RAW."""
         if name == b"BH":
             name = b"HB"
         area = self._made.get(name)
@@ -69,23 +69,23 @@ class Areas:
         if name == b"B":
             if not message.head.endswith(b"\n"):
                 return Area(message.body, name)
-            # A large mail is copied once for both.
+            # Both areas share one copy of a large mail.
             return Area.at_end(self.raw(b"HB"), len(message) - message.split, name)
         head = self._header
         if head is None:
             # A folded line is searched as one line: its newline counts as a blank, so that offsets
-            # and sizes stay what they are.
+            # and sizes do not change.
             head = self._header = message.head.replace(b"\n ", b"  ").replace(b"\n\t", b" \t")
         if name == b"H":
             return Area(head, name)
         return Area.joined((head, memoryview(message.data)[message.split :]), name)
 
     def decoded(self, name: bytes, servers: bytes, ask: Ask) -> Area:
-        """One of DECODED; `servers` are the names of those that are trusted.
+        """An area in DECODED; `servers` are the names of the trusted servers.
 
-        `ask` has another process make it, where this one may import nothing any more.
+        `ask` lets another process make the area if this one may import nothing any more.
         """
-        # What a set of patterns found is known by the name of the area.
+        # A set of patterns stores its results by the name of the area.
         key = name + b" " + servers if name == b"AUTH_RESULTS" else name
         area = self._made.get(key)
         if area is None:
@@ -94,7 +94,7 @@ class Areas:
             except LateImportError:
                 answer = unpack(ask([name, b"%d" % self.message.split, servers], self.message.data), plain=True)
                 if answer is None:
-                    raise  # unsure what is in the mail
+                    raise  # without an answer the content of the mail is unknown
                 text, *cut = answer[0]  # type: ignore[assignment]  # as engine/decoding packs it
                 for what in cut:
                     self._note("not-searched", what)

@@ -1,4 +1,4 @@
-"""Which program a text of an rcfile names, with its words: started as it is, or by the shell.
+"""The program that a text of an rcfile names, and its words: started directly, or by the shell.
 
 procmailrc(5): SHELLMETAS, SHELL, SHELLFLAGS; "Recipe action line".
 """
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def prepare(
     session: Session, text: bytes, before: Sequence[bytes] = (), arguments: list[bytes] | None = None
 ) -> Command:
-    """The program that `text` names: run by the shell when a byte of SHELLMETAS is in it.
+    """The program that `text` names: run by the shell if a byte of SHELLMETAS is in it.
 
-    `before` are words that come first (SENDMAIL and its flags); then there is never a shell.  `arguments` are for
+    `before` are words in front (SENDMAIL and its flags); with them there is never a shell.  `arguments` are for
     `"$@"`, by default those of the session.
     """
     metas = session.variables.setting(b"SHELLMETAS")

@@ -14,7 +14,7 @@ _SERVICE, _HOST = b"biff", b"localhost"
 
 
 def configure(session: Session, value: bytes) -> None:
-    """`no`, `yes`, `[service]@[host]`: whom to tell.  What cannot be found becomes `no`."""
+    """Set the server for notices: `no`, `yes` or `[service]@[host]`.  A server that is not found counts as `no`."""
     service, found, host = value.partition(b"@")
     if not found:
         on = numerals.setting(value, session.variables.comsat is not None)
@@ -27,9 +27,9 @@ def configure(session: Session, value: bytes) -> None:
 
 
 def notify(session: Session, ended_as: bytes) -> None:
-    """Send `user@offset:path` for the folder of the last delivery; nobody need listen.
+    """Send `user@offset:path` for the folder of the last delivery; nobody need receive it.
 
-    There is no offset for what is not in a folder.
+    Without a folder there is no offset.
     """
     if session.variables.comsat == USUAL_COMSAT:
         session.variables.comsat = session.world.find_server(_SERVICE, _HOST)

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     Effect = Callable[[Session, bytes | None], int]
 
 GO_ON, INCLUDE, SWITCH, END_RCFILES, LEAVE = 0, 1, 2, 3, 4
-"""What the interpreter has to do after an assignment: nothing, read another file and come back,
+"""What the interpreter does after an assignment: nothing, read another file and come back,
 read another file instead, end all rcfiles (HOST), or leave the rest to a child (DELIVERED)."""
 
 LINEBUF_MINIMUM = 128
 LINEBUF_MAXIMUM = 1 << 24
-"""What programs say in backquotes is held in memory up to LINEBUF."""
+"""The output of backquotes is kept in memory up to LINEBUF."""
 USUAL_COMSAT = ("", 0)
-"""The address of the usual comsat server, as long as nobody has looked it up."""
+"""The address of the usual comsat server, until it is looked up."""
 SIGNED = (b"NORESRETRY",)
-"""Those of the numbers that may be less than 0."""
+"""The numbers that may be negative."""
 
 _LOG_MODE = 0o667
 
 
 def _within(session: Session, name: bytes, number: int, low: int, high: int) -> int:
-    """The number as far as the setting takes it; one that is out of range is logged."""
+    """The number, limited to the range of the setting; a number out of range is logged."""
     taken = numerals.clipped(number, low, high)
     if taken != number and not session.identity.strict:
         session.note("out-of-range", b"%b=%d" % (name, number), taken)
@@ -81,7 +81,7 @@ def _verbose(session: Session, value: bytes | None) -> int:
 
 def _lastfolder(session: Session, value: bytes | None) -> int:
     del value
-    # Where it lies is told to comsat at the end, whatever MAILDIR is by then.
+    # comsat is notified at the end, with the folder below MAILDIR as it is now.
     session.fate.folder_base = session.environment.get(b"MAILDIR", b"")
     return GO_ON
 
@@ -115,7 +115,7 @@ def _shift(session: Session, value: bytes | None) -> int:
 
 
 def _lockfile(session: Session, value: bytes | None) -> int:
-    """Take the global lock; the one before is given back first."""
+    """Take the global lock, after the release of the former one."""
     held = session.locks.global_
     if held is not None:
         if held.path == value:
@@ -144,9 +144,9 @@ def _host(session: Session, value: bytes | None) -> int:
 
 
 def _strict(session: Session, value: bytes | None) -> int:
-    """PYPROCMAIL_STRICT: what differs on purpose is as in procmail from here on, what ends the header too.
+    """PYPROCMAIL_STRICT: from here on what differs on purpose is as in procmail, the end of the header too.
 
-    It is about this run and not about those that a program of it may start, so it is in no environment.
+    It is about this run and not about programs that the run starts, so it is in no environment.
     """
     session.environment.pop(STRICT, None)
     strict = value == b"yes"
@@ -164,7 +164,7 @@ def _comsat(session: Session, value: bytes | None) -> int:
 
 
 def _number(name: bytes) -> Effect:
-    """What assigning a variable that is a number does."""
+    """The effect of assigning a variable that is a number."""
 
     def effect(session: Session, value: bytes | None) -> int:
         numbers = session.variables.numbers
@@ -176,7 +176,7 @@ def _number(name: bytes) -> Effect:
 
 
 def _folder(name: bytes) -> Effect:
-    """What assigning DEFAULT or ORGMAIL does."""
+    """The effect of assigning DEFAULT or ORGMAIL."""
 
     def effect(session: Session, value: bytes | None) -> int:
         del value
@@ -202,7 +202,7 @@ def _delivered(session: Session, value: bytes | None) -> int:
 
 
 FOLDERS = (b"DEFAULT", b"ORGMAIL")
-"""What -m does not deliver to unless an rcfile or the command line assigns it."""
+"""-m does not deliver to these unless an rcfile or the command line assigns them."""
 
 EFFECTS: dict[bytes, Effect] = {
     **{name: _number(name) for name, default, _ in NUMBERS if default is not None},
@@ -227,4 +227,4 @@ EFFECTS: dict[bytes, Effect] = {
     b"COMSAT": _comsat,
     STRICT: _strict,
 }
-"""What assigning a variable does besides changing its value; None is passed when it is unset."""
+"""The effect of each variable besides its change of value; called with None when the variable is unset."""

@@ -1,7 +1,7 @@
 """How a session ends: normally, early after a signal or a fault; the abstract, TRAP, and the exit status.
 
-`finish` delivers what no rcfile delivered.  After a signal or a fault the locks go, and the mail stays with the caller.
-procmailrc(5), DEFAULT, ORGMAIL, TRAP, EXITCODE; procmail(1), SIGNALS.
+`finish` delivers a mail that no rcfile delivered.  After a signal or a fault the locks are released, and the caller
+keeps the mail.  procmailrc(5), DEFAULT, ORGMAIL, TRAP, EXITCODE; procmail(1), SIGNALS.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
-    """Deliver what no rcfile delivered, write the abstract, run TRAP, give LOCKFILE back.
+    """Deliver a mail that no rcfile delivered, write the abstract, run TRAP, release LOCKFILE.
 
-    Returns the exit status: EX_TEMPFAIL also when `requeue` (-t) is set.
+    Returns the exit status: EX_TEMPFAIL also if `requeue` (-t) is set and the delivery failed.
     """
     if ending in (FELL_OFF, ABANDONED):
         delivered = _deliver_by_default(session)
@@ -53,15 +53,15 @@ def finish(session: Session, ending: str, *, requeue: bool = False) -> int:
         session.fate.folder = b"**Requeued**" if retry else b"**Bounced**"
         if session.fate.reported_delivered:
             session.fate.folder = b"**Lost**"
-    # A subject in two lines is one line in the log of procmail when the last it did was to search the header.
+    # procmail logs a subject of two lines as one if its last act was to search the header.
     joined = ending == HOST_MISMATCH and session.mail.header_joined
     return close(session, status, joined=joined)
 
 
 def close(session: Session, status: int, *, joined: bool = False) -> int:
-    """What follows when the fate of the mail is decided: nothing of it can turn the outcome.
+    """The steps after the fate of the mail is decided; none of them can change the outcome.
 
-    Each step that fails is logged, and the next one follows.  TRAP may choose another status.
+    A step that fails is logged, and the next one follows.  TRAP may choose another status.
     """
     bounced = b"" if session.fate.delivered else session.fate.folder
     aside(session, session.locks.release_local)
@@ -108,7 +108,7 @@ def _deliver_by_default(session: Session) -> bool:
 
 
 def _deliver(session: Session, folder: Folder, error: OSError | None) -> bool:
-    """As an action does, but what should be a directory and is none is not taken for a file."""
+    """Deliver as an action does; but a folder that should be a directory and is not one is an error, not an mbox."""
     if error is None:
         return actions.deliver(session, [folder.name])
     session.last_folder(folder.name)
@@ -121,7 +121,7 @@ def _deliver(session: Session, folder: Folder, error: OSError | None) -> bool:
 
 
 def _deliver_locked(session: Session, folder: Folder) -> bool:
-    """Take the lockfile of an mbox, which `finish` gives back, and deliver."""
+    """Take the lockfile of an mbox, which `finish` releases, and deliver."""
     error = session.world.refusal(folder, session.note)
     if folder.is_locked or error is not None:
         name = folder.path + actions.lock_extension(session)
@@ -157,12 +157,12 @@ def _trap(session: Session, planned: int) -> int:
 
 
 def by_import(session: Session, name: str) -> int:
-    """What we are lacks a part, and as the recipient it is too late to get it."""
+    """The installation lacks a module, and as the recipient it is too late to import it."""
     return _requeued(session, "late-import", name.encode())
 
 
 def by_compiler(session: Session, path: bytes) -> int:
-    """What an rcfile says is not known now."""
+    """An rcfile could not be compiled now."""
     return _requeued(session, "couldnt-compile", path)
 
 
@@ -175,7 +175,7 @@ def _requeued(session: Session, kind: str, text: bytes) -> int:
 
 
 def by_fault(session: Session, error: Exception) -> int:
-    """Clean up after an exception that nobody expected, and log where it came from."""
+    """Clean up after an unexpected exception, and log where it came from."""
     if isinstance(error, OSError):
         session.log.write(os.fsencode(f"procmail: {error}\n"))
     else:
@@ -184,7 +184,7 @@ def by_fault(session: Session, error: Exception) -> int:
 
 
 def by_signal(session: Session, signum: int) -> int:
-    """Clean up after a signal: no TRAP, the locks go, the mail stays with the MTA."""
+    """Clean up after a signal: no TRAP, the locks are released, the MTA keeps the mail."""
     if session.fate.delivered:
         return _left(session, close(session, EX_OK))
     if session.waiting_for:
@@ -200,7 +200,7 @@ def by_signal(session: Session, signum: int) -> int:
 
 
 def before_session(host: Host, signum: int, *, strict: bool) -> int:
-    """A signal came while the mail was read; there is no rcfile yet that would say where the log is."""
+    """A signal came while the mail was read; no rcfile has named a log yet."""
     try:
         host.write(2, b"procmail: Terminating prematurely\n")
     except OSError:
@@ -209,7 +209,7 @@ def before_session(host: Host, signum: int, *, strict: bool) -> int:
 
 
 def _fate(signum: int, *, strict: bool) -> tuple[int, bytes]:
-    """The exit status after a signal, and what the abstract calls it."""
+    """The exit status after a signal, and its word in the abstract."""
     assert signum in (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
     if strict and signum in (SIGHUP, SIGINT):
         return EX_CANTCREAT, b"**Bounced**"
@@ -219,7 +219,7 @@ def _fate(signum: int, *, strict: bool) -> tuple[int, bytes]:
 
 
 def _left(session: Session, status: int) -> int:
-    """Give the locks back; a clone ends here."""
+    """Release the locks; a clone ends here."""
     aside(session, session.locks.release_local)
     aside(session, session.locks.release_global)
     if session.clone:

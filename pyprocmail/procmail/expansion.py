@@ -29,9 +29,9 @@ _MAGIC = frozenset(b"(|)*?+.^$[\\")
 
 
 class LineTooLongError(Exception):
-    """What was expanded is longer than LINEBUF.
+    """The expanded text is longer than LINEBUF.
 
-    `shown` is what a condition shows of it: the last name that was read.
+    `shown` is the text that a condition shows instead: the last name that was read.
     """
 
     def __init__(self, shown: bytes) -> None:
@@ -42,9 +42,9 @@ class LineTooLongError(Exception):
 class Words:
     """An expanded list of words.
 
-    The command line that a log or LASTFOLDER shows (`words`) does not have the arguments that
-    `"$@"` puts into the words of a program in the place of the word `arguments_at`.  `comment_end` is where a comment
-    ends that is one because what stands before it came to nothing; None without.
+    The command line in a log or LASTFOLDER (`words`) does not include the arguments, which
+    `"$@"` puts into the words of a program instead of the word `arguments_at`.  `comment_end` is the end of a comment
+    that is one only because the text before it expanded to nothing; None without.
     """
 
     __slots__ = ("words", "arguments_at", "comment_end")
@@ -62,7 +62,7 @@ class Words:
         return [*self.words[:at], *arguments, *self.words[at + 1 :]]
 
     def shown(self, arguments: list[bytes]) -> list[bytes]:
-        """The words as the log shows them, where the text of the word that arguments replace is to be seen."""
+        """The words as the log shows them, with the text of the word that arguments replace."""
         at = self.arguments_at
         words = self.argv(arguments)
         if at is None or words is self.words:
@@ -73,7 +73,7 @@ class Words:
 def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
     """One word, never split: the right side of an assignment, or the text of a `$` condition.  A NUL ends it.
 
-    `taken` bytes of LINEBUF are used up already.
+    `taken` bytes of LINEBUF are in use already.
 
     Raises:
         LineTooLongError: procmailrc(5), LINEBUF.
@@ -82,9 +82,9 @@ def expand_value(session: Session, pieces: Pieces, taken: int = 0) -> bytes:
 
 
 def expand_marked(session: Session, pieces: Pieces, taken: int = 0) -> tuple[bytes, int | None]:
-    """As expand_value, with the offset from which on the text may be the mail's own, None if nowhere.
+    """As expand_value, with the offset from which on the text may come from the mail, None if there is none.
 
-    What a stranger wrote must not become a command: see `Session.foreign`.
+    Text of the mail must not become a command: see `Variables.is_foreign`.
     """
     expander = _Expander(session, split=False, taken=taken)
     value = b"".join(expander.run(pieces).words).partition(b"\0")[0]
@@ -92,7 +92,7 @@ def expand_marked(session: Session, pieces: Pieces, taken: int = 0) -> tuple[byt
 
 
 def expand_list(session: Session, pieces: Pieces, taken: int = 0) -> Words:
-    """Words, split at the blanks of what is expanded outside quotes, and at NULs.
+    """Words, split at the blanks in expansions outside quotes, and at NULs.
 
     Raises:
         LineTooLongError: procmailrc(5), LINEBUF.
@@ -101,7 +101,7 @@ def expand_list(session: Session, pieces: Pieces, taken: int = 0) -> Words:
 
 
 def escape(value: bytes) -> bytes:
-    r"""What `$\NAME` is: the value with the magic characters of a pattern escaped, behind `()`."""
+    r"""The value of `$\NAME`: `()`, then the value with the magic characters of a pattern escaped."""
     out = bytearray(b"()")
     for byte in value:
         if byte in _MAGIC:
@@ -113,7 +113,7 @@ def escape(value: bytes) -> bytes:
 class _Expander:
     """One pass over pieces.  `current` is the word being built, None between words.
 
-    When there is no `room` any more (`too_long`), the rest is read, but nothing in it is expanded or run.
+    When there is no `room` any more (`too_long`), the rest is read, but not expanded or run.
     """
 
     __slots__ = (
@@ -136,7 +136,7 @@ class _Expander:
 
     def run(self, pieces: Pieces) -> Words:
         skipping = 0
-        # In an alternative that is neither closed nor wanted only literal text counts.
+        # In an unclosed alternative that is not wanted only literal text counts.
         literal = False
         expected = -1
         prefix, prefixed = b"", 0
@@ -203,7 +203,7 @@ class _Expander:
         return self.session.value_of(name)
 
     def _mark_foreign(self) -> None:
-        """From here on the text may be the mail's own.  tests/test_run.py shows what comes of it."""
+        """From here on the text may come from the mail.  tests/test_run.py shows the consequences."""
         if self.foreign_at is None:
             self.foreign_at = len(self.current or b"")
 
@@ -245,7 +245,7 @@ class _Expander:
         self.room -= 1
 
     def _put_output(self, command: bytes, quoted: bool) -> None:
-        """What a command in backquotes says; it has to fit into LINEBUF itself."""
+        """The output of a command in backquotes; by itself it has to fit into LINEBUF."""
         if len(command) > max(self.room, 0):
             self.too_long = True
             return
@@ -255,7 +255,7 @@ class _Expander:
 
 
 def _wants_word(value: bytes | None, operator: bytes) -> bool:
-    """Whether `${name operator word}` is the word."""
+    """Whether `${name operator word}` expands to the word."""
     there = value is not None and (value != b"" or operator[:1] != b":")
     return there == (operator[-1:] == b"+")
 

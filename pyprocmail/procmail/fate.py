@@ -1,4 +1,4 @@
-"""What becomes of a mail in the course of a run."""
+"""The fate of a mail during a run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ if TYPE_CHECKING:
 
 
 class Fate:
-    """How the recipes so far went, and where the mail is.
+    """The results of the recipes so far, and where the mail is.
 
-    What the flags A, a, E and e ask: `last` is for A, the conditions of the last recipe without A or a; `previous` is
+    For the flags A, a, E and e: `last`, for A, is whether the last recipe without A or a matched; `previous` is
     for E and e; `succeeded` is about the last action.  `filter_failed` is about the last filter or capture that was
-    waited for: what procmail says of those that it does not wait for.
+    waited for: procmail uses it also for those that it does not wait for.
 
-    `score` is $=.  `folder` and `size` (bytes) are what the abstract says, `folder_base` the MAILDIR that the folder
-    is relative to.  `stored` is the last delivery to a folder.  `temporary`: something failed that may work later.
-    `advice` says how the system mailbox can be made, which is missing.  `delivered`: the mail is where it was to go, so
-    that nothing later can turn that.  `reported_delivered`: DELIVERED told the caller so before.
+    `score` is $=.  `folder` and `size` (bytes) are for the abstract; `folder` is relative to `folder_base`, a MAILDIR.
+    `stored` is the last delivery to a folder.  `temporary`: something failed that may work later.
+    `advice` says how to make a missing system mailbox.  `delivered`: the mail is delivered, and
+    nothing later can change that.  `reported_delivered`: DELIVERED reported success to the caller early.
     """
 
     __slots__ = (
@@ -38,14 +38,14 @@ class Fate:
         self.reported_delivered = False
 
     def begin(self) -> None:
-        """No recipe has been seen."""
+        """Start with no recipe seen."""
         self.last = False
         self.previous = False
         self.succeeded = False
         self.filter_failed = False
 
     def copy(self) -> Fate:
-        """The same, for a clone."""
+        """A copy for a clone."""
         other = Fate()
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))

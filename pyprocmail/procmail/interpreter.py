@@ -34,7 +34,7 @@ FELL_OFF, DELIVERED, HOST_MISMATCH, LEFT, ABANDONED = "fell off", "delivered", "
 """How an rcfile ended: at its end; with a delivery; because of HOST; in a child (DELIVERED=yes);
 because a line of it was longer than LINEBUF."""
 SWITCHED = "switched"
-"""How it was left for another one, by SWITCHRC."""
+"""It was left for another one, by SWITCHRC."""
 
 _NESTING = 128
 """How deep rcfiles may include each other."""
@@ -44,7 +44,7 @@ _CLONE_DELAY_S = 0.02
 
 
 def run(session: Session, program: Program, name: bytes) -> str:
-    """Run an rcfile, and those that it includes; `name` is what `$_` is in it.  How it ended."""
+    """Run an rcfile, and those that it includes; `name` is its `$_`.  Returns how it ended."""
     outer = session.rcfile
     try:
         return _Run(session, [_File(session, program, name)]).run()
@@ -53,7 +53,7 @@ def run(session: Session, program: Program, name: bytes) -> str:
 
 
 class _File:
-    """An rcfile being run: the place in its program, and what A and E looked like outside the open `blocks`."""
+    """An rcfile that runs: the place in its program, and the state of A and E outside the open `blocks`."""
 
     __slots__ = ("name", "program", "plan", "at", "blocks")
 
@@ -65,14 +65,14 @@ class _File:
         self.blocks: list[tuple[bool, bool]] = []
 
     def copy(self, session: Session) -> _File:
-        """The same place, from which a clone goes on."""
+        """The same place, for a clone that continues there."""
         other = _File(session, self.program, self.name)
         other.plan, other.at, other.blocks = self.plan, self.at, self.blocks.copy()
         return other
 
 
 class _Run:
-    """The rcfiles that are being run, each included by the one before it."""
+    """The running rcfiles, each included by the one before it."""
 
     __slots__ = ("session", "files", "file", "ending")
 
@@ -110,7 +110,7 @@ class _Run:
             file.at += 1
             trace.offset = instruction[1]
             check_signals()
-            # The lockfile of a recipe is held until the next statement, which is not there when
+            # The lockfile of a recipe is held until the next statement; there is no such statement if
             # the file ends with the recipe.
             if session.locks.local is not None and instruction[0] != op.END_OF_FILE:
                 session.locks.release_local()
@@ -137,7 +137,7 @@ class _Run:
             if self.ending is not None:
                 return self.ending
         if self.file.blocks:
-            # The end of the file was passed over with a block in them.
+            # A block that was passed over reached the end of the file.
             session.note("missing-closing-brace")
         self.file.blocks.clear()
         return FELL_OFF
@@ -176,7 +176,7 @@ class _Run:
             self._go_on(control, value)
 
     def _go_on(self, control: int, value: bytes) -> None:
-        """What follows from the assignment of a special variable."""
+        """Do what the assignment of a special variable requires."""
         if control == effects.INCLUDE:
             self._include(value)
         elif control == effects.SWITCH:
@@ -196,7 +196,7 @@ class _Run:
         self._enter(self.files[-1])
 
     def _switch(self, path: bytes) -> None:
-        """SWITCHRC: the other file in the place of this one; without a name this one just ends."""
+        """SWITCHRC: run another file instead of this one; without a name this one just ends."""
         session = self.session
         program = session.load(path) if path else ()
         if program is None:
@@ -208,7 +208,7 @@ class _Run:
         self._enter(self.files[-1])
 
     def _skip(self, plan: Plan) -> bool:
-        """Go to the next recipe that may match, if the log is not to tell of each between."""
+        """Go to the next recipe that may match, unless the log shows each one in between."""
         session, file = self.session, self.file
         trace = session.trace
         if trace.verbose or plan.longest >= session.variables.linebuf or (plan.splits and session.identity.strict):
@@ -225,10 +225,10 @@ class _Run:
         return True
 
     def _read_on(self, offset: int, beginning: bytes = b"", *, passing: bool = False) -> bool:
-        """Go on with what procmail reads from `offset` on, when that is not what was read before anything ran.
+        """Compile the rest of the file from `offset` again, if a value has changed where its lines begin.
 
-        That is so with PYPROCMAIL_STRICT only; elsewhere what a line is does not depend on values.  `beginning` stands
-        before the rest of the file; `passing` as for Session.reread, of the next instruction.
+        That happens only with PYPROCMAIL_STRICT; otherwise the lines do not depend on values.  `beginning` is put
+        before the rest of the file; `passing`: the next instruction is passed over, as in Session.reread.
         """
         file = self.file
         end_of_file, depth = file.program[-1], len(file.blocks)
@@ -274,7 +274,7 @@ class _Run:
         if action[0] == op.MISSING:
             for note in unmatched:
                 session.note_pair(note)
-            # The next recipe finds a recipe that did not match; at the end of a file, one that did.
+            # To the next recipe this one did not match; at the end of a file, it did.
             matched = matched and (b"incomplete-recipe", b"") in unmatched
         if not flags & (start_line.ALSO | start_line.ALSO_SUCCEEDED):
             fate.last = matched
@@ -298,19 +298,19 @@ class _Run:
             self._read_on(session.comment_end)
 
     def _offset_at(self, at: int) -> int:
-        """Where in the rcfile the instruction stands, or the end of the file."""
+        """The offset of the instruction in the rcfile, or the end of the file."""
         program = self.file.program
         return program[min(at, len(program) - 1)][1]
 
     def _next_recipe(self) -> Recipe:
-        """The recipe that now stands where one is being read: the file was read on from somewhere else."""
+        """The recipe that is now at the present place, after the file was read again from elsewhere."""
         recipe = self.file.program[self.file.at]
         assert recipe[0] == op.RECIPE
         self.file.at += 1
         return recipe
 
     def _matches(self, recipe: Recipe, flags: int) -> bool:
-        """Whether the recipe is to be executed."""
+        """Whether to execute the recipe."""
         session = self.session
         trace = session.trace
         _, _, _, conditions, _, end, *_ = recipe
@@ -325,7 +325,7 @@ class _Run:
         return False
 
     def _start_line(self, start: DynamicStart) -> start_line.StartLine | None:
-        """A start line that is to be expanded; None if it is too long."""
+        """Read a start line that has expansions; None if it is too long."""
         session = self.session
         _, pieces, unterminated, count, end = start
         words: Words | None = None
@@ -346,7 +346,7 @@ class _Run:
         return line
 
     def _may_run(self, flags: int) -> bool:
-        """Whether A, a, E and e let the conditions be looked at."""
+        """Whether A, a, E and e allow the conditions to be tested."""
         fate = self.session.fate
         if flags & start_line.ELSE_FAILED and (not fate.previous or fate.succeeded):
             return False
@@ -357,7 +357,7 @@ class _Run:
         return not (flags & start_line.ALSO and not fate.last)
 
     def _pass_over(self, recipe: Recipe, at: int) -> None:
-        """A recipe that is not executed: what procmail says while it reads on to its end."""
+        """Pass over a recipe that is not executed: log what procmail logs while it reads on to its end."""
         session = self.session
         _, _, _, _, action, _, _, unmatched, elsewhere, _ = recipe
         for note in unmatched:
@@ -427,12 +427,12 @@ class _Run:
             raise
         if clone is None:
             session.become_clone()
-            # procmail's clones open the rcfile again, after MAILDIR in vain.
+            # procmail's clones open the rcfile again, and fail if its path was relative to a former MAILDIR.
             if session.identity.strict and not session.world.exists(session.rcfile):
                 session.note("lost", session.rcfile)
                 session.world.leave(EX_NOINPUT)
             if not waited:
-                # As procmail's clones do, let the parent go first: their logs stay in order.
+                # As in procmail, the clone lets the parent go first: this keeps the logs in order.
                 session.host.sleep(_CLONE_DELAY_S)
             return True
         session.fate.succeeded = True
@@ -470,7 +470,7 @@ class _Run:
                 clone.end()
                 status = clone.wait(None)
         except Interrupted:
-            # The mail is tried again: the clone would only have it twice.
+            # The mail is tried again; the clone would only deliver it twice.
             clone.end()
             raise
         return status or 0
@@ -491,7 +491,7 @@ class _Run:
 
 
 def leave_to_child(session: Session) -> bool:
-    """DELIVERED=yes: true in the child that goes on; whoever called us is told of success."""
+    """DELIVERED=yes: report success to the caller, and continue in a child; true in the child."""
     if not session.world.detach():
         return False
     session.fate.reported_delivered = session.clone = True
@@ -499,6 +499,6 @@ def leave_to_child(session: Session) -> bool:
 
 
 def name_as_opened(session: Session, path: bytes) -> bytes:
-    """What `$_` is in an rcfile that was named relative to MAILDIR."""
+    """The value of `$_` in an rcfile whose name is relative to MAILDIR."""
     maildir = session.environment.get(b"MAILDIR", b"")
     return maildir + b"/" + path if maildir[:1] == b"/" and path[:1] != b"/" else path

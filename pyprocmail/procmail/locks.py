@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Locks:
-    """At most two: `local` is that of the recipe, `global_` that of LOCKFILE.  `note` hears when one is given back."""
+    """At most two: `local` is the recipe's, `global_` that of LOCKFILE.  `note` is called with each release."""
 
     __slots__ = ("local", "global_", "_note")
 
@@ -24,21 +24,21 @@ class Locks:
         return any(lock is not None and lock.path == path for lock in (self.local, self.global_))
 
     def release_local(self) -> None:
-        """Give the lockfile of the recipe back."""
+        """Release the lockfile of the recipe."""
         lock, self.local = self.local, None
         self._release(lock)
 
     def release_global(self) -> None:
-        """Give LOCKFILE back."""
+        """Release LOCKFILE."""
         lock, self.global_ = self.global_, None
         self._release(lock)
 
     def leave(self) -> None:
-        """After a fork: they are the parent's."""
+        """After a fork: forget the locks, which belong to the parent."""
         self.local = self.global_ = None
 
     def copy(self, note: Callable[..., None]) -> Locks:
-        """The same, for a clone."""
+        """A copy for a clone."""
         other = Locks(note)
         other.local, other.global_ = self.local, self.global_
         return other

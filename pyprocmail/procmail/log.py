@@ -1,6 +1,6 @@
-"""The log: every text that users grep for is built here.
+"""The log: every text that users grep for is made here.
 
-A note is a kind and the texts that belong in it.  The table gives the reference's own words and
+A note is a kind and its texts.  The table gives the reference's own words and
 whether they are written only when VERBOSE is on.  procmail(1), DIAGNOSTICS.
 """
 
@@ -27,7 +27,7 @@ ALWAYS, VERBOSE = False, True
 MATCH, NO_MATCH = b'procmail: Match on%b "%b"\n', b'procmail: No match on%b "%b"\n'
 MATCHED = b'procmail: Matched "%b"\n'
 SCORE = b'procmail: Score: %7d %b%b "%b"\n'
-"""What VERBOSE says of a condition."""
+"""What VERBOSE logs of a condition."""
 
 NOTES: dict[str, tuple[bytes, bool]] = {
     # reading the rcfile
@@ -108,7 +108,7 @@ NOTES: dict[str, tuple[bytes, bool]] = {
 
 
 _WHERE_READ = -1
-"""LOGABSTRACT before it is assigned: an abstract is written where somebody reads it, in a LOGFILE or with VERBOSE."""
+"""LOGABSTRACT before it is assigned: an abstract is written if somebody can read it, in a LOGFILE or with VERBOSE."""
 _COPIES_TOO = 2
 """LOGABSTRACT=all."""
 
@@ -121,7 +121,7 @@ _TABS = bytes.maketrans(b"\t\n\v\f\r", b"     ")
 
 
 class Log:
-    """The reader of the stream that writes the log.  A log that cannot be written never fails a delivery."""
+    """The reader of the stream that writes the log.  A log that cannot be written never makes a delivery fail."""
 
     __slots__ = ("_host", "_identity", "_trace", "_output", "_second", "_abstract")
 
@@ -151,7 +151,7 @@ class Log:
             )
 
     def _tested(self, _: Place, finding: Finding) -> None:
-        """Write what VERBOSE says of a condition: what MATCH became, then whether it matched."""
+        """Write what VERBOSE logs of a condition: the new MATCH, then whether the condition matched."""
         for number, match in enumerate(finding.matches):
             if finding.area != b"MATCH" or (not number and finding.assigns):
                 self._noted("assigning", (b"MATCH=",))
@@ -188,7 +188,7 @@ class Log:
             self._write(self._shown(abstract(message.head, folder, size)))
 
     def _shown(self, text: bytes) -> bytes:
-        """What may hold text of the mail; newlines stay, as in the reference's VERBOSE log."""
+        """Text that may come from the mail; newlines stay, as in the reference's VERBOSE log."""
         return text if self._identity.strict else blanked(text)
 
     def _write(self, text: bytes) -> None:
@@ -220,7 +220,7 @@ def abstract(head: bytes, folder: bytes, size: int) -> bytes:
 
 
 def _subject(head: bytes) -> bytes:
-    """The first Subject line, as spelled, without its continuation."""
+    """The first Subject line, as it is spelled, without its continuation."""
     for start, _, end in field_places(head, b"subject:"):
         return head[start:end]
     return b""

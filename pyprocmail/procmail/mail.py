@@ -1,4 +1,4 @@
-"""The mail of a run, and what was asked of it."""
+"""The mail of a run, and the results of searching it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Mail:
-    """The mail as it stands, with its areas.
+    """The present mail, with its areas.
 
-    `questions` answers what is asked of patterns; `answers` is what the plans know: for a stretch of recipes, those
-    that may match.  `header_joined`: the header was searched after the last recipe that was executed, and the last
-    backquotes.  `note` hears what of the mail is not searched.
+    `questions` answers the questions that patterns ask; `answers` has the results of the plans: for each pattern set,
+    the recipes that may match.  `header_joined`: the header was searched after the last executed recipe and the last
+    backquotes.  `note` is called with each part of the mail that is not searched.
     """
 
     __slots__ = ("message", "areas", "answers", "questions", "header_joined", "_note")
@@ -30,14 +30,14 @@ class Mail:
         self.replace(message)
 
     def replace(self, message: Message) -> None:
-        """The mail is another one from now on."""
+        """Replace the mail."""
         self.message = message
         self.areas = Areas(message, self._note)
         self.answers: dict[int, list[int]] = {}
         self.questions: Questions | Recording | Recalling = DIRECT
 
     def copy(self, note: Callable[..., None]) -> Mail:
-        """The same, for a clone."""
+        """A copy for a clone."""
         other = Mail(self.message, note)
         other.areas = self.areas.copy(note)
         other.answers, other.questions = self.answers.copy(), self.questions

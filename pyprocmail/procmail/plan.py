@@ -1,8 +1,8 @@
-r"""Rows of recipes that cannot match, passed over in one step.
+r"""Rows of recipes that cannot match are passed over in one step.
 
-A recipe matches only if all its conditions hold.  So one condition a recipe, whose pattern is fixed
-and searches the mail as it stands, goes into a set of patterns (matching/prefilter), one set for each area;
-an area is scanned once a mail, and the next recipe whose condition may hold is found by bisection.  That costs the
+A recipe matches only if all its conditions match.  So one condition of each recipe, whose pattern is fixed
+and searches the unchanged mail, goes into a set of patterns (matching/prefilter), one set for each area.
+An area is scanned once for each mail, and bisection finds the next recipe whose condition may match.  The cost is the
 same for twenty recipes as for a thousand.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _CHAINED = start_line.ALSO | start_line.ALSO_SUCCEEDED | start_line.ELSE | start_line.ELSE_FAILED
 _WORTHWHILE = 4
-"""Recipes about one area from which on a set is faster than they are one by one."""
+"""With so many recipes for one area, a set is faster than single searches."""
 
 
 class _Search:
-    """The recipes of a program that are decided by searching the same area: each one's place, and what to look for."""
+    """The recipes of a program that one search of an area decides: the place and the pattern of each."""
 
     __slots__ = ("recipes", "_patterns", "_set", "_area", "_fold", "_memory")
 
@@ -44,7 +44,7 @@ class _Search:
         self._set: PatternSet | None = None
 
     def hits(self, session: Session) -> list[int] | None:
-        """The places of those that may match; None when nothing is known of them."""
+        """The places of the recipes that may match; None if the search cannot decide."""
         if not session.is_area(self._area):
             return None
         mail = session.mail
@@ -58,10 +58,10 @@ class _Search:
 
 
 class _Row:
-    """Recipes each of which is read when the one before it does not match.
+    """A row of recipes: each is read if the one before it does not match.
 
-    `begin` is the place of the first, `end` what is read after the last.  `searches` has the places of the recipes that
-    each search decides about.
+    `begin` is the place of the first, `end` the place after the last.  `searches` has the places of the recipes that
+    each search decides.
     """
 
     __slots__ = ("begin", "end", "searches")
@@ -72,11 +72,11 @@ class _Row:
 
 
 class Plan:
-    r"""What can be passed over in one program.
+    r"""The recipes of one program that can be passed over.
 
-    `longest` is the longest condition line that is not read again; with a shorter LINEBUF the plan
-    does not hold.  `splits`: a pattern with `\/` is among them; what PYPROCMAIL_STRICT makes of these may match where
-    they do not.
+    `longest` is the longest condition line that is passed over unread; with a shorter LINEBUF the plan
+    is not valid.  `splits`: a pattern has `\/`; with PYPROCMAIL_STRICT such a pattern may match where it
+    does not match otherwise.
     """
 
     __slots__ = ("longest", "splits", "_rows")
@@ -102,7 +102,7 @@ class Plan:
             self._rows[telling.at] = row
 
     def next_candidate(self, session: Session, at: int) -> int:
-        """The place from which on to go on reading at `at`: `at` itself when nothing is known of it."""
+        """The place where reading continues from `at`: `at` itself if nothing is known about it."""
         row = self._rows.get(at)
         if row is None:
             return at
@@ -125,9 +125,9 @@ class Plan:
 
 
 class _Telling:
-    """A condition that decides about the recipe at `at`: where and whether in any case its pattern is searched.
+    """A condition that decides the recipe at `at`: the area that its pattern searches, and whether case counts.
 
-    `longest` is the longest line that is not read again, `splits` whether the pattern does.  `end` is what is read
+    `longest` is the longest line that is passed over unread, `splits`: the pattern has `\\/`.  `end` is the place
     after the recipe.
     """
 
@@ -143,9 +143,9 @@ class _Telling:
 
 
 def _telling(at: int, instruction: Instruction, patterns: Patterns) -> _Telling | None:
-    """The condition that decides about a recipe.
+    """The condition that decides a recipe.
 
-    None for everything but a recipe that, when it does not match, changes nothing but the chain.
+    None unless the instruction is a recipe that changes nothing but the chain if it does not match.
     """
     if instruction[0] != op.RECIPE:
         return None
@@ -190,7 +190,7 @@ def _telling(at: int, instruction: Instruction, patterns: Patterns) -> _Telling 
 
 
 class Plans:
-    """The plans of the programs of this process, for a run over many mails: one mail has nothing to gain from them."""
+    """The plans of the programs of this process, for a run over many mails: a plan does not pay for one mail."""
 
     __slots__ = ("_patterns", "_memory", "_plans")
 
@@ -201,7 +201,7 @@ class Plans:
 
     def of(self, program: Program) -> Plan:
         """The plan of the program."""
-        # The program is kept as well, so that no other one can come to have its identity.
+        # The program is kept as well, so that no other program can get its identity.
         found = self._plans.get(id(program))
         if found is None:
             found = self._plans[id(program)] = (program, Plan(program, self._patterns, self._memory))

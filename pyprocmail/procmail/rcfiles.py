@@ -1,7 +1,7 @@
-"""From the name of an rcfile to its program: finding it, whether to trust it, reading it, and what is kept compiled.
+"""From the name of an rcfile to its program: find it, decide whether to trust it, read it, keep it compiled.
 
-A program is remembered by the process, comes from the cache on disk, or is compiled now, by the compiler that is
-handed in.  procmail(1), DESCRIPTION and NOTES; procmailrc(5), INCLUDERC.
+A program is remembered by the process, comes from the cache on disk, or is compiled now by the compiler that the
+caller passes in.  procmail(1), DESCRIPTION and NOTES; procmailrc(5), INCLUDERC.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pyprocmail.procmail.session import Session
 
     class Compiler(Protocol):
-        """What makes programs."""
+        """Makes programs."""
 
         def __call__(self, session: Session, data: bytes, /, *, strict: bool, passing: int | None) -> Program | None:
-            """The program of `data`; `strict` and `passing` as for compile_rcfile()."""
+            """The program of `data`; `strict` and `passing` as in compile_rcfile()."""
 
 
 GLOBAL = b"/etc/procmailrc"
@@ -36,18 +36,18 @@ _WITHOUT_END = (errno.EFBIG, errno.ETIMEDOUT)
 
 
 class SuspiciousError(PyprocmailError):
-    """Somebody else could have written the rcfile."""
+    """Another user could have written the rcfile."""
 
 
 class EndlessError(PyprocmailError):
-    """There are more than LARGEST_RULES_BYTES in the rcfile, or it is a pipe that says nothing."""
+    """The rcfile is larger than LARGEST_RULES_BYTES, or it is a pipe without data."""
 
 
 class Rcfile:
-    """An rcfile of the command line or the default one: its path, and how far it must be trusted.
+    """An rcfile of the command line, or the default one: its path, and how far it must be trusted.
 
-    `checked`: it has to belong to the user or to root, and nobody else may write to it.
-    `personal`: the default one; the group must not be able to write to it either, unless it is
+    `checked`: it must belong to the user or to root, and nobody else may write to it.
+    `personal`: it is the default one, so its group may not write to it either, unless it is
     the user's own.
     """
 
@@ -61,10 +61,10 @@ class Rcfile:
 
 
 def locate(name: bytes, user: User, *, mail_filter: bool) -> Rcfile:
-    """The rcfile that an operand names.
+    """The rcfile for an operand of the command line.
 
     `./x`, and with -m any relative name, is relative to the working directory; every other
-    relative name is in the user's home.  `folder` is what MAILDIR begins with.
+    relative name is in the user's home.  The folder of the result is the first MAILDIR.
     """
     if name.startswith(b"/"):
         return Rcfile(name, checked=name != b"/dev/null", folder=user.home)
@@ -79,7 +79,7 @@ def default_rcfile(user: User) -> Rcfile:
 
 
 def special_owner(host: Host, path: bytes) -> User | None:
-    """Who owns the file `path` below /etc/procmailrcs, where only root may say which files are there."""
+    """The owner of the file `path` below /etc/procmailrcs, where only root decides which files exist."""
     if b".." in path:
         return None
     try:
@@ -92,7 +92,7 @@ def special_owner(host: Host, path: bytes) -> User | None:
 
 
 def open_file(host: Host, path: bytes) -> int | None:
-    """A descriptor of the rcfile, which need not be a regular file; None when it cannot be read."""
+    """A descriptor of the rcfile, which may be any kind of file; None if it cannot be read."""
     try:
         return host.open_to_read(path)
     except OSError:
@@ -100,7 +100,7 @@ def open_file(host: Host, path: bytes) -> int | None:
 
 
 def is_suspicious(host: Host, user: User, rcfile: Rcfile, file: os.stat_result) -> bool:
-    """Whether somebody else could have written the rcfile, whose status, from its descriptor, is `file`."""
+    """Whether another user could have written the rcfile; `file` is its status, from its descriptor."""
     if not rcfile.checked:
         return False
     if file.st_uid not in (user.uid, 0) or file.st_mode & stat.S_IWOTH:
@@ -123,10 +123,10 @@ def _open_to_others(mode: int) -> bool:
 
 
 def read(host: Host, fd: int, *, directory_is_empty: bool = False) -> bytes | None:
-    """What is in the rcfile; None when it cannot be read.
+    """The content of the rcfile; None if it cannot be read.
 
     Raises:
-        EndlessError: it is too large, or nothing comes.
+        EndlessError: it is too large, or no data comes.
     """
     try:
         mode = host.fstat(fd).st_mode
@@ -145,9 +145,9 @@ def read(host: Host, fd: int, *, directory_is_empty: bool = False) -> bytes | No
 class Loader:
     """The programs of a process.
 
-    A file is known by what its status says, so that one that has changed is read again.
+    A file is identified by its status, so that a changed file is read again.
 
-    `compile` makes the program of what is in a file; None when that cannot be done now.
+    `compile` makes the program of a file's content; None if that is not possible now.
     """
 
     __slots__ = ("_known", "compile")
@@ -157,11 +157,11 @@ class Loader:
         self.compile = compile
 
     def load(self, session: Session, path: bytes, rcfile: Rcfile | None = None) -> Program | None:
-        """The program of the file `path`, which is `rcfile` unless an rcfile names it; None when it cannot be read.
+        """The program of the file `path`, which is `rcfile` unless an rcfile names it; None if it cannot be read.
 
         Raises:
-            SuspiciousError: the rules for `rcfile` say that it is not to be trusted.
-            NotCompiledError: it could not be compiled, through no fault of its text.
+            SuspiciousError: the rules for `rcfile` do not allow it to be trusted.
+            NotCompiledError: it could not be compiled, though its text is not the cause.
         """
         if path == b"/dev/null":
             return ()
@@ -173,17 +173,17 @@ class Loader:
         if fd is None:
             return None
         try:
-            # Everything that is asked about the file is asked about what is open.
+            # All checks are made on the open file.
             status = host.fstat(fd)
             _check(session, rcfile, status)
-            # procmail takes the directory for an empty rcfile, and with -m has the mail returned.
+            # procmail reads a directory as an empty rcfile, and with -m has the mail returned.
             empty = rcfile is not None and session.identity.strict
             return self._compiled(session, path, fd, status, directory_is_empty=empty)
         finally:
             host.close(fd)
 
     def reread(self, session: Session, source: bytes, passing: int | None) -> Program:
-        """What engine.Session.reread is: PYPROCMAIL_STRICT needs it where a value decides what a line of the rcfile is.
+        """See Session.reread: PYPROCMAIL_STRICT needs it where a value decides how a line of the rcfile is read.
 
         Raises:
             NotCompiledError: as for `load`.
@@ -197,7 +197,7 @@ class Loader:
         if not self._known:
             return None
         try:
-            # A file that an rcfile names may be one that this very mail was written to.
+            # A file that an rcfile names may be one to which this mail was written.
             status = session.host.stat(path) if rcfile is None else session.host.rules_status(path)
         except OSError:
             return None
@@ -214,7 +214,7 @@ class Loader:
         cache = Cache(host, session.identity.user)
         program: Program | None = None
         if regular:
-            # What is kept for this language was put there by `store` below.
+            # `store` below put the kept programs of this language there.
             program = cache.load(path, status, strict=strict)  # type: ignore[assignment]
         if program is None:
             try:

@@ -43,11 +43,11 @@ SYSTEM_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
 
 class Setup:
-    """What stays the same for every mail of a process.
+    """The settings that are the same for every mail of a process.
 
-    `name` is the name that we were called by ($0), `caller` the environment that we were called with.  `become` gives
-    up being root, for good.  `strict` is PYPROCMAIL_STRICT, `content_length` that the field is kept right.  `toolbox`
-    has the tools that need no process.  `verbose`: a signal switched VERBOSE on before there was a session.
+    `name` is the name of our command ($0), `caller` the caller's environment.  `become` gives
+    up root for good.  `strict` is PYPROCMAIL_STRICT, `content_length`: the field is kept correct.  `toolbox`
+    has the tools that need no process.  `verbose`: a signal switched VERBOSE on before the session began.
     """
 
     __slots__ = (
@@ -79,9 +79,9 @@ class Setup:
         self._environments: dict[tuple[bytes, int, bytes, int], dict[bytes, bytes]] = {}
 
     def environment(self, host: Host, recipient: Recipient) -> dict[bytes, bytes]:
-        """A copy of the variables that this recipient's first rcfile sees."""
+        """A copy of the variables for this recipient's first rcfile."""
         user = recipient.user
-        # Several names may have one uid: aliases in the password file, and addresses without accounts.
+        # Several names may share one uid: aliases in the password file, and addresses without accounts.
         key = (user.name, user.uid, user.home, host.geteuid())
         found = self._environments.get(key)
         if found is None:
@@ -98,16 +98,16 @@ class Setup:
         return found.copy()
 
     def set_verbose(self, on: bool) -> None:
-        """What a signal says before there is a session."""
+        """Handle a signal that comes before the session begins."""
         self.verbose = on
 
 
 class Recipient:
-    """Whom a mail is for, and what was said about this delivery.  procmail(1), OPTIONS.
+    """The recipient of a mail, and the options of this delivery.  procmail(1), OPTIONS.
 
-    `operands` are assignments and rcfiles; without an rcfile it is the user's own.  `arguments` are $1 and so on.
+    `operands` are assignments and rcfiles; without an rcfile the user's own is run.  `arguments` are $1 and so on.
     `origin` decides the From_ line.  `deliver` is -d, `mail_filter` -m, `preserve` -p, `requeue` -t.  `variables` are
-    there before the rcfile, as they are: what a server knows of the mail, and a stranger may have said.
+    set, unchanged, before the rcfile: what a server knows about the mail; a stranger may have chosen them.
     """
 
     __slots__ = (
@@ -161,14 +161,14 @@ def deliver(
     answers: Recalling | None = None,
     listen: Callable[[Trace], object] | None = None,
 ) -> Verdict:
-    """Run the mail through the recipient's rcfiles; what became of it.
+    """Run the mail through the recipient's rcfiles; returns what became of it.
 
-    `wait` for the programs that no recipe waits for.  `answers` is what is known of the mail already.  `listen` is
-    given the stream of the run before anything happens.
+    `wait` for the programs that no recipe waits for.  `answers` are known results about the mail.  `listen` is
+    called with the stream of the run before anything happens.
 
-    Nothing is raised: whatever goes wrong is in the verdict, with status 75.  In a clone, and in the process that goes
-    on after DELIVERED=yes, this does not return: the world ends them.  As root, who runs a mail for somebody else, the
-    process is that recipient afterwards.  The working directory is where the rcfile left it.
+    Raises nothing: every error is in the verdict, with status 75.  In a clone, and in the process that continues
+    after DELIVERED=yes, this does not return: the world ends them.  If root runs a mail for another user, the
+    process is that user afterwards.  The working directory is the rcfile's last one.
     """
     host = world.host
     if host.geteuid() == 0 and recipient.user.uid != 0:
@@ -204,7 +204,7 @@ def deliver(
 
 
 def open_session(world: World, recipient: Recipient, mail: bytes, setup: Setup) -> Session:
-    """A mail about to go through its rcfiles."""
+    """A session for a mail that is about to go through its rcfiles."""
     host = world.host
     user = recipient.user
     message = start.read_message(
@@ -238,7 +238,7 @@ def open_session(world: World, recipient: Recipient, mail: bytes, setup: Setup) 
 
 
 def _process(session: Session, recipient: Recipient, setup: Setup) -> int:
-    """The phases; the exit status."""
+    """Run the phases; returns the exit status."""
     named = assign_operands(session, recipient)
     if named is None:
         return EX_OK
@@ -265,7 +265,7 @@ def _process(session: Session, recipient: Recipient, setup: Setup) -> int:
 
 
 def _untouched(session: Session, recipient: Recipient) -> int:
-    """Nothing was read that says where the mail goes: perhaps its file system is not mounted."""
+    """No rcfile says where the mail goes, perhaps because its file system is not mounted."""
     session.verdict.untouched = True
     status = EX_CANTCREAT if session.identity.strict and not recipient.requeue else EX_TEMPFAIL
     folder = b"**Requeued**" if status == EX_TEMPFAIL else b"**Bounced**"
@@ -280,7 +280,7 @@ def _leave(session: Session, status: int) -> int:
 
 
 def _screen(session: Session) -> str:
-    """The system mailbox is looked at even when nothing will go there."""
+    """Check the system mailbox, even if no mail will go there."""
     original = system_mailbox.mailbox_of(session.identity.user)
     if b"ORGMAIL" in session.variables.usable and session.environment.get(b"ORGMAIL") != original:
         return system_mailbox.USABLE
@@ -294,7 +294,7 @@ def _screen(session: Session) -> str:
     )
     if found == system_mailbox.UNUSABLE:
         session.variables.usable -= {b"DEFAULT", b"ORGMAIL"}
-        # The mail goes there as soon as somebody makes it.
+        # The mail can be delivered as soon as somebody makes the mailbox.
         session.fate.temporary = True
     return found
 
@@ -303,9 +303,9 @@ def _screen(session: Session) -> str:
 
 
 def assign_operands(session: Session, recipient: Recipient) -> list[rcfiles.Rcfile] | None:
-    """Do the assignments of the command line; the rcfiles it names.
+    """Do the assignments of the command line; returns the rcfiles that it names.
 
-    None when HOST says that this mail is not for this machine.
+    None if HOST says that this mail is not for this machine.
     """
     if recipient.deliver:
         return []
@@ -329,7 +329,7 @@ def _assign(session: Session, operand: bytes) -> int:
     name, _, text = operand.partition(b"=")
     if not name or name_end(name, 0) != len(name):
         return 0
-    # Nothing is split here, whatever is quoted; blanks outside quotes are one, and a # at the beginning a comment.
+    # Nothing is split, quoted or not; several blanks outside quotes become one, and a # at the beginning is a comment.
     scan = scan_size(b"" if text.lstrip(BLANKS).startswith(b"#") else text)
     try:
         value = expand_value(session, scan.pieces, len(name) + 1)
@@ -345,7 +345,7 @@ def _assign(session: Session, operand: bytes) -> int:
 
 
 def _run_global(session: Session, loader: Loader) -> str:
-    """/etc/procmailrc, as whoever started us."""
+    """Run /etc/procmailrc, as the user that started us."""
     program = loader.load(session, rcfiles.GLOBAL)
     if program is None:
         return interpreter.FELL_OFF
@@ -362,9 +362,9 @@ def _run_global(session: Session, loader: Loader) -> str:
 def run_rcfiles(
     session: Session, recipient: Recipient, named: list[rcfiles.Rcfile], loader: Loader, *, privileged: bool
 ) -> str:
-    """The first rcfile that can be read; a further one when HOST says that it is not for us.
+    """Run the first rcfile that can be read, and the next one if HOST says that the mail is not for us.
 
-    `privileged`: until now we were root, whose VERBOSE is not the recipient's.
+    `privileged`: until now we were root, whose VERBOSE does not apply to the recipient.
     """
     files = named or [rcfiles.default_rcfile(session.identity.user)]
     if privileged and session.world.exists(files[0].path):
@@ -401,11 +401,11 @@ def run_rcfiles(
 
 
 def _enter(session: Session, folder: bytes) -> None:
-    """MAILDIR before the first rcfile has a say."""
+    """Enter MAILDIR before the first rcfile runs."""
     if session.environment.get(b"MAILDIR"):
         return
     if folder != b".":
-        # A home that is not there is complained of twice: once as the home, once as MAILDIR.
+        # A missing home is logged twice: once as the home, once as MAILDIR.
         try:
             session.world.enter(folder)
         except OSError:

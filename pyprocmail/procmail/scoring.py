@@ -1,4 +1,4 @@
-"""Weighted conditions: what each adds to the score of its recipe.  procmailsc(5)."""
+"""Weighted conditions: the amount that each adds to the score of its recipe.  procmailsc(5)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Tally:
 
     @property
     def saturated(self) -> bool:
-        """Whether no weighted condition can change it any more."""
+        """Whether weighted conditions can no longer change it."""
         return self.total >= MAXIMUM
 
     @property
     def hopeless(self) -> bool:
-        """Whether the recipe can match no more."""
+        """Whether the recipe can no longer match."""
         return self.total <= MINIMUM
 
     def add(self, amount: float) -> float:
         """Add, between the bounds; returns the change."""
         before = self.total
-        # What is infinite wins, over what is no number as well.
+        # Infinity wins, also over a NaN.
         total = amount if amount in (inf, -inf) else before + amount
-        # A total that is no number stays one: both comparisons are false.
+        # A NaN stays: both comparisons are false.
         self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total  # noqa: FURB136  see above
         return self.total - before
 
@@ -58,7 +58,7 @@ def logged(total: float) -> bytes:
 def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
     """Add w, w*x, w*x*x ... for the matches; an empty match is the limit of infinitely many.
 
-    Stops when the weight is 0, when the score has left its bounds, or when weights below 1 in
+    Stops if the weight is 0, if the score has left its bounds, or if weights below 1 in
     size fall: the rest would hardly count.
     """
     w, x = weight
@@ -77,7 +77,7 @@ def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
 
 
 def _count_alike(tally: Tally, w: float, matches: Iterable[Match]) -> None:
-    """As `count`, where each match is worth the same: there may be millions."""
+    """As `count`, but each match is worth the same: there may be millions."""
     total = tally.total
     for match in matches:
         if match.empty:
@@ -92,12 +92,12 @@ def _count_alike(tally: Tally, w: float, matches: Iterable[Match]) -> None:
 
 
 def truncated(number: float) -> int:
-    """`number` without its fraction, as C makes a long of it: the smallest one where that is undefined."""
+    """`number` without its fraction, as C converts it to a long: the smallest long where that is undefined."""
     return int(number) if isfinite(number) else _NOT_A_NUMBER
 
 
 def add_limit(tally: Tally, weight: Weight) -> None:
-    """Add w, and then the sum of w*x, w*x*x ...; where that has no end, all that a score can hold.
+    """Add w, and then the sum of w*x, w*x*x ...; if that sum is infinite, the largest score.
 
     So a score that was below 0 does not reach its bound, and later conditions still count.
     """
@@ -114,15 +114,15 @@ def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: b
     w, x = weight
     above, below = (size, limit) if larger else (limit, size)
     if not below:
-        # Nothing to divide by.  For `<` an area that is empty decides, whatever the weight.
+        # Division by zero.  For `<` an empty area decides, whatever the weight.
         return -inf if not larger and above <= 0 else inf
     share = w * _power(above / below, x)
-    # Not a number (a fractional power of a negative limit, or nothing times infinity) matches in procmail.
+    # NaN (a fractional power of a negative limit, or zero times infinity) matches in procmail.
     return 0.0 if isnan(share) and not strict else share
 
 
 def _power(base: float, exponent: float) -> float:
-    """C's pow(3), which raises nothing."""
+    """C's pow(3), which raises no exception."""
     try:
         power = base**exponent
     except (ZeroDivisionError, OverflowError):
@@ -133,7 +133,7 @@ def _power(base: float, exponent: float) -> float:
 def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:
     """Add what `w^x ? program` is worth: w for success, x for failure.
 
-    Negated, the exit code is a number of matches.
+    If negated, the exit code counts as the number of matches.
     """
     w, x = weight
     if not negated:
@@ -143,7 +143,7 @@ def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -
     for _ in range(status):
         total += w
         w *= x
-        # It is the sum with the conditions before that has bounds.
+        # The bounds apply to the sum with the conditions before.
         if not MINIMUM < tally.total + total < MAXIMUM:
             break
     tally.add(total)

@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     Loader = Callable[[bytes], "Program | None"]
 
 _MARGIN = 2
-"""What the output of backquotes leaves free of LINEBUF."""
+"""This much of LINEBUF is not available to the output of backquotes."""
 
 _WITHOUT_TEXT = (b"unexpected-eol", b"incomplete-recipe", b"missing-action", b"closing-brace-unexpected")
 """The notes of programs that have no text to show."""
 
 
 class Identity:
-    """Who a run is for, and what the command line said about it."""
+    """The user that a run is for, and options of the command line."""
 
     __slots__ = ("user", "name", "content_length", "strict")
 
@@ -59,7 +59,7 @@ class Identity:
 class Session:
     """The state of one run: its variables, its locks, the mail, and its fate.  Other modules work on it.
 
-    `load` gives the program of an rcfile, or None when the file cannot be read.  `patterns` may be
+    `load` returns the program of an rcfile, or None if the file cannot be read.  `patterns` may be
     shared by the sessions of a process.
     """
 
@@ -93,9 +93,9 @@ class Session:
         self.plans = plans
         self.toolbox: Toolbox | None = None
         self.reread: Callable[[bytes, int | None], Program] | None = None
-        """Makes the program of a text; the first block in that many others is one that is passed over."""
+        """Makes the program of a text; the first block inside so many others is passed over."""
         self.comment_end = -1
-        """Where the words of the last action end, if in a comment that is one because of a value; negative if not."""
+        """Where the words of the last action end, if a value turned the rest into a comment; else negative."""
         self.rcfile = b""
         self.status = 0
         """The exit code of the last program ($?)."""
@@ -104,7 +104,7 @@ class Session:
         self.waiting_for = b""
         self.take_identity: Callable[[], None] = lambda: host.become(identity.user)
         self.complete: Callable[[Session, str], int] = lambda _session, _ending: 0
-        """What follows when the rcfiles of a clone have ended so: the status."""
+        """Called when the rcfiles of a clone have ended, with the way they did; returns the status."""
 
     @property
     def environment(self) -> dict[bytes, bytes]:
@@ -124,7 +124,7 @@ class Session:
             self.note(kind.decode(), text)
 
     def note_of_mailbox(self, kind: str, *texts: bytes) -> None:
-        """Log what is said of the system mailbox; how to make it, only if the mail is to go there in the end."""
+        """Log a note about the system mailbox.  How to make it is logged only if the mail goes there in the end."""
         if kind == "make-mailbox":
             self.fate.advice = texts
         else:
@@ -139,11 +139,11 @@ class Session:
 
     @property
     def message(self) -> Message:
-        """The mail as it stands."""
+        """The present mail."""
         return self.mail.message
 
     def replace_message(self, data: bytes, split: int | None = None) -> None:
-        """The mail is `data` from now on: what a filter made of it; `split` when its header has not changed."""
+        """Replace the mail by `data`, the output of a filter; with `split` if its header has not changed."""
         message = Message(data, end_of_header(data, strict=self.identity.strict) if split is None else split)
         self.mail.replace(content_length.refit(message) if self.identity.content_length else message)
         for hear in self.trace.replaced:
@@ -156,7 +156,7 @@ class Session:
         return name in areas.DECODED and name not in self.environment and not self.identity.strict
 
     def area(self, name: bytes) -> Area:
-        """What a condition searches: an area of the mail, or the value of a variable."""
+        """The text that a condition searches: an area of the mail, or the value of a variable."""
         if name in areas.RAW:
             self.mail.header_joined = self.mail.header_joined or name != b"B"
             return self.mail.areas.raw(name)
@@ -166,7 +166,7 @@ class Session:
         return Area(self.environment.get(name, b"").partition(b"\0")[0])
 
     def _ask(self, words: list[bytes], data: bytes) -> bytes:
-        """What a process of its own makes of a mail: see engine/apart."""
+        """The answer of another process about a mail: see engine/apart."""
         from pyprocmail.engine import apart
 
         return apart.ask(self.host, areas.MODULE, words, data, self.log.fd, self.deadline())
@@ -199,33 +199,33 @@ class Session:
         return self.variables.arguments[index] if index < len(self.variables.arguments) else None
 
     def set(self, name: bytes, value: bytes) -> int:
-        """Assign a variable, with what that does; says how to go on."""
+        """Assign a variable, with the effect of that; returns how to continue."""
         trace = self.trace
         if trace.verbose or trace.noted:
             self.note("assigning", name + b"=" + value)
         return self.assign_quietly(name, value)
 
     def decide(self) -> None:
-        """The mail is delivered: whatever happens from now on, in this run, the status is that of the delivery.
+        """The mail is delivered: from now on nothing in this run changes the status.
 
-        Whoever is told now that the mail was not delivered would deliver it twice.
+        A caller that hears of a failure now would deliver the mail twice.
         """
         self.fate.delivered = True
         self.host.settle()
 
     def refuse(self, failed: Failed) -> None:
-        """A folder did not take the mail: tell whoever listens, and remember why."""
+        """A folder did not take the mail: report it to the readers of the trace, and remember why."""
         self.verdict.refuse(failed.folder, failed.reason.encode(errors="backslashreplace"))
         for hear in self.trace.refused:
             hear(self.trace.place, failed)
 
     def settle(self, message: Message, folder: bytes, size: int) -> None:
-        """The fate of the mail is decided: tell where it went, as the abstract shows it."""
+        """The fate of the mail is decided: report where it went, as the abstract shows it."""
         for hear in self.trace.settled:
             hear(message, folder, size)
 
     def assign_quietly(self, name: bytes, value: bytes) -> int:
-        """As `set`, when the log has heard of it already."""
+        """As `set`, if the assignment is in the log already."""
         self.variables.environment[name] = value
         trace = self.trace
         for hear in trace.assigned:
@@ -244,14 +244,14 @@ class Session:
         return effects.GO_ON if effect is None else effect(self, None)
 
     def last_folder(self, name: bytes) -> None:
-        """LASTFOLDER: told by who stores the mail, and by the actions that start programs."""
+        """Set LASTFOLDER; called by the store, and by the actions that start programs."""
         self.fate.folder = name
         self.set(b"LASTFOLDER", name)
 
     def notify_comsat(self, ended_as: bytes) -> None:
-        """Tell the recipient's terminal.  procmailrc(5), COMSAT.
+        """Notify the recipient's terminal.  procmailrc(5), COMSAT.
 
-        `ended_as` is **Bounced** or its like, or empty when the mail is where LASTFOLDER says.
+        `ended_as` is a word such as **Bounced**, or empty if the mail is where LASTFOLDER says.
         """
         if self.variables.comsat is not None:
             from pyprocmail.procmail import comsat
@@ -259,17 +259,17 @@ class Session:
             comsat.notify(self, ended_as)
 
     def exceeded_linebuf(self) -> None:
-        """Log it, and let the rcfile see it.  procmailrc(5), PROCMAIL_OVERFLOW."""
+        """Log that LINEBUF is exceeded, and set PROCMAIL_OVERFLOW.  procmailrc(5)."""
         self.note("exceeded-linebuf")
         self.set(b"PROCMAIL_OVERFLOW", b"yes")
 
     # -- locks -----------------------------------------------------------------------------
 
     def take_lock(self, path: bytes) -> Lock | None:
-        """Take a lockfile, None when there is no way to; that is logged.
+        """Take a lockfile; None if that is impossible, which is logged.
 
         Raises:
-            LockHeldError: it belongs to somebody else, for good.
+            LockHeldError: the lockfile exists and cannot be removed.
         """
         seconds = self.variables.numbers
         try:
@@ -298,12 +298,12 @@ class Session:
     # -- programs --------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
-        """When a program that is started now has used up TIMEOUT, on the monotonic clock."""
+        """When a program that starts now has used up TIMEOUT, on the monotonic clock."""
         timeout = self.variables.numbers[b"TIMEOUT"]
         return self.host.monotonic() + timeout if timeout > 0 else None
 
     def retry_after(self, tries: int) -> int | None:
-        """How many seconds to wait when the system has no process to spare, after so many tries; None to give up."""
+        """How many seconds to wait if the system has no process left, after so many tries; None to give up."""
         most = self.variables.numbers[b"NORESRETRY"]
         return None if 0 <= most <= tries else self.variables.numbers[b"SUSPEND"]
 
@@ -318,7 +318,7 @@ class Session:
         wait: bool = True,
         wait_if_missing: bool = False,
     ) -> Ended:
-        """Have a program read the chunks: see World.run."""
+        """Let a program read the chunks: see World.run."""
         ended = self.world.run(
             self,
             command,
@@ -334,7 +334,7 @@ class Session:
         return ended
 
     def run_backquote(self, text: bytes, room: int) -> bytes:
-        """What the command says, without its last newlines; at most `room` bytes of it."""
+        """The output of the command, without its last newlines; at most `room` bytes of it."""
         command = command_lines.prepare(self, text, arguments=[])
         command.purpose = "backquotes"
         ended = self.run(command, for_program(self.mail.message).batches(), capture=True, limit=max(room - _MARGIN, 0))
@@ -349,7 +349,7 @@ class Session:
         return ended.output.rstrip(b"\n").partition(b"\0")[0]
 
     def copy(self) -> Session:
-        """A session that is where this one is, and goes its own way from here."""
+        """A copy of this session, which continues from here independently."""
         other = object.__new__(Session)
         other.__dict__.update(self.__dict__)
         other.variables = self.variables.copy()
@@ -359,14 +359,14 @@ class Session:
         return other
 
     def become_clone(self) -> None:
-        """After a fork: the locks are the parent's."""
+        """After a fork: the locks belong to the parent."""
         self.clone = True
         self.fate.delivered = False
         self.locks.leave()
         self.unwaited = []
 
     def wait_for_programs(self) -> None:
-        """Wait for the programs that no recipe waited for, each for what TIMEOUT allows."""
+        """Wait for the programs that no recipe waited for, each as long as TIMEOUT allows."""
         for pid in self.unwaited:
             self.host.wait(pid, self.deadline())
         self.unwaited.clear()

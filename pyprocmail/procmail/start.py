@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PATH = b"/usr/local/bin:/usr/bin:/bin"
 _NEVER_KEPT = (b"LD_", b"_RLD", b"LIBPATH", b"ELF_LD_", b"AOUT_LD_", b"DYLD_")
 _OURS = (b"PYTHON", b"PYPROCMAIL_")
-"""What decides how we run; from a caller of root it goes no further."""
+"""Variables that decide how we run; root does not take them from the caller."""
 
 _ZONE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-_<>,.:/"
 _ZONE_FILES = (b"/etc/localtime", b":/etc/localtime", b"/usr/share/zoneinfo/", b":/usr/share/zoneinfo/")
@@ -39,8 +39,8 @@ def environment(
 ) -> dict[bytes, bytes]:
     """The variables that the first rcfile sees.
 
-    `preserve` (-p) keeps the caller's environment, `mail_filter` is -m; with both only what
-    identifies the user is set.
+    `preserve` (-p) keeps the caller's environment, `mail_filter` is -m; with either only the variables that
+    identify the user are set.
     """
     kept = {}
     root = host.geteuid() == 0
@@ -78,16 +78,16 @@ def environment(
 
 
 def is_zone(value: bytes) -> bool:
-    """Whether root may believe a TZ: a zone, a rule, or a file where zones are, and no other file."""
+    """Whether root may trust a TZ: it is a zone, a rule, or a file in the folder of zones."""
     if value.translate(None, _ZONE_BYTES) or b".." in value:
         return False
     return not value.startswith((b"/", b":/")) or value.startswith(_ZONE_FILES)
 
 
 class Origin:
-    """Who called us, and what the command line says about who sent the mail: what decides the From_ line.
+    """The caller, and the options about the sender of the mail: both decide the From_ line.
 
-    `sender` is the value of -f.  `deliver` is -d, `override` -o.  `trusted`: the caller may say who sent the mail.
+    `sender` is the value of -f.  `deliver` is -d, `override` -o.  `trusted`: the caller may name another sender.
     """
 
     __slots__ = ("invoker", "sender", "deliver", "override", "trusted")
@@ -101,17 +101,17 @@ class Origin:
 
     @property
     def matters(self) -> bool:
-        """Whether the mail does not just stay as it is."""
+        """Whether it may change the mail."""
         return self.deliver or self.sender is not None
 
 
 def _is_trusted(host: Host, user: User) -> bool:
-    """Whether who called us may say who sent the mail: by its name or the name of its group."""
+    """Whether the caller may name another sender: by the name of its user or group."""
     return user.name in _TRUSTED or (host.group_name(host.getgid()) or b"") in _TRUSTED
 
 
 def read_message(host: Host, data: bytes, origin: Origin, *, use_content_length: bool, strict: bool) -> Message:
-    """The mail as the rcfiles see it: with the From_ line that -f, -d and -o ask for."""
+    """The mail as the rcfiles see it: with the From_ line that -f, -d and -o require."""
     if origin.matters:
         data = _postmarked(host, data, origin)
     message = Message(data, end_of_header(data, strict=strict))
@@ -131,7 +131,7 @@ def _postmarked(host: Host, data: bytes, origin: Origin) -> bytes:
 
 
 def _without_broken_postmark(data: bytes) -> bytes:
-    """The mail without leading newlines, and without a From_ line that is too long or not complete."""
+    """The mail without leading newlines, and without a From_ line that is too long or incomplete."""
     data = data.lstrip(b"\n") if data.startswith(b"\n") else data
     end = postmark.line_end(data)
     broken = end > _LONGEST_POSTMARK or (end and data[end - 1] != _NEWLINE)
@@ -148,7 +148,7 @@ def _with_postmark(
         return data
     if override:
         data = postmark.replace(data, invoker, when)
-        # -f - asks for a new date, and so does not go without a mark even then.
+        # -f - requests only a new date, so the mail is marked as untrusted even then.
         return postmark.mark_untrusted(data, invoker, when) if sender == b"-" else data
     if sender == b"-":
         data = postmark.refresh(data, invoker, when)

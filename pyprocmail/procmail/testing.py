@@ -1,4 +1,4 @@
-"""Whether the conditions of a recipe hold.  procmailrc(5), Conditions; procmailsc(5)."""
+"""Whether the conditions of a recipe match.  procmailrc(5), Conditions; procmailsc(5)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     Entry = tuple[int, int, Condition, bytes]
 
-"""A limit that is larger is taken for this one, as is its negative: to the reference it is a long."""
+"""The largest limit, and negated the smallest: the reference has a long."""
 _EXPANSIONS = 64
-"""How often a `$` condition may turn into another one; no honest rcfile needs more than two."""
+"""How often a `$` condition may become another one; no sensible rcfile needs more than two."""
 
 
 def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
-    """Test the conditions until one fails; `$=` is the score they reached."""
+    """Test the conditions until one fails; `$=` becomes the score so far."""
     if not entries:
         session.fate.score = 0
         return True
@@ -47,20 +47,20 @@ def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
             pass_over(session, entries[at + 1 :])
             break
     session.fate.score = tally.displayed()
-    # What is not a number is not below 0 either.
+    # NaN is not below 0 either.
     return ok and not (tally.weighted and tally.total <= 0)
 
 
 def test(session: Session, condition: Condition, flags: int, tally: Tally, written: bytes) -> Finding:
     """Test one condition of a recipe with these flags, whose score so far is `tally`.
 
-    Neither the tally nor a variable changes: `apply` does that.  Its expansions and its program are run, once.
+    Neither the tally nor a variable changes: `apply` changes them.  Expansions and the program run once.
     """
     return _Tests(session, flags, tally).run(condition, written)
 
 
 def apply(session: Session, finding: Finding, tally: Tally) -> bool:
-    """Let the finding have its effects: MATCH and the score.  Whether the recipe may still match."""
+    """Apply the finding to MATCH and the score; returns whether the recipe may still match."""
     weighted = finding.weight is not None
     if weighted:
         tally.weighted = True
@@ -80,7 +80,7 @@ def apply(session: Session, finding: Finding, tally: Tally) -> bool:
 
 
 def pass_over(session: Session, entries: tuple[Entry, ...]) -> None:
-    """Conditions that are read and not tested: what is too long is complained of."""
+    """Read conditions without testing them: one that is too long is logged."""
     for _, raw_length, condition, _ in entries:
         if _is_too_long(session, raw_length, condition):
             session.exceeded_linebuf()
@@ -91,7 +91,7 @@ def _is_too_long(session: Session, raw_length: int, condition: Condition) -> boo
 
 
 class _Tests:
-    """The tests of the conditions of one recipe, which searches `area` by its flags; `written` is the present one."""
+    """The tests of the conditions of one recipe; by its flags they search `area`; `written` is the present one."""
 
     __slots__ = ("session", "tally", "area", "fold", "written")
 
@@ -144,7 +144,7 @@ class _Tests:
             if weight is not None and not negated:
                 self._score(finding, lambda tally: scoring.add_limit(tally, weight))
             return finding
-        # A backslash that protects the beginning of the line is shown, though not matched.
+        # A backslash that protects the beginning of the line is shown, but is not part of the pattern.
         protected = shown != text
         literally = not session.identity.strict
         area = session.area(name or self.area)
@@ -168,8 +168,8 @@ class _Tests:
         return finding
 
     def _count(self, finding: Finding, regex: Regex, area: Area, weight: syntax.Weight) -> None:
-        """Score the matches; MATCH is what the last one that counted says."""
-        # What counts for nothing is not even looked for: MATCH stays what it is.
+        """Score the matches; MATCH comes from the last one that counted."""
+        # A weight of 0 is not even searched for: MATCH stays unchanged.
         matches = self.session.mail.questions.count(regex, area) if weight[0] else iter(())
         if regex.splits:
             matches = self._keeping(finding, matches)
@@ -179,13 +179,13 @@ class _Tests:
             self._score(finding, lambda tally: tally.add(weight[0]))
 
     def _keeping(self, finding: Finding, matches: Iterator[Match]) -> Iterator[Match]:
-        """The matches, each of which is what MATCH becomes."""
+        """The matches; each one becomes the new MATCH."""
         for match in matches:
             self._keep(finding, match)
             yield match
 
     def _keep(self, finding: Finding, match: Match) -> None:
-        """Note what MATCH becomes, unless the match did not come through `\\/` inside the text."""
+        """Note the new MATCH, unless the match did not pass a `\\/` inside the text."""
         if match.none:
             return
         if finding.match is None:
@@ -202,7 +202,7 @@ class _Tests:
         command = command_lines.prepare(session, text)
         command.purpose = "condition"
         chunks = self._input(condition)
-        # The one thing that changes before `apply`: what the abstract shows if a signal ends the program.
+        # The only change before `apply`: the abstract shows this if a signal ends the program.
         session.fate.size = sum(map(len, chunks))
         ended = session.run(command, chunks)
         status = ended.status
@@ -214,7 +214,7 @@ class _Tests:
         finding.size = session.fate.size
         if weight is not None:
             if status < 0:
-                # Killed: no number of matches, so it counts as a condition without weight.
+                # A signal is not a number of matches, so this counts as a condition without weight.
                 finding.after = finding.before
                 finding.held = negated
             else:
@@ -222,7 +222,7 @@ class _Tests:
         return finding
 
     def _input(self, condition: Condition) -> list[bytes]:
-        """What the program reads: the area, folded header lines joined as for a search, and an empty line."""
+        """The program's input: the area, folded header lines joined as for a search, and an empty line."""
         name = condition[3] or self.area
         session = self.session
         chunks = [session.area(name).text if session.is_area(name) else session.environment.get(name, b"")]
@@ -254,7 +254,7 @@ class _Tests:
             self._score(finding, lambda tally: tally.add(share))
         return finding
 
-    # -- what they share -------------------------------------------------------------------
+    # -- helpers of all tests --------------------------------------------------------------
 
     def _found(self, kind: str, condition: Condition, shown: bytes, *, held: bool) -> Finding:
         finding = Finding(kind, self.written, shown, negated=condition[1], held=held)
@@ -264,11 +264,11 @@ class _Tests:
         return finding
 
     def _unreadable(self, shown: bytes, negated: bool) -> Finding:
-        """A condition that is too long once it is expanded: it fails, whatever its weight."""
+        """A condition that is too long after its expansion: it fails, whatever its weight."""
         return Finding(PATTERN, self.written, shown, negated=negated, held=False)
 
     def _score(self, finding: Finding, count: Callable[[Tally], object]) -> None:
-        """Have the condition counted, from the score so far."""
+        """Count the condition, from the score so far."""
         tally = Tally()
         tally.total = finding.before
         count(tally)
@@ -276,7 +276,7 @@ class _Tests:
         finding.held = finding.after != finding.before
 
     def _expand(self, scan: Scan) -> tuple[bytes, int | None]:
-        """As expand_marked, with what is to be said of the text."""
+        """As expand_marked, but logs the faults of the text."""
         error: LineTooLongError | None = None
         value: tuple[bytes, int | None] = (b"", None)
         try:
@@ -292,10 +292,10 @@ class _Tests:
 
 
 def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
-    """The condition that an expansion has become, when all behind `own` may be the mail's text.
+    """The condition that an expansion gives, where everything after `own` may be text of the mail.
 
-    A stranger must not have a program run: a `?` or a further `$` that is not the rcfile's own is
-    a byte of a pattern, and what is the mail's is not expanded a second time.
+    The sender of the mail must not start a program: a `?` or a further `$` that is not the rcfile's own is
+    a byte of a pattern, and text of the mail is not expanded a second time.
     """
     kind, negated, weight, area, shown, _ = condition
     if kind == syntax.EXPAND or (kind == syntax.PROGRAM and syntax.read(own + b".", before)[syntax.KIND] != kind):
@@ -304,6 +304,6 @@ def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
 
 
 def _read_limit(value: bytes) -> tuple[int, bytes]:
-    """The number of a size condition, and what stands behind it."""
+    """The number of a size condition, and the text after it."""
     number, end = integer_at(value)
     return number, value[end:].lstrip(b" \t")

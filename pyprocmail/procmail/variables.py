@@ -1,6 +1,6 @@
-"""The variables of a run: their values, and what is remembered of the special ones.  procmailrc(5), Environment.
+"""The variables of a run: their values, and the settings of the special ones.  procmailrc(5), Environment.
 
-What assigning one does stands in `effects`.
+`effects` has what an assignment causes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ _NUMBERS = {name: int(default) for name, default, _ in NUMBERS if default is not
 
 
 class Variables:
-    """The values, and what special variables mean.
+    """The values, and the meaning of special variables.
 
-    `environment` is what programs get.  `arguments` are $1 and so on.  `numbers` holds the variables that are numbers,
-    most of them seconds; `linebuf` is LINEBUF in bytes.  `exitcode` is EXITCODE: None without, TRAP_DECIDES when it is
-    empty or no number.  `usable` are those of DEFAULT and ORGMAIL that mail may go to, `unset` what was removed.
-    `foreign` names those that may hold text of a stranger.  `comsat` is where COMSAT is told.
+    `environment` is for programs.  `arguments` are $1 and so on.  `numbers` has the variables that are numbers,
+    most of them seconds; `linebuf` is LINEBUF in bytes.  `exitcode` is EXITCODE: None without, TRAP_DECIDES if it is
+    empty or not a number.  `usable` has DEFAULT and ORGMAIL where mail may go there, `unset` the removed variables.
+    `foreign` names those that may contain a stranger's text.  `comsat` is the server for COMSAT.
     """
 
     TRAP_DECIDES = -2
@@ -36,21 +36,21 @@ class Variables:
         self.comsat: tuple[str, int] | None = None
 
     def setting(self, name: bytes) -> bytes:
-        """A variable that has a default even where -p keeps it out of the environment."""
+        """The value of a variable that has a default even if -p keeps it out of the environment."""
         value = self.environment.get(name)
         if value is None:
             value = b"" if name in self.unset else _SETTINGS.get(name, b"")
         return value
 
     def is_foreign(self, name: bytes) -> bool:
-        """Whether the value may be text that a stranger wrote: of the mail, or of the address ($1).
+        """Whether the value may be a stranger's text: from the mail, or from the address ($1).
 
-        `foreign` holds MATCH, what programs said of the mail, and what was made of these.
+        `foreign` has MATCH, the output of programs that read the mail, and what was made of these.
         """
         return name in self.foreign or name == b"-" or (name.isdigit() and name != b"0")
 
     def copy(self) -> Variables:
-        """The same, for a clone."""
+        """A copy for a clone."""
         other = Variables(self.environment.copy())
         other.arguments, other.numbers = self.arguments.copy(), self.numbers.copy()
         other.linebuf, other.exitcode, other.comsat = self.linebuf, self.exitcode, self.comsat

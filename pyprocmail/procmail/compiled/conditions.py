@@ -1,7 +1,7 @@
-"""Condition lines: what stands before the pattern.
+"""Condition lines: the prefixes before the pattern.
 
-`read` is used by `lower` for what is written in an rcfile, and by the engine for what a `$`
-condition has become.  procmailrc(5), Conditions; procmailsc(5).
+`lower` calls `read` for the text in an rcfile, and the engine for the expanded text of a `$`
+condition.  procmailrc(5), Conditions; procmailsc(5).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     Condition: TypeAlias = tuple[int, bool, Weight | None, bytes | None, bytes, bytes]
 
 REGEX, PROGRAM, SMALLER, LARGER, EXPAND = 1, 2, 3, 4, 5
-"""The kinds of condition.  The text of EXPAND is to be expanded and read again, with its prefixes
+"""The kinds of condition.  The text of EXPAND is expanded and read again, with its prefixes
 (negation, weight, area) as the starting point."""
 
 KIND, NEGATED, WEIGHT, AREA, SHOWN, TEXT = 0, 1, 2, 3, 4, 5
 """The members of a condition.  The weight is (w, x) of w^x.  The area is the name of a variable or
-one of H, B, HB, BH.  SHOWN is how the log writes the condition (of a size, its expansion is), TEXT what is to be used:
-the pattern without the backslash that protects its beginning, the command behind `?` with its
-blanks and continuations, what follows `<`, `>` or `$`."""
+one of H, B, HB, BH.  SHOWN is the condition as the log shows it (a size is shown expanded).  TEXT is
+the pattern without the backslash that protects its beginning, the command after `?` with its
+blanks and continuations, or what follows `<`, `>` or `$`."""
 
 _MARKS = {0x3F: PROGRAM, 0x3C: SMALLER, 0x3E: LARGER, 0x24: EXPAND}
 _WEIGHT_START = b"0123456789-+.,"
 
 
 def read(text: bytes, before: Condition | None = None) -> Condition:
-    """The condition in `text`: all behind the `*`, continuation lines and their backslashes included.
+    """The condition in `text`, which is everything after the `*`, with continuation lines and their backslashes.
 
-    `before` is the EXPAND condition whose expansion `text` is: its prefixes hold on.
+    `before` is the EXPAND condition whose expansion `text` is: its prefixes still apply.
     """
     negated, weight, area = False, None, None
     if before is not None:
@@ -67,7 +67,7 @@ def read(text: bytes, before: Condition | None = None) -> Condition:
 
 
 def join(text: bytes) -> bytes:
-    """`text` without the backslash and newline of continuations, and without the blanks behind a newline.
+    """`text` without the backslash and newline of continuations, and without the blanks after the newline.
 
     A backslash that is the first byte is text: it may be there to protect the newline.
     """
@@ -80,7 +80,7 @@ def join(text: bytes) -> bytes:
 
 
 def _area_end(text: bytes) -> int:
-    """The offset behind `NAME ??`, or 0."""
+    """The offset after `NAME ??`, or 0."""
     end = name_end(text, 0)
     if not end:
         return 0
@@ -90,7 +90,7 @@ def _area_end(text: bytes) -> int:
 
 
 def read_weight(text: bytes) -> tuple[float, float, int] | None:
-    """`w^x` at the beginning of `text`: both numbers, and the offset behind them."""
+    """`w^x` at the beginning of `text`: both numbers, and the offset after them."""
     if not text or text[0] not in _WEIGHT_START:
         return None
     weight, pos = real_at(text)

@@ -1,60 +1,60 @@
-"""The program of a rcfile: plain nested tuples, which `marshal` stores and the engine runs.
+"""The program of an rcfile: plain nested tuples, which `marshal` stores and the engine runs.
 
 A program is a tuple of instructions in the order of the file.  Only int, float, bytes, bool, None
-and tuples stand in it.  Every instruction begins with its kind and the byte offset of its text.
+and tuples are in it.  Every instruction begins with its kind and the byte offset of its text.
 
     (ASSIGN, offset, name, word, notes, skipping)
-        `NAME=value`.  word is bytes when nothing is to be expanded, else pieces (compiled/words).
-        notes are logged behind the expansion and before "assigning".
+        `NAME=value`.  word is bytes if nothing is expanded, else pieces (compiled/words).
+        notes are logged after the expansion and before "assigning".
     (UNSET, offset, name)
         `NAME` alone.
     (NOTE, offset, kind, text)
         A line for the log; logged when it is reached, and in a block that is skipped as well.
     (RECIPE, offset, start, conditions, action, end, notes, unmatched, elsewhere, skipping)
-        start: (flags, lock, skipped), or (DYNAMIC, pieces, unterminated, count, end) when it is to be
-            expanded to words, unexpected-eol logged if unterminated, and the words given to
-            start_line.read(); DYNAMIC is negative, flags are not.  lock and skipped as in
+        start: (flags, lock, skipped), or (DYNAMIC, pieces, unterminated, count, end) if it has expansions.
+            The engine then expands it to words, logs unexpected-eol if unterminated, and gives the words to
+            start_line.read(); DYNAMIC is negative, flags are not.  lock and skipped are those of
             start_line.StartLine: skipped, if not empty, is logged before the conditions.  count is how many lines
-            were taken for conditions without a `*`, end the offset behind the line.
+            were read as conditions without a `*`, end the offset after the line.
         conditions: (offset, raw_length, condition, text) each, condition as conditions.read()
-            makes it; raw_length is what counts against LINEBUF, text what stands behind the `*`.
-        end: index of the first instruction behind the action: for a block that of the instruction
-            behind its CLOSE.
-        notes: logged when the action has been expanded.
-        unmatched: logged when the recipe is read but its action not executed.
-        elsewhere: the offset from which procmail reads on when it does not execute the action, 0 if it is the
-            end of the action; for a block the offset in which something ends elsewhere when it is not executed.
-        What start_line.conflicting() and extraneous() say of the flags is in `skipping` only:
+            makes it; raw_length is what counts against LINEBUF, text what follows the `*`.
+        end: index of the first instruction after the action; after a block, the one that follows
+            its CLOSE.
+        notes: logged after the action is expanded.
+        unmatched: logged when the recipe is read but its action is not executed.
+        elsewhere: the offset where procmail continues to read if it does not execute the action, 0 if that is the
+            end of the action; for a block an offset in it where a statement ends elsewhere if it is not executed.
+        The notes of start_line.conflicting() and extraneous() on the flags are in `skipping` only:
         the engine, which knows the flags of a DYNAMIC start, logs the former before the conditions
         and the latter after them, before `notes` or `unmatched`.
     (CLOSE, offset)
         `}` of a block.
     (END_OF_FILE, offset, open, holds, source)
         The last instruction, and how many blocks are still open: "missing-closing-brace" is
-        logged once when it is reached with open > 0.  The `end` of such a block is behind this
-        instruction, so that who skips the block does not come here: procmail logs nothing then.
-        holds: nothing stands behind the last action, whose lockfile is then still held.
-        source: the text of the file, to be read on from elsewhere; empty when there is no need for it.
+        logged once when it is reached with open > 0.  The `end` of such a block is after this
+        instruction, so a run that skips the block does not come here: procmail logs nothing then.
+        holds: nothing follows the last action, whose lockfile is then still held.
+        source: the text of the file, for reading again from an offset; empty if that is never needed.
 
-Notes are pairs (kind, text), the kind one of procmail/log as bytes; or LENGTH, and a number: "exceeded-linebuf" is
-logged if that is more than LINEBUF.  To a FORWARD_LENGTH those of SENDMAIL and SENDMAILFLAGS are added.
-What procmail skips it still
-parses, and complains of: `skipping` are the notes of an instruction that stands in a block which
+Notes are pairs (kind, text), the kind one of procmail/log as bytes; or LENGTH and a number: "exceeded-linebuf" is
+logged if the number is more than LINEBUF.  FORWARD_LENGTH adds the lengths of SENDMAIL and SENDMAILFLAGS.
+procmail still parses what it skips, and logs
+its faults: `skipping` are the notes of an instruction in a block that
 is not executed (only its own, not those of the instructions in its block).  Words keep their BAD
-pieces: in a word that is expanded they are logged by whoever expands it, in the order of its
-pieces, and are not in `notes`; they are in `unmatched` and `skipping`.
+pieces: the code that expands a word logs them, in the order of its
+pieces, so they are not in `notes`; they are in `unmatched` and `skipping`.
 
     The actions:
     (FOLDER, offset, pieces, raw_length)
-    (FORWARD, offset, text)         all behind the `!`: to be read with words.scan_list(text, 0)
-    (PIPE, offset, text)            all behind the `|`, with its backslash-newlines
+    (FORWARD, offset, text)         everything after the `!`, for words.scan_list(text, 0)
+    (PIPE, offset, text)            everything after the `|`, with its backslash-newlines
     (CAPTURE, offset, name, text)   `NAME=| text`
     (BLOCK, offset, recipes, quiet, longest)
-                                    recipes: whether there is a recipe in the block: skipping it
+                                    recipes: whether the block has a recipe: skipping it
                                     then sets `$=` to 0.  quiet: whether skipping it logs nothing
                                     if LINEBUF is at least `longest`, so that it is one jump to `end`
-    (MISSING, offset)               there is none.  The conditions are evaluated and logged; then
-                                    the recipe counts as one whose conditions do not hold, and
+    (MISSING, offset)               there is no action.  The conditions are tested and logged; then
+                                    the recipe counts as one that does not match, and
                                     `unmatched` says what is missing
 """
 
@@ -109,17 +109,17 @@ MISSING: Final = 6
 """The kinds of action."""
 
 LENGTH, FORWARD_LENGTH = b"length", b"forward-length"
-"""The notes that say how long something is."""
+"""The notes that contain a length."""
 
 _SENDER = 1024
-"""More than SENDMAIL and SENDMAILFLAGS come to."""
+"""More than SENDMAIL and SENDMAILFLAGS ever take."""
 
 DYNAMIC: Final = -1
-"""The first member of a start line that holds expansions."""
+"""The first member of a start line with expansions."""
 
 
 def length(note: Note) -> int:
-    """The LINEBUF with which the note says nothing; 0 if it always says something."""
+    """A LINEBUF with which the note is not logged; 0 if it is always logged."""
     kind, text = note
     if kind == LENGTH:
         return int(text)

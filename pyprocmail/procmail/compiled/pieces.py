@@ -1,4 +1,4 @@
-"""What words are made of: flat pieces, which `lower` stores and the engine expands.
+"""The parts of words: flat pieces, which `lower` stores and the engine expands.
 
 A piece is literal text (bytes) or a tuple whose first member is one of the constants below.
 """
@@ -19,24 +19,23 @@ ESCAPED = 2
 ARGUMENTS = 3
 """(ARGUMENTS,): "$@"."""
 BACKQUOTE = 4
-"""(BACKQUOTE, command, quoted): the backslashes that backquotes remove are gone from the command."""
+"""(BACKQUOTE, command, quoted): the command without the backslashes that backquotes remove."""
 ALTERNATIVE = 5
 """(ALTERNATIVE, name, operator, quoted) ... (END,): ${NAME:-word}; operator is one of :- - :+ +
-(ALTERNATIVE, name, operator, quoted, False): one that is not closed.  What follows stands for itself; but if the
-word is not wanted, only its literal text does."""
+(ALTERNATIVE, name, operator, quoted, False): one that is not closed.  Its word stands for itself; but if the
+word is not wanted, only its literal text counts."""
 END = 6
-"""(END,): of the innermost alternative that is closed."""
+"""(END,): the end of the innermost closed alternative."""
 BAD = 7
 """(BAD, name): logged as a bad substitution when the word is read; expands to nothing."""
 BREAK = 8
 """(BREAK,): ends the word, if there is one; two of them, or one inside an alternative, are normal.
-(BREAK, True): there will be one more word, an empty one if nothing else comes."""
+(BREAK, True): one more word follows, an empty one if there is no other."""
 HASH = 9
-"""(HASH, False, end): a `#` behind an expansion: it begins a comment, up to `end`, if no word has begun by then, else
-it is text.
+"""(HASH, False, end): a `#` after an expansion: a comment up to `end` if no word has begun by then, else text.
 (HASH, True): such a `\\#`, which is a `#` if no word has begun, else both bytes."""
 PREFIX = 10
-"""(PREFIX, text): text before the word that follows, whose expansion does not know of it."""
+"""(PREFIX, text): text put in front of the next word after its expansion."""
 
 BLANKS = b" \t"
 SHELLMETAS = b"&|<>~;?*["
@@ -49,11 +48,11 @@ NAME_REST = NAME_START + DIGITS
 
 
 class Scan:
-    """What was read: its pieces, and the offset behind it.
+    """The result of reading: pieces, and the offset after the text.
 
-    `unterminated` is true when the text ended inside quotes, which is logged ("unexpected-eol")
-    while what was read is used all the same.  `passed` is how it is read where it is passed over, if that may be
-    another way.
+    `unterminated`: the text ended inside quotes, which is logged ("unexpected-eol"),
+    and the pieces are used all the same.  `passed` is how the text is read if it is passed over, where that is
+    different.
     """
 
     __slots__ = ("pieces", "end", "unterminated", "passed")
@@ -66,7 +65,7 @@ class Scan:
 
 
 def literal(pieces: Pieces) -> bytes | None:
-    """The text of a single word in which nothing is left to expand, else None."""
+    """The text of a single word without expansions, else None."""
     if not pieces:
         return b""
     if len(pieces) == 1 and isinstance(pieces[0], bytes):
@@ -75,7 +74,7 @@ def literal(pieces: Pieces) -> bytes | None:
 
 
 def name_end(text: bytes, pos: int) -> int:
-    """The offset behind the variable name at `pos`; `pos` itself when none begins there."""
+    """The offset after the variable name at `pos`; `pos` itself if no name begins there."""
     end = pos
     if end < len(text) and text[end] in NAME_START:
         end += 1

@@ -1,7 +1,7 @@
 """The start line of a recipe: `:0 flags : lockfile`.
 
-`read` takes the words behind the first colon.  `lower` calls it when nothing is left to expand
-in them, the engine when something is.  procmailrc(5), Recipe format.
+`read` takes the words after the first colon.  `lower` calls it if the words have no expansions,
+else the engine does.  procmailrc(5), Recipe format.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ _USELESS_ON_BLOCKS = (
 
 
 class StartLine:
-    """A start line that was read.
+    """A start line after reading.
 
     `count` is how many lines are conditions even without a `*`.  `lock` is None without a second
-    colon, b"" for the lockfile that the action implies, (name,) for one with a name, which may be
-    empty.  `skipped` is what was not understood, to be logged; b"" when there is nothing.
+    colon, b"" for the lockfile that the action implies, (name,) for a named one; the name may be
+    empty.  `skipped` is text that was not understood, for the log; it may be b"".
     """
 
     __slots__ = ("count", "flags", "lock", "skipped")
@@ -83,12 +83,12 @@ class StartLine:
 
 
 def read(words: tuple[bytes, ...]) -> StartLine:
-    """Read the expanded `words` behind the first colon.
+    """Read the expanded `words` after the first colon.
 
-    A word may hold blanks (it was quoted); before the second colon they count as blanks.
+    A word may contain blanks if it was quoted; before the second colon they separate words.
     """
     head, found, tail = _split(words)
-    # The number stands in the first word, or there is none.
+    # The number is in the first word, or there is no number.
     number, pos = integer_at(head) if words[:1] != (b"",) else (0, 0)
     count = number if pos else None
     flags = 0
@@ -96,7 +96,7 @@ def read(words: tuple[bytes, ...]) -> StartLine:
         flags |= FLAGS.get(head[pos], 0)
         pos += 1
     if pos < len(head):
-        # What is not a flag ends the flags, and a lockfile behind it is not seen any more.
+        # The first byte that is not a flag ends the flags; a lockfile after it is not seen any more.
         rest = head[pos:] + ((b":" + b" ".join(tail)) if found else b"")
         return StartLine(count_of(count, flags), flags, None, rest)
     if not found:
@@ -115,7 +115,7 @@ def area(flags: int) -> bytes:
 
 
 def conflicting(flags: int) -> tuple[bytes, ...]:
-    """The flags that `e` suppresses, as the note "conflicting" names them."""
+    """The flags that `e` suppresses, by their names in the note "conflicting"."""
     if not flags & ELSE_FAILED:
         return ()
     names = ((ELSE, b"else-if-flag"), (ALSO_SUCCEEDED, b"also-if-succeeded-flag"))
@@ -123,10 +123,10 @@ def conflicting(flags: int) -> tuple[bytes, ...]:
 
 
 def extraneous(flags: int, kind: int, *, locked: bool) -> tuple[bytes, ...]:
-    """What an action of that kind (compiled/instructions) ignores, as the note "extraneous" names it.
+    """The flags that an action of that kind (compiled/instructions) ignores, by their names in the note "extraneous".
 
-    procmail says so when it reads the action, executed or not; of `c` on a filter or capture,
-    which is not in here, only when it is executed.  `locked`: there is a second colon.
+    procmail logs them when it reads the action, executed or not.  `c` on a filter or capture is not
+    included: procmail logs that only when it executes the action.  `locked`: there is a second colon.
     """
     names: list[bytes] = []
     if flags & FILTER and kind in (instructions.FOLDER, instructions.CAPTURE, instructions.BLOCK):
@@ -139,7 +139,7 @@ def extraneous(flags: int, kind: int, *, locked: bool) -> tuple[bytes, ...]:
 
 
 def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
-    """The words in `pieces`, also split at NULs; None when something in them is to be expanded."""
+    """The words in `pieces`, also split at NULs; None if there is something to expand."""
     words: list[bytes] = []
     current: bytes | None = None
     for piece in pieces:
@@ -157,10 +157,10 @@ def split_words(pieces: Pieces) -> tuple[bytes, ...] | None:
 
 
 def static_count(pieces: Pieces, *, passing: bool = False) -> int:
-    """The count of a start line as far as it is written out.
+    """The count of a start line, as far as it is known without expansion.
 
-    The lines of a recipe are told apart before anything is expanded: `:$FLAGS` is taken for the
-    modern form, whose conditions all have a `*`, unless it is passed over (`passing`).
+    The lines of a recipe are told apart before anything is expanded: `:$FLAGS` counts as the
+    modern form, in which every condition has a `*`, unless it is passed over (`passing`).
     """
     first = next((piece for piece in pieces if isinstance(piece, bytes) or piece[0] not in (BAD, HASH)), b"")
     if not isinstance(first, bytes) and not passing:
@@ -187,12 +187,12 @@ def static_words(pieces: Pieces) -> tuple[bytes, ...]:
                 break
             kept.append(b"#" if begins or not piece[1] else b"\\#")
         elif piece[0] == ESCAPED:
-            kept.append(b"()")  # what is escaped begins so, even when there is nothing to escape
+            kept.append(b"()")  # an escaped value begins so, even an empty one
     return split_words(tuple(kept)) or ()
 
 
 def _split(words: tuple[bytes, ...]) -> tuple[bytes, bool, tuple[bytes, ...]]:
-    """The text before the second colon, whether there is one, and the words behind it."""
+    """The text before the second colon, whether there is one, and the words after it."""
     for index, word in enumerate(words):
         before, colon, after = word.partition(b":")
         if colon:
@@ -201,8 +201,8 @@ def _split(words: tuple[bytes, ...]) -> tuple[bytes, bool, tuple[bytes, ...]]:
 
 
 def count_of(number: int | None, flags: int) -> int:
-    """How many lines are conditions even without a `*`; `number` is what stands before the flags, if anything."""
-    # What C's int makes negative counts as not written.
+    """How many lines are conditions even without a `*`; `number` is the number before the flags, if any."""
+    # A number that is negative as C's int counts as missing.
     if number is not None and as_int(number) >= 0:
         return as_int(number)
     return 0 if flags & (ALSO | ALSO_SUCCEEDED | ELSE | ELSE_FAILED) else 1

@@ -1,6 +1,6 @@
 """The special variables of rcfiles: name, default, unit.  procmailrc(5), Environment.
 
-The engine, checks and tests of the manual page read this table; what assigning one does stands in procmail/effects.
+The engine, checks and tests of the manual page read this table; procmail/effects does what an assignment causes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 TEXT, PATH, COMMAND, SWITCH, SECONDS, BYTES, COUNT, OCTAL = (
     "text", "path", "command", "switch", "seconds", "bytes", "count", "octal",
 )  # fmt: skip
-"""What a value is."""
+"""The unit of a value."""
 
 VERSION_OF_REFERENCE = b"3.23pre"
 STRICT = b"PYPROCMAIL_STRICT"
@@ -28,7 +28,7 @@ ENVIRONMENT: tuple[Variable, ...] = (
     (b"MSGPREFIX", b"msg.", TEXT),
     (b"LINEBUF", b"2048", BYTES),
 )
-"""What is in the environment, in this order, that every run begins with, whoever it is for."""
+"""The variables, in this order, with which the environment of every run begins."""
 
 NUMBERS: tuple[Variable, ...] = (
     (b"LOCKSLEEP", b"8", SECONDS),
@@ -37,7 +37,7 @@ NUMBERS: tuple[Variable, ...] = (
     (b"SUSPEND", b"16", SECONDS),
     (b"NORESRETRY", b"4", COUNT),
 )
-"""Those that keep their value when something unreadable is assigned."""
+"""Variables that keep their value when an unreadable one is assigned."""
 
 OTHERS: tuple[Variable, ...] = (
     (b"UMASK", b"077", OCTAL),
@@ -69,4 +69,4 @@ OTHERS: tuple[Variable, ...] = (
 )
 
 TABLE = ENVIRONMENT + NUMBERS + OTHERS
-"""A default of None: there is none, or it depends on the user or the machine."""
+"""A default of None: the variable has no default, or it depends on the user or the machine."""

@@ -1,6 +1,6 @@
-"""Words: where they end in an rcfile, and the flat pieces (program/pieces) that they expand to.
+"""Words: where they end in an rcfile, and the flat pieces (compiled/pieces) that they expand to.
 
-Nothing is expanded here: the rcfile's lexer uses the scanner to find the end of a word, `lower`
+Nothing is expanded here.  The rcfile's lexer uses the scanner to find the end of a word, `lower`
 to store its pieces, and the engine to read text that is itself the result of an expansion.
 The scanner keeps its own stack, so nesting of any depth costs no recursion.
 
@@ -46,7 +46,7 @@ _STOPS = (
 def scan_value(text: bytes, pos: int, *, passing: bool = False) -> Scan:
     """One word from `pos`, with the blanks before it, as the right side of an assignment.
 
-    Stops before the blank or newline that ends the word.  A comment is left unread.  `passing`: as it is read where it
+    Stops before the blank or newline that ends the word.  A comment is left unread.  `passing`: read it as text that
     is not executed.
     """
     stop = text.find(b"\n", pos)
@@ -62,7 +62,7 @@ def scan_value(text: bytes, pos: int, *, passing: bool = False) -> Scan:
 
 
 def scan_list(text: bytes, pos: int, *, passing: bool = False) -> Scan:
-    """The words from `pos` to the end of the line or to a comment, which is left unread; `passing` as for a value."""
+    """The words from `pos` to the end of the line or to a comment, which is left unread; `passing` as in scan_value."""
     stop = text.find(b"\n", pos)
     if stop < 0:
         stop = len(text)
@@ -79,9 +79,9 @@ def scan_list(text: bytes, pos: int, *, passing: bool = False) -> Scan:
 def scan_quoted(text: bytes) -> Scan:
     """`text` from inside double quotes on: a `$` condition.
 
-    A `"` in it ends the quotes, another begins them again; that one is missing at the end is
-    silent.  Outside them blanks run together to one, and a comment or newline ends the text.  The pieces
-    hold no BREAK: nothing is split here, whatever is quoted.
+    A `"` in it ends the quotes, another begins them again; if that one is missing at the end,
+    nothing is logged.  Outside them several blanks become one, and a comment or newline ends the text.  The pieces
+    have no BREAK: nothing is split here, quoted or not.
     """
     if is_plain(text):
         return Scan((text,) if text else (), len(text))
@@ -103,12 +103,12 @@ def is_plain(text: bytes) -> bool:
 class Scanner:
     """The state of one scan.
 
-    `opened` holds for each open alternative the index of its piece, whether it was opened inside
-    double quotes, and `empty` before it; there the quotes of its word are literal, elsewhere they quote, and `}`
-    closes only outside them.
+    `opened` has for each open alternative the index of its piece, whether it was opened inside
+    double quotes, and `empty` before it.  Inside double quotes the quotes of its word are literal, outside they quote,
+    and only outside `}` closes it.
 
-    What is passed over (`passing`) is not expanded: variables and backquotes come to nothing there, so that a `#`
-    behind them begins a comment, and a `"` that ends backquotes ends the quotes around them too.
+    Text that is passed over (`passing`) is not expanded: variables and backquotes become nothing there, so that a `#`
+    after them begins a comment, and a `"` that ends backquotes ends the quotes around them too.
     """
 
     __slots__ = (
@@ -123,13 +123,13 @@ class Scanner:
         self.pieces: list[Piece] = []
         self.buffer = bytearray()
         self.exists = False
-        # The text of a condition begins in the word of the mark before it.
+        # The text of a condition begins in the same word as the mark before it.
         self.started = context == _TEXT and (quoted or text[:1] not in (b" ", b"\t"))
         self.quoted = quoted
         self.opened: list[tuple[int, bool, bool]] = []
         self.mark = -1
         self.eol = False
-        # Whether the word so far may turn out to be nothing.
+        # Whether the word so far may become empty.
         self.empty = True
         self.passing = passing
 
@@ -159,7 +159,7 @@ class Scanner:
         return Scan(tuple(self.pieces), self.pos, unterminated=self.eol)
 
     def is_empty(self) -> bool:
-        """Whether nothing stands in the double quotes so far."""
+        """Whether the double quotes are empty so far."""
         if self.mark < 0 or self.buffer:
             return False
         return all(isinstance(piece, tuple) and piece[0] in _MAYBE_NOTHING for piece in self.pieces[self.mark :])
@@ -180,7 +180,7 @@ class Scanner:
         self.pieces.append(piece)
 
     def special(self, byte: int) -> bool:
-        """Read the construct that `byte` begins; False when the scan ends before it."""
+        """Read the construct that `byte` begins; False if the scan ends before it."""
         if byte == 0x24:
             self.dollar()
         elif byte == 0x60:
@@ -210,7 +210,7 @@ class Scanner:
         return True
 
     def may_begin(self) -> bool:
-        """Whether a word may begin here: what stands before came to nothing, or ended in a blank."""
+        """Whether a word may begin here: the text before it became nothing, or ended in a blank."""
         if self.empty or self.buffer or self.exists or not self.pieces or self.passing:
             return self.empty
         return isinstance(self.pieces[-1], tuple)

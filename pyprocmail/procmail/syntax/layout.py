@@ -1,6 +1,6 @@
-"""The canonical layout of an rcfile: indentation, blanks and empty lines, and nothing else.
+"""The canonical layout of an rcfile: only indentation, blanks and empty lines change.
 
-`arranged` gives back what it was given where another layout would change the meaning.
+`arranged` returns the rcfile unchanged where another layout would change the meaning.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ _PLAIN_START = re.compile(rb"0[ \t]*([HBDAaEehbfcwWir \t]*?)[ \t]*(?:(:)[ \t]*([
 
 
 def arranged(data: bytes) -> bytes:
-    """The rcfile `data` in its canonical layout; as it is if it would mean something else then.
+    """The rcfile `data` in its canonical layout; unchanged if its meaning would change.
 
-    Blocks are indented by four blanks; a block that stands on one line stays there.  No more than two empty lines in a
+    Blocks are indented by four blanks; a block on one line stays there.  No more than two empty lines in a
     row are kept, and no blanks at the end of a line.
     """
     text = data.replace(b"\r\n", b"\n")
@@ -65,8 +65,8 @@ def arranged(data: bytes) -> bytes:
 class _Writer:
     """The text so far.
 
-    `level` is the depth of blocks, `fresh` whether a line begins here, `trimmed` the blanks that a line ended in, for
-    the comment that may follow.
+    `level` is the depth of blocks, `fresh`: a line begins here, `trimmed` the blanks at the end of the line, for
+    a comment that may follow.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class _Writer:
             self.fresh = True
 
     def blank(self, raw: bytes, *, before: Node | bytes | None, one_line: bool) -> None:
-        """What stands between two nodes."""
+        """Write the blank text between two nodes."""
         lines = raw.count(b"\n")
         if lines and not one_line:
             empty = min(lines - (0 if self.fresh else 1), _MOST_EMPTY_LINES)
@@ -128,7 +128,7 @@ class _Writer:
         return self.parts[-2:] == [b"{", b"\n"]
 
     def block(self, node: Block, todo: list[tuple[Node | bytes, int, bool]], level: int) -> None:
-        """`{`, what is in the block, and `}`."""
+        """`{`, the content of the block, and `}`."""
         items = node.items
         one_line = bool(node.close) and b"\n" not in unparse_short(node)
         if one_line:
@@ -167,7 +167,7 @@ class _Writer:
             case Capture():
                 self.put(node.name + b"=|" + node.pipe.raw)
             case Condition():
-                # Weights are often written below each other.
+                # Weights are often aligned.
                 mark = node.mark if node.parts[WEIGHT] is not None else b"* " if node.mark else b""
                 self.put(mark + node.raw)
             case Comment():
@@ -182,7 +182,7 @@ class _Writer:
 
 
 def unparse_short(block: Block) -> bytes:
-    """The text of a block; a newline if it holds another block, which never stands on one line."""
+    """The text of a block; a newline if it holds another block, which is never written on one line."""
     if any(isinstance(item, Comment) or isinstance(getattr(item, "action", None), Block) for item in block.items):
         return b"\n"
     return unparse(block)
@@ -199,7 +199,7 @@ def _push(
 
 
 def _meaning(tree: Rcfile) -> list[Hashable]:
-    """All that the layout must not change, in the order of the file: the comments, too."""
+    """Everything that the layout must not change, in the order of the file, comments included."""
     found: list[Hashable] = []
     todo: list[Node | None] = [tree]
     while todo:
@@ -261,7 +261,7 @@ def _start_meaning(word: Word) -> Hashable:
 
 
 def _pieces(pieces: Pieces) -> Pieces:
-    """Pieces without the offsets in them, and without what a blank at the end of a line leaves."""
+    """Pieces without their offsets, and without what a blank at the end of a line adds."""
     kept = tuple(piece[:2] if isinstance(piece, tuple) and piece[0] == HASH else piece for piece in pieces)
     while kept and isinstance(kept[-1], tuple) and kept[-1] == (8,):
         kept = kept[:-1]

@@ -1,9 +1,9 @@
-"""Terminals of the rcfile grammar, and what is wrong with the text they come from.
+"""Terminals of the rcfile grammar, and the faults of the text that they come from.
 
-What a line is depends on the lines before it: a line behind a start line is a condition, an
-action or, behind an empty line, the next recipe; a word runs on over lines while it is quoted.
-So the lexer is written by hand, goes through the file as procmail does, and feeds the parser.  What stands inside a
-start line or a condition is for the grammar to say: the parser's state knows which terminals may come.
+The meaning of a line depends on the lines before it: a line after a start line is a condition, an
+action or, after an empty line, the next recipe; a quoted word continues over several lines.
+So the lexer is written by hand, goes through the file as procmail does, and feeds the parser.  Inside a
+start line or a condition the grammar decides: the parser's state knows which terminals may come.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 _SPACE = BLANKS + b"\n"
 _BEHIND_THE_END = 1000
-"""How many conditions that a `:N` asks for may be missing at the end of the file; each is an empty one."""
+"""How many conditions of a `:N` may be missing at the end of the file; each counts as an empty one."""
 _PREFIXES = ("NOT", "WEIGHT", "AREA", "_BLANKS")
 _FLAG_LETTERS = "one of H B D A a E e h b f c w W i r"
 
 
 class Lexeme:
-    """One terminal: `raw` as in the file, `text` as it is meant, and the scan of a word.
+    """One terminal: `raw` as in the file, `text` without carriage returns at line ends, and the scan of a word.
 
     The first lexeme of a start line or a condition has the rest of it in `line`, as raw text, as logical text and as
-    span.  Lark asks its last lexeme for a position that we keep in `span`.
+    span.  Lark asks the last lexeme for a position, which we keep in `span`.
     """
 
     __slots__ = ("line", "raw", "scan", "span", "text", "type")
@@ -52,19 +52,19 @@ class Lexeme:
 
 
 class Parser(Protocol):
-    """What the lexer feeds."""
+    """The parser that the lexer feeds."""
 
     def feed(self, lexeme: Lexeme) -> None:
         """Take the next lexeme."""
 
     def expected(self) -> re.Pattern[bytes]:
-        """The terminals of the grammar that may come now, each a group of its name."""
+        """The terminals of the grammar that may come now, each as a group with its name."""
 
 
 def lex(data: bytes, parser: Parser, *, strict: bool = False, passing: int | None = None) -> list[Diagnostic]:
     """Feed the lexemes of an rcfile to the parser; the diagnostics.
 
-    A carriage return before a newline is no part of the text, except with `strict`.  The first block in `passing`
+    A carriage return before a newline is not part of the text, except with `strict`.  The first block inside `passing`
     others is read as one that is passed over.
     """
     lexer = _Lexer(data, parser, strict=strict, passing=passing)
@@ -73,9 +73,9 @@ def lex(data: bytes, parser: Parser, *, strict: bool = False, passing: int | Non
 
 
 class _Lexer:
-    """The place in the file: `text` is the file as it is meant, offsets in it are mapped back.
+    """The place in the file: `text` is the file without carriage returns at line ends; offsets in it are mapped back.
 
-    `returns` holds the offsets of the newlines before which a carriage return was taken out.
+    `returns` has the offsets of the newlines before which a carriage return was removed.
     """
 
     def __init__(self, data: bytes, parser: Parser, *, strict: bool, passing: int | None) -> None:
@@ -127,22 +127,22 @@ class _Lexer:
         return Lexeme(kind, raw, text, span, scan)
 
     def emit(self, kind: str, end: int, scan: Scan | None = None) -> Lexeme:
-        """Emit a lexeme from here to `end`, and go there."""
+        """Emit a lexeme from here to `end`, and continue there."""
         lexeme = self.lexeme(kind, self.pos, end, scan)
         self.parser.feed(lexeme)
         self.pos = end
         return lexeme
 
     def emit_first(self, kind: str, end: int, line: Lexeme, text: bytes) -> None:
-        """Emit the first lexeme, from here to `end`, of one whose rest is `line`, and that line as `text`."""
+        """Emit the first lexeme, from here to `end`; the rest of its line is `line`, and `text` as logical text."""
         first = self.lexeme(kind, self.pos, end, line.scan)
         first.line = (line.raw, text, line.span)
         self.parser.feed(first)
 
     def emit_parts(self, text: bytes, start: int, offsets: Sequence[int] | None) -> Lexeme | None:
-        """Emit the terminals in `text`, which begins at `start`; the last one.
+        """Emit the terminals in `text`, which begins at `start`; returns the last one.
 
-        `offsets` are those of its bytes, if these do not follow each other.
+        `offsets` are the offsets of its bytes, if these are not consecutive.
         """
         at, lexeme = 0, None
         while at < len(text):
@@ -173,7 +173,7 @@ class _Lexer:
         self.diagnostics.append(Diagnostic(code, span, sentence, hint, manual, severity))
 
     def emit_word(self, kind: str, scan: Scan) -> None:
-        """Emit a lexeme made of words, and complain about them."""
+        """Emit a lexeme made of words, and report their faults."""
         self.complain_of_words(self.emit(kind, scan.end, scan))
 
     def complain_of_words(self, lexeme: Lexeme) -> None:
@@ -195,7 +195,7 @@ class _Lexer:
         return len(self.text) if end < 0 else end
 
     def logical_end(self, pos: int) -> int:
-        """The end of the line at `pos` and of those that a backslash joins to it; a NUL hides the rest of its line."""
+        """The end of the line at `pos` and of lines that a backslash joins to it; a NUL hides the rest of its line."""
         end = self.line_end(pos)
         while end < len(self.text) and self.text[pos:end].partition(b"\0")[0].endswith(b"\\"):
             pos = end + 1
@@ -208,7 +208,7 @@ class _Lexer:
         return pos
 
     def trivia(self) -> bool:
-        """Emit the blanks, newlines or the comment that stand here; False if there are none."""
+        """Emit the blanks, newlines or the comment here; False if there are none."""
         end = self.skip(self.pos, _SPACE)
         if end > self.pos:
             self.emit("BLANK", end)
@@ -246,7 +246,7 @@ class _Lexer:
         self.complain("P102", lexeme.span, "closing brace unexpected", "no block is open", "Recipe action line")
 
     def named(self) -> None:
-        """An assignment or an unset; a name that nothing suitable follows is skipped."""
+        """Emit an assignment or an unset; a name without a suitable continuation is skipped."""
         end = name_end(self.text, self.pos)
         if self.text[end : end + 1] not in (b" ", b"\t", b"\n", b"="):
             self.skipped(end)
@@ -258,11 +258,11 @@ class _Lexer:
             self.emit_word("VALUE", self.scan(scan_value, self.pos))
 
     def is_passing(self) -> bool:
-        """Whether this is passed over."""
+        """Whether the lexer is in text that is passed over."""
         return self.passing is not None and len(self.blocks) > self.passing
 
     def scan(self, how: Callable[..., Scan], pos: int) -> Scan:
-        """What stands at `pos`, read by scan_value or scan_list."""
+        """The text at `pos`, read by scan_value or scan_list."""
         if self.is_passing():
             return how(self.text, pos, passing=True)
         scan = how(self.text, pos)
@@ -286,7 +286,7 @@ class _Lexer:
             self.action()
 
     def start_parts(self, raw: bytes) -> None:
-        """What is in a start line with nothing to expand."""
+        """Emit the parts of a start line without expansions."""
         start = self.pos + 1
         text = raw.strip(BLANKS)
         if is_plain(text) and b"\0" not in text and b"\t" not in text and b"  " not in text:
@@ -296,7 +296,7 @@ class _Lexer:
             last = self.emit_parts(text, start, [start + offset for offset in offsets])
         if last is None or last.type != "UNREAD":
             return
-        # Behind the name of a lockfile it begins with the NUL that ends that.
+        # After the name of a lockfile it begins with the NUL that ends the name.
         locked = last.text.startswith(b"\0")
         text = last.text[locked:].replace(b"\0", b" ")
         if locked and text:
@@ -308,9 +308,9 @@ class _Lexer:
             self.complain("P104", span, f"unknown recipe flag {_quoted(text[:1])}", _FLAG_LETTERS, "Recipes")
 
     def conditions(self, count: int) -> bool:
-        """The lines up to the action, `count` of them conditions without a star.
+        """Emit the lines up to the action, `count` of them conditions without a star.
 
-        False when there is no action.  An empty line anywhere before it, even before a condition,
+        False if there is no action.  An empty line anywhere before the action, even before a condition,
         makes a `:` the start of the next recipe; without one it is a folder's name.
         """
         self.rest_of_line()
@@ -388,9 +388,9 @@ class _Lexer:
             self.emit_word("FOLDER", self.folders(max(end, self.pos + (byte == b"{"))))
 
     def folders(self, end: int) -> Scan:
-        """The folders of an action; `end` is behind the name or the `{` that it begins with.
+        """The folders of an action; `end` is after the name or the `{` with which it begins.
 
-        That is read by itself, and so is an `=` behind a name, where procmail looks for a `|`: behind it a `#` begins
+        The name is read by itself, and so is an `=` after it, since procmail looks for a `|` there.  Then a `#` begins
         a comment, and if blanks follow, one more word is expected.
         """
         prefix: Pieces = (self.text[self.pos : end],)
@@ -416,7 +416,7 @@ class _Lexer:
 
 
 def _join(prefix: Pieces, pieces: Pieces, *, blank: bool) -> Pieces:
-    """`prefix`, whose last piece is text, put before words; `blank`: a blank stands between."""
+    """`prefix`, whose last piece is text, in front of words; `blank`: with a blank in between."""
     if blank:
         return (*prefix, (BREAK, True), *pieces)
     *before, text = prefix

@@ -1,4 +1,4 @@
-"""Tree to program (compiled/instructions).  Nothing is lost but the layout."""
+"""Tree to program (compiled/instructions).  Only the layout is lost."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from pyprocmail.procmail.compiled.pieces import Pieces
 
 _LINEBUF = 128
-"""What is shorter fits into the smallest LINEBUF."""
+"""A shorter text fits into the smallest LINEBUF."""
 
 
 def compile_rcfile(data: bytes, *, strict: bool = False, passing: int | None = None) -> Program:
-    """The program of the rcfile `data`; never raises.  `strict` and `passing` as for parse()."""
+    """The program of the rcfile `data`; never raises.  `strict` and `passing` as in parse()."""
     tree, _ = parse(data, strict=strict, passing=passing)
     return lower(tree, data if strict else None)
 
@@ -50,8 +50,8 @@ def compile_rcfile(data: bytes, *, strict: bool = False, passing: int | None = N
 def lower(tree: Rcfile, source: bytes | None = None) -> Program:
     """The program of `tree`.
 
-    With `source`, the text of the file, it is as in procmail 3.22: blanks before the `=` of a capture cost its name the
-    last byte, and the program can be read on from anywhere in it.
+    With `source`, the text of the file, it behaves as in procmail 3.22: blanks before the `=` of a capture remove the
+    last byte of its name, and any part of the file can be read again.
     """
     lowering = _Lowering(source)
     lowering.run(tree)
@@ -60,9 +60,9 @@ def lower(tree: Rcfile, source: bytes | None = None) -> Program:
 
 @dataclass(slots=True)
 class _Open:
-    """A block whose instructions are being written: where its recipe stands, and what is in it.
+    """A block whose instructions are being written: the place of its recipe, and its content.
 
-    `ends_elsewhere`: when it is passed over, something in it ends elsewhere than it does when it is executed.
+    `ends_elsewhere`: a statement in it ends elsewhere if it is passed over than if it is executed.
     """
 
     items: Iterator[Item]
@@ -74,7 +74,7 @@ class _Open:
     ends_elsewhere: bool = False
 
     def noted(self, notes: Notes) -> None:
-        """Something in it says this when it is passed over."""
+        """Add notes that the block logs if it is passed over."""
         for note in notes:
             length = op.length(note)
             self.longest = max(self.longest, length)
@@ -82,9 +82,9 @@ class _Open:
 
 
 class _Lowering:
-    """The program so far, and the blocks that are open, the file itself the outermost.
+    """The program so far, and the open blocks, the file itself as the outermost.
 
-    `depends`: where something ends depends on values.
+    `depends`: where a statement ends depends on values.
     """
 
     def __init__(self, source: bytes | None) -> None:
@@ -112,7 +112,7 @@ class _Lowering:
         source = self.source if self.depends else None
         self.program.append((op.END_OF_FILE, tree.span.end, len(unclosed), _ends_with_action(tree), source or b""))
         for at in unclosed:
-            # Behind END_OF_FILE: whoever skips a block that is not closed is not told.
+            # After END_OF_FILE: a run that skips an unclosed block does not log it.
             self.patch(at, len(self.program))
 
     def close(self, done: _Open, offset: int) -> None:
@@ -181,9 +181,9 @@ class _Lowering:
             self.open.append(_Open(iter(item.action.items), item.action, at))
 
     def passed(self, word: Word) -> tuple[Notes, int, int]:
-        """What is said of a word that is passed over.
+        """What is logged about a word that is passed over.
 
-        And where reading goes on then, 0 if where it does anyway; and how long it is without what is to be expanded.
+        Also the offset where reading continues then, 0 if it is the usual one, and the length without expansions.
         """
         passed = word.passed
         if passed is None or (passed.end != word.span.end and self.source is None):
@@ -194,7 +194,7 @@ class _Lowering:
         return _complaints(passed.pieces, passed.unterminated), elsewhere, _static_length(passed.pieces)
 
     def action_notes(self, node: Action) -> tuple[Notes, Notes, int]:
-        """The notes of an action that is executed, those of one that is not, and where the latter ends, as above."""
+        """The notes of an executed action, those of one that is not, and where the latter ends, as in `passed`."""
         match node:
             case Folder():
                 self.depends |= _has_hash(node.words.pieces)
@@ -227,7 +227,7 @@ class _Lowering:
 
 
 def _ends_with_action(tree: Rcfile) -> bool:
-    """Whether nothing stands behind the last action, but for the newline of its line."""
+    """Whether nothing follows the last action but the newline of its line."""
     items = tree.items
     if items and isinstance(items[-1], Blank) and items[-1].raw in (b"\n", b"\r\n"):
         items = items[:-1]
@@ -245,7 +245,7 @@ def _ends_with_action(tree: Rcfile) -> bool:
 
 
 def _start(node: nodes.Start) -> tuple[Start, StartLine]:
-    """The start line, and as what it is read where it is skipped over."""
+    """The start line, and how it is read if it is skipped over."""
     if not node.expanded and not node.unterminated and len(node.raw) < _LINEBUF:
         skipped = b"" if node.unread is None else node.unread.text
         return (node.bits, node.lock, skipped), StartLine(node.count, node.bits, node.lock, skipped)
@@ -256,7 +256,7 @@ def _start(node: nodes.Start) -> tuple[Start, StartLine]:
 
 
 def _skipping(read: StartLine, conditions: tuple[Entry, ...], kind: int, unmatched: Notes) -> Notes:
-    """What is logged of a recipe in a block that is not executed."""
+    """The notes of a recipe in a block that is not executed."""
     notes: list[tuple[bytes, bytes]] = []
     for condition in conditions:
         notes += _length(condition[1] + 1)
@@ -301,7 +301,7 @@ def _complaints(pieces: Pieces, unterminated: bool) -> Notes:
 
 
 def _length(length: int, kind: bytes = op.LENGTH) -> Notes:
-    """The note on how long something is; none if any LINEBUF has room for it."""
+    """The note on a length; none if it fits into every LINEBUF."""
     return ((kind, b"%d" % length),) if length > (_LINEBUF if kind == op.LENGTH else _LINEBUF // 2) else ()
 
 

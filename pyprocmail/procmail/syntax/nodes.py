@@ -1,10 +1,10 @@
 """The tree of an rcfile.
 
 Every byte of the file is in exactly one node, in its field `raw`, `equals`, `mark` or `close`, so
-the tree writes itself back (unparse).  Where a node has both `raw` and `text`, the text is what
-is meant: without the carriage return before a newline.  Start lines, conditions and words hold smaller
-nodes, which say where in this text each thing stands; those of words are in `parts`.  Trees can be deep (a block in a
-block in a block), so whoever walks one keeps his own stack; compare and print them through unparse.
+the tree writes itself back (unparse).  Where a node has both `raw` and `text`, the text is without
+the carriage return before a newline.  Start lines, conditions and words hold smaller
+nodes, each with its place in this text; those of words are in `parts`.  Trees can be deep (a block in a
+block in a block), so code that walks one keeps its own stack; compare and print them through unparse.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Blank:
 
     @property
     def newlines(self) -> tuple[Span, ...]:
-        """Where its lines end.  The first ends a line that holds something, unless one ended right before it."""
+        """Where its lines end.  The first ends a line with content, unless a line ended right before it."""
         start = self.span.start
         return tuple(Span(start + found.start(), start + found.end()) for found in _NEWLINE.finditer(self.raw))
 
@@ -66,8 +66,8 @@ class StrayBrace:
 class Word:
     """A word or a list of words, and the pieces it expands to (compiled/words).
 
-    `unterminated`: the file ended inside its quotes.  `passed`: how it is read where it is passed over, if that may be
-    another way.  `reading`: as one word, as many, or as the folders of an action.
+    `unterminated`: the file ended inside its quotes.  `passed`: how it is read if it is passed over, where that is
+    different.  `reading`: as one word, as many, or as the folders of an action.
     """
 
     raw: bytes
@@ -107,7 +107,7 @@ class Lockfile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unread:
-    """What procmail does not understand in a start line."""
+    """Text in a start line that procmail does not understand."""
 
     raw: bytes
     text: bytes
@@ -116,9 +116,9 @@ class Unread:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start(Word):
-    """`0 flags : lockfile`, behind the colon.
+    """`0 flags : lockfile`, after the colon.
 
-    Of one that is `expanded` when the recipe is reached only the words are known.
+    If its words have expansions (`expanded`), the rest is known only when the recipe is reached.
     """
 
     expanded: bool = False
@@ -129,7 +129,7 @@ class Start(Word):
 
     @property
     def bits(self) -> int:
-        """The flags as compiled/start_line has them."""
+        """The flags as compiled/start_line defines them."""
         bits = 0
         for flag in self.flags:
             bits |= flag.bit
@@ -137,7 +137,7 @@ class Start(Word):
 
     @property
     def lock(self) -> bytes | tuple[bytes] | None:
-        """The lockfile as compiled/start_line has it."""
+        """The lockfile as compiled/start_line defines it."""
         if self.lockfile is None:
             return None
         return b"" if self.lockfile.name is None else (self.lockfile.name,)
@@ -195,7 +195,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegexTest:
-    """A pattern; `text` without the backslash that protects its beginning, its lines joined."""
+    """A pattern; `text` is without the backslash that protects its beginning, its lines joined."""
 
     raw: bytes
     text: bytes
@@ -213,7 +213,7 @@ class ProgramTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SizeTest:
-    """`< number` or `> number`; `text` is what follows the sign, which may hold expansions."""
+    """`< number` or `> number`; `text` follows the sign and may have expansions."""
 
     raw: bytes
     operator: Literal["<", ">"]
@@ -223,7 +223,7 @@ class SizeTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpandedTest:
-    """`$ text`: the text is expanded, then it is the rest of the condition."""
+    """`$ text`: the text is expanded, and the result is read as the rest of the condition."""
 
     raw: bytes
     text: bytes
@@ -232,9 +232,9 @@ class ExpandedTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """`* prefixes test`; the `mark` is the star and the blanks behind it, empty in the old `:N` form.
+    """`* prefixes test`; the `mark` is the star with the blanks after it, empty in the old `:N` form.
 
-    `text` is the logical line, with the backslashes of its continuations; `parts` what the interpreter is given.
+    `text` is the logical line, with the backslashes of its continuations; `parts` is the form for the interpreter.
     """
 
     mark: bytes
@@ -247,22 +247,22 @@ class Condition:
 
     @property
     def negated(self) -> bool:
-        """Whether its negations leave one."""
+        """Whether the number of its negations is odd."""
         return sum(isinstance(prefix, Negation) for prefix in self.prefixes) % 2 == 1
 
     @property
     def weight(self) -> Weight | None:
-        """The weight that holds."""
+        """The weight that counts: the last one."""
         return next((prefix for prefix in reversed(self.prefixes) if isinstance(prefix, Weight)), None)
 
     @property
     def area(self) -> Area | None:
-        """The area that holds."""
+        """The area that counts: the last one."""
         return next((prefix for prefix in reversed(self.prefixes) if isinstance(prefix, Area)), None)
 
 
 class FolderKind(Enum):
-    """What the name of a folder says about it."""
+    """The kind of a folder, by its name."""
 
     MAILDIR = "maildir"
     MH = "MH folder"
@@ -292,7 +292,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward:
-    """`! address ...`; the raw text of `words` begins behind the `!`, as `text` does."""
+    """`! address ...`; the raw text of `words` begins after the `!`, as `text` does."""
 
     words: Word
     text: bytes
@@ -301,7 +301,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pipe:
-    """`| command`; `raw` and `text` begin behind the `|`."""
+    """`| command`; `raw` and `text` begin after the `|`."""
 
     raw: bytes
     text: bytes
@@ -320,7 +320,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Missing:
-    """No action: the next recipe begins behind an empty line, or (`at_end`) the file ends."""
+    """No action: the next recipe begins after an empty line, or (`at_end`) the file ends."""
 
     at_end: bool
     span: Span
@@ -328,7 +328,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """`{ ... }`; `close` is empty when the file ends before the `}`."""
+    """`{ ... }`; `close` is empty if the file ends before the `}`."""
 
     items: tuple[Item, ...]
     close: bytes
@@ -339,7 +339,7 @@ class Block:
 class Recipe:
     """`:0 flags : lockfile`, then conditions, blanks and comments, then the action.
 
-    The raw text of `start` begins behind the first colon.
+    The raw text of `start` begins after the first colon.
     """
 
     start: Start

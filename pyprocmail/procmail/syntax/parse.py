@@ -1,6 +1,6 @@
 """rcfile to tree.
 
-The boundary to Lark: the parser calls a typed method a rule, here, while it reads.
+The boundary to Lark: while it reads, the parser calls one typed method for each rule.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ from pyprocmail.source import Span
 
 
 def parse(data: bytes, *, strict: bool = False, passing: int | None = None) -> tuple[Rcfile, list[Diagnostic]]:
-    """The tree of the rcfile `data`, and what is wrong with it; never raises.
+    """The tree of the rcfile `data`, and its faults; never raises.
 
-    With `strict`, a carriage return before a newline is text, as it is to procmail.  `passing` as for lex().
+    With `strict`, a carriage return before a newline is text, as in procmail.  `passing` as in lex().
     """
     feeding = _Feeding()
     diagnostics = lex(data, feeding, strict=strict, passing=passing)
@@ -75,7 +75,7 @@ class _Feeding:
         self.patterns = _patterns()
 
     def feed(self, lexeme: Lexeme) -> None:
-        # Lark asks a token for its type only.
+        # Lark reads only the type of a token.
         self.parser.feed_token(cast("Token", lexeme))
 
     def expected(self) -> re.Pattern[bytes]:
@@ -102,23 +102,23 @@ class _NoLexer(Lexer):
 
 @cache
 def _parser() -> Lark:
-    """The parser, made once a process: that is a few milliseconds."""
+    """The parser, made once in a process, which takes a few milliseconds."""
     return Lark(grammars.load("procmailrc"), start="rcfile", parser="lalr", lexer=_NoLexer, transformer=_Build())
 
 
 @cache
 def _patterns() -> dict[int, re.Pattern[bytes]]:
-    """By the state of the parser, the terminals that may come."""
+    """The terminals that may come, by the state of the parser."""
     return {}
 
 
 def _is_spelled(terminal: TerminalDef) -> bool:
-    """Whether the grammar says what the terminal looks like; of one that is declared only, Lark has no pattern."""
+    """Whether the grammar defines the text of the terminal; Lark has no pattern for one that is only declared."""
     return cast("object", terminal.pattern) is not None
 
 
 def _any_of(choices: Iterable[str]) -> re.Pattern[bytes]:
-    """A pattern for those terminals among `choices` that the grammar spells out, each a group."""
+    """A pattern for the terminals among `choices` that the grammar defines, each as a group."""
     terminals = [terminal for terminal in _parser().terminals if terminal.name in choices and _is_spelled(terminal)]
     terminals.sort(key=lambda terminal: -terminal.priority)
     text = "|".join(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})" for terminal in terminals)
@@ -129,7 +129,7 @@ _Part: TypeAlias = Item | Action | Condition | Start | Lexeme
 
 
 class _Build(Transformer[Lexeme, Rcfile]):
-    """A method a rule."""
+    """One method for each rule."""
 
     def blank(self, parts: list[Lexeme]) -> Blank:
         (lexeme,) = parts
@@ -212,7 +212,7 @@ class _Build(Transformer[Lexeme, Rcfile]):
                 case (name, span):
                     lockfile = Lockfile(raw[span.start - line.start : span.end - line.start], name, span)
                 case Unread():
-                    # Behind the name of a lockfile, it begins with the NUL that ends that.
+                    # After the name of a lockfile, it begins with the NUL that ends the name.
                     text = part.text[1:] if lockfile is not None else part.text
                     unread = Unread(part.raw, text.replace(b"\0", b" "), part.span)
                 case Lexeme():
@@ -282,7 +282,7 @@ class _Build(Transformer[Lexeme, Rcfile]):
 
 
 def _parts(prefixes: tuple[Prefix, ...], test: Test, shown: bytes) -> conditions.Condition:
-    """The condition as the interpreter is given it, which logs it as `shown`."""
+    """The condition in its form for the interpreter, which logs it as `shown`."""
     negated, weight, area = False, None, None
     for prefix in prefixes:
         match prefix:
@@ -307,7 +307,7 @@ def _parts(prefixes: tuple[Prefix, ...], test: Test, shown: bytes) -> conditions
 
 
 def _word(lexeme: Lexeme, skip: int = 0, reading: Reading = "list") -> Word:
-    """The words of `lexeme` behind its first `skip` bytes."""
+    """The words of `lexeme` after its first `skip` bytes."""
     assert lexeme.scan is not None, lexeme.type
     span = Span(lexeme.span.start + skip, lexeme.span.end)
     scan = lexeme.scan

@@ -1,4 +1,4 @@
-"""What a word is made of, each part with its place: text, variables, commands in backquotes, alternatives in these."""
+"""The parts of a word, each with its place: text, variables, commands in backquotes, alternatives with their parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text for itself; `raw` has the quotes and backslashes in it."""
+    """Literal text; `raw` includes its quotes and backslashes."""
 
     raw: bytes
     text: bytes
@@ -40,7 +40,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`$NAME` or `${NAME}`; of `$\\NAME`, what is special in patterns is `escaped`."""
+    """`$NAME` or `${NAME}`; with `escaped`, `$\\NAME`: what is special in patterns is escaped."""
 
     raw: bytes
     name: bytes
@@ -82,7 +82,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class BadSubstitution:
-    """`${` and what is no name; it is nothing."""
+    """`${` without a valid name; it expands to nothing."""
 
     raw: bytes
     name: bytes
@@ -91,7 +91,7 @@ class BadSubstitution:
 
 @dataclass(frozen=True, slots=True)
 class Hash:
-    """`#` behind an expansion: what follows is a comment if that comes to nothing."""
+    """`#` after an expansion: the rest is a comment if the expansion is empty."""
 
     raw: bytes
     span: Span
@@ -135,7 +135,7 @@ class _Open:
 class _Reader:
     """A word that is read again, this time with the places of its pieces.
 
-    `returns` are the offsets of the newlines before which a carriage return was taken out.
+    `returns` are the offsets of the newlines before which a carriage return was removed.
     """
 
     def __init__(self, word: Word) -> None:
@@ -187,7 +187,7 @@ class _Reader:
         return found
 
     def prefix(self, found: list[Part], end: int) -> None:
-        """What the first word of an action begins with, up to `end`, and the blank behind it."""
+        """Add the beginning of the first word of an action, up to `end`, and the blank after it."""
         text = self.text
         name = len(text[:end].rstrip(b" \t="))
         if name:
@@ -200,7 +200,7 @@ class _Reader:
             found.append(Gap(*self.place(end, end + 1)))
 
     def place(self, start: int, end: int) -> tuple[bytes, Span]:
-        """The raw text, and where it is in the file."""
+        """The raw text, and its place in the file."""
         first, last = start + bisect_left(self.returns, start), end + bisect_left(self.returns, end)
         at = self.word.span.start
         return self.word.raw[first:last], Span(at + first, at + last)
@@ -234,7 +234,7 @@ class _Reader:
 
 
 def _prefix_end(text: bytes) -> int:
-    """The end of the name, or the `{`, and of the `=` that the first word of an action is read to by itself."""
+    """The end of the beginning of an action that is read by itself: a name or `{`, with an `=` after it."""
     end = max(name_end(text, 0), int(text.startswith(b"{")))
     equals = end
     while text[equals : equals + 1] in (b" ", b"\t"):

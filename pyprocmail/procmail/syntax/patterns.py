@@ -1,4 +1,4 @@
-"""The pattern of a condition, token by token, each with its place in the file: through joined lines and macros."""
+"""The tokens of a condition's pattern, each with its place in the file, also in joined lines and macros."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PatternToken:
-    """A token as matching/egrep has it, where it stands, and the name of the macro that it comes from, if any.
+    """A token of matching/egrep, its place, and the name of the macro that it comes from, if any.
 
-    A parenthesis that procmail closes at the end has an empty span.
+    A parenthesis that procmail adds at the end has an empty span.
     """
 
     token: egrep.Token
@@ -29,7 +29,7 @@ class PatternToken:
 
 
 def offsets(condition: Condition) -> list[int]:
-    """Where in the file each byte of the text of the condition's test stands, and where the text ends."""
+    """The offset in the file of each byte of the test's text, and of the end of the text."""
     raw = condition.raw
     returns: list[int] = []
     if b"\r\n" in raw and places.logical(raw) != condition.text:
@@ -51,7 +51,7 @@ def offsets(condition: Condition) -> list[int]:
 
 
 def tokens(condition: Condition) -> tuple[PatternToken, ...]:
-    """The tokens of a pattern; none of a condition that is no pattern, or becomes one when it is expanded."""
+    """The tokens of a pattern; empty if the condition is not a pattern, or is expanded first."""
     if not isinstance(condition.test, RegexTest):
         return ()
     at = offsets(condition)
@@ -70,7 +70,7 @@ def tokens(condition: Condition) -> tuple[PatternToken, ...]:
 
 
 def _expanded(text: bytes) -> tuple[bytes, list[tuple[int, int, bytes | None]]]:
-    """The pattern with its macros replaced, and for each byte where what it comes from begins and ends, and a macro."""
+    """The pattern with its macros replaced; for each byte the begin and end of its source, and its macro."""
     origins: list[tuple[int, int, bytes | None]] = [(at, at + 1, None) for at in range(len(text))]
     while b"^TO" in text or b"^FROM_" in text:
         for name, expansion in macros.MACROS:
@@ -87,7 +87,7 @@ def _expanded(text: bytes) -> tuple[bytes, list[tuple[int, int, bytes | None]]]:
 
 
 def _lengths(text: bytes, count: int) -> Iterator[tuple[int, int]]:
-    """From where to where each of the first `count` tokens goes; one behind the end of the text is put in."""
+    """The begin and end of each of the first `count` tokens; a token after the end of the text was added."""
     at = 0
     while count:
         end = min(at + 1, len(text))

@@ -1,6 +1,6 @@
-"""Where the bytes of a text stand that was read from an rcfile: of a logical line, and of the words of a start line.
+"""The places of the bytes of a text that was read from an rcfile: of a logical line, or of words of a start line.
 
-Offsets are those in the text as it is meant, without the carriage returns of line ends.
+Offsets are in the text without the carriage returns of line ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def logical(text: bytes) -> bytes:
     """A condition or command of the file as procmail keeps it, before continuations are joined.
 
-    Where a line is nothing but a backslash, the backslash goes and the newline stays.  A NUL ends its line.
+    On a line that is only a backslash, the backslash is removed and the newline stays.  A NUL ends its line.
     """
     if b"\0" in text:
         text = b"\n".join(line.partition(b"\0")[0] for line in text.split(b"\n"))
@@ -32,7 +32,7 @@ def logical(text: bytes) -> bytes:
 def of_logical(text: bytes) -> list[int]:
     """The offset in `text` of each byte of logical(text).
 
-    The newline that is put behind a backslash at the end of the file stands where the text ends.
+    The newline that is added after a backslash at the end of the file is at the end of the text.
     """
     kept = list(range(len(text)))
     if b"\0" in text:
@@ -78,9 +78,9 @@ def _unblanked(text: bytes, start: int, end: int) -> int:
 
 
 def of_words(text: bytes) -> tuple[bytes, list[int]]:
-    """The words in `text`, in which nothing is to be expanded, with a NUL between them; and where each byte stands.
+    """The words in `text`, which has no expansions, with a NUL between them; and the offset of each byte.
 
-    A NUL stands where the blank does that ends the word before it.
+    A NUL has the offset of the blank that ends the word before it.
     """
     scanner = Places(text, 0, LIST)
     scan = scanner.run()
@@ -103,7 +103,7 @@ def of_words(text: bytes) -> tuple[bytes, list[int]]:
 
 
 class Places(Scanner):
-    """A scanner that notes where each piece stands: of text the place of every byte, else those of its two ends."""
+    """A scanner that notes the place of each piece: of text the place of every byte, of others the two ends."""
 
     __slots__ = ("begun", "places", "text_places", "text_start")
 
