@@ -278,8 +278,8 @@ def _tls(cert: str, key: str) -> ssl.SSLContext:
             Path(path).open("rb").close()
         context.load_cert_chain(cert, key or None)
     except ssl.SSLError as error:
-        both = f"{cert} and {key} are" if key else f"{cert} is"
-        raise click.UsageError(f"{both} not a certificate and its key in PEM form") from error
+        names = f"{cert}, {key}" if key else cert
+        raise click.UsageError(f"{names}: not a certificate and its key in PEM form") from error
     except OSError as error:
         raise click.UsageError(in_one_line(error, cert)) from error
     return context
