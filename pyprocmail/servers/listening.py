@@ -28,7 +28,7 @@ class _Socket(Protocol):
 
 
 class AddressError(ValueError):
-    """What is no address to listen on; the text says what is."""
+    """The text is not an address to listen on; the message shows the valid forms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def parse(text: str) -> Address:
     `fd:N`, or `systemd` for the first descriptor of socket activation.
 
     Raises:
-        AddressError: it names none.
+        AddressError: it is not an address.
     """
     kind, colon, rest = text.partition(":")
     if kind in ("unix", "local") and colon:
@@ -103,11 +103,11 @@ def listen(
 ) -> socket.socket:
     """A socket that listens there, without blocking.
 
-    A Unix socket gets the permissions `mode` and belongs to `uid` and `gid` (-1: as the system makes it).  One that
-    nobody listens on any more is replaced, and none is left after an error.
+    A Unix socket gets the permissions `mode` and belongs to `uid` and `gid` (-1: the system's default).  A stale one,
+    on which no process listens, is replaced; after an error none is left.
 
     Raises:
-        OSError: somebody else listens there, something that is no socket is in the way, or it may not be used.
+        OSError: another process listens there, a file that is not a socket has this name, or permission is denied.
     """
     if address.fd >= 0:
         return _inherited(address.fd, environ)
@@ -128,7 +128,7 @@ def listen(
 
 
 def _inherited(fd: int, environ: Mapping[str, str]) -> socket.socket:
-    """The socket with that descriptor; one of socket activation has to be meant for this process."""
+    """The socket with that descriptor; under socket activation it must be passed to this very process."""
     if fd >= _FIRST_INHERITED and "LISTEN_PID" in environ:
         count = environ.get("LISTEN_FDS", "")
         ours = environ["LISTEN_PID"] == str(os.getpid())
@@ -173,7 +173,7 @@ def _unix(path: str, mode: int | None, uid: int, gid: int) -> socket.socket:
 
 
 def _make_room(path: str) -> None:
-    """Remove the socket that a server left behind."""
+    """Remove a socket that an earlier server left."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise OSError(errno.EEXIST, "a file that is not a socket has this name")
@@ -196,17 +196,17 @@ def _make_room(path: str) -> None:
 
 
 class Acknowledging:
-    """Has the kernel acknowledge what comes over TCP at once.
+    """Has the kernel acknowledge TCP data at once.
 
-    A mail server that sends a mail in small packets, and waits for no reply of ours, would wait for the kernel's
-    acknowledgement instead: 40 ms each time.  Linux forgets the wish, so it is said before each read.  tcp(7)
+    A mail server that sends a mail in small packets would otherwise wait for the kernel's acknowledgement: 40 ms each
+    time.  Linux resets the option, so it is set before each read.  tcp(7)
     """
 
     def __init__(self, taken: _Socket) -> None:
         self._socket = taken if taken.family in (socket.AF_INET, socket.AF_INET6) and _QUICK_ACK else None
 
     def at_once(self) -> None:
-        """From now on, for a while."""
+        """Acknowledge at once until the kernel resets the option."""
         if self._socket is not None:
             try:
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
@@ -215,7 +215,7 @@ class Acknowledging:
 
 
 class Names:
-    """The Unix sockets that this server has just bound, to take their names away when it ends."""
+    """The Unix sockets that this server has bound, to remove them when it exits."""
 
     def __init__(self, addresses: Iterable[Address] = ()) -> None:
         self._known: list[tuple[str, tuple[int, int, int] | None]] = []
@@ -223,12 +223,12 @@ class Names:
             self.add(address)
 
     def add(self, address: Address) -> None:
-        """One more, which has just been bound."""
+        """Add a socket that has just been bound."""
         if address.path:
             self._known.append((address.path, _identity(address.path)))
 
     def remove(self) -> None:
-        """Remove the sockets, but one that another server has bound meanwhile."""
+        """Remove the sockets, except those that another server has bound meanwhile."""
         for path, identity in self._known:
             if identity is not None and _identity(path) == identity:
                 try:
@@ -242,5 +242,5 @@ def _identity(path: str) -> tuple[int, int, int] | None:
         status = os.lstat(path)
     except OSError:
         return None
-    # The number of a file that is gone is given to the next one.
+    # The inode number of a removed file is used again, so the time is compared, too.
     return status.st_dev, status.st_ino, status.st_mtime_ns

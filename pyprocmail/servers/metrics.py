@@ -1,4 +1,4 @@
-"""Counters of a server, as a file in the text format of Prometheus, for the textfile collector of its node exporter."""
+"""Metrics of a server, as a file in Prometheus' text format, for the textfile collector of the node exporter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Metrics:
-    """Numbers with a name and a meaning: counters, which only grow, and gauges, which say what is now."""
+    """Named numbers with a help text: counters, which only grow, and gauges, which are present values."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -15,29 +15,29 @@ class Metrics:
         self._values: dict[str, float] = {}
 
     def counter(self, name: str, meaning: str) -> None:
-        """Have a counter, 0 at first."""
+        """Add a counter, which starts at 0."""
         self._help[name] = ("counter", meaning)
         self._values[name] = 0
 
     def gauge(self, name: str, meaning: str) -> None:
-        """Have a gauge, 0 at first."""
+        """Add a gauge, which starts at 0."""
         self._help[name] = ("gauge", meaning)
         self._values[name] = 0
 
     def add(self, name: str, number: float = 1) -> None:
-        """Count."""
+        """Add `number` to the counter."""
         self._values[name] += number
 
     def set(self, name: str, number: float) -> None:
-        """Say how much there is now."""
+        """Set the gauge to `number`."""
         self._values[name] = number
 
     def value(self, name: str) -> float:
-        """The number as it stands."""
+        """The present value."""
         return self._values[name]
 
     def text(self) -> str:
-        """All of them."""
+        """All metrics in Prometheus' text format."""
         lines = []
         for name, (kind, meaning) in self._help.items():
             full = f"{self._prefix}_{name}"
@@ -45,7 +45,7 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
     def write(self, path: Path) -> None:
-        """Put them into a file, which is there whole or not at all.
+        """Write the metrics to the file, atomically.
 
         Raises:
             OSError: it cannot be written.

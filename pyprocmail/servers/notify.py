@@ -1,4 +1,4 @@
-"""Telling a service manager how a server is.  sd_notify(3)"""
+"""Reports a server's state to the service manager.  sd_notify(3)"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ READY, STOPPING, RELOADING, WATCHDOG = "READY=1", "STOPPING=1", "RELOADING=1", "
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Send the state to the socket of NOTIFY_SOCKET; False where there is none, or nobody reads it."""
+    """Send the state to the socket NOTIFY_SOCKET; False if there is no such socket, or it cannot be reached."""
     name = environ.get("NOTIFY_SOCKET", "")
     if not name.startswith(("/", "@")):
         return False

@@ -1,19 +1,19 @@
-"""What rules decided about a mail that passes through a mail server: one table for the policy milter and the gateway.
+"""The decision of rules about a mail that passes through a mail server: one table for policy milter and gateway.
 
-PASSED: the rules fall off the end, or deliver to DEFAULT or to the folder `accept`; the mail, as filters left it, goes
-    on.  `! addresses`: to these instead of the recipients of the envelope.  `:0 c` with `! addresses` (maildrop: `cc`):
-    to these as well.
-DISCARDED: /dev/null, `HOST` of another machine, a program (`| program`) that takes the mail, `exit` of maildrop.  That
-    is success, and logged.
+PASSED: the rules reach their end, or deliver to DEFAULT or to the folder `accept`; the mail, with the changes of
+    filters, is passed on.  `! addresses`: to these instead of the envelope's recipients.  `:0 c` with `! addresses`
+    (maildrop: `cc`): to these as well.
+DISCARDED: /dev/null, `HOST` of another machine, a program (`| program`) that takes the mail, `exit` of maildrop.  This
+    is a success, and logged.
 QUARANTINED: the folder `quarantine:REASON`.  A mail server holds the mail; the gateway cannot, and refuses it.
-REFUSED: EXITCODE is not 0, wherever the mail was delivered.  The reply is REPLY, or what `lmtp/replies` has for it.
-FAILED: the rules crash, time out, cannot be read or are given up.  `--on-error` says what comes of that.
+REFUSED: EXITCODE is not 0, wherever the mail was delivered.  The reply is REPLY, or the one in `lmtp/replies`.
+FAILED: the rules crash, time out, cannot be read or are abandoned.  `--on-error` decides about the mail.
 
-Any other folder is a fault, which is logged, and the mail goes on; a copy into a folder is a fault and nothing else.
+Any other folder is a fault: it is logged, and the mail is passed on.  A copy into a folder is only logged.
 
-`SENDER` is the envelope sender at the start, and what it is at the end is that from then on; `! -f sender addresses`
-says it for these alone.  REPLY is a whole reply (`550 5.7.1 text`) or a text; without EXITCODE it says nothing.
-A refusal takes back what the rules did before: nothing is passed on, copies neither.
+`SENDER` begins as the envelope sender; its last value is the sender of the mail that is passed on.  `! -f sender
+addresses` sets the sender for these addresses alone.  REPLY is a whole reply (`550 5.7.1 text`) or a text; without
+EXITCODE it has no effect.  A refusal cancels everything before it: nothing is passed on, not even copies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pyprocmail.exits import EX_OK
 from pyprocmail.servers.lmtp.replies import LATER, OTHER, REPLIES
 
 ACCEPT = b"accept"
-"""What DEFAULT is, and the folder that means the same."""
+"""The initial value of DEFAULT; the folder that accepts the mail."""
 QUARANTINE = b"quarantine:"
 
 _HIGHEST_STATUS = 127
@@ -54,9 +54,9 @@ class OnError(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The mail `text` on its way to `recipients`, without a From_ line; None: to those of the envelope.
+    """The mail `text`, without a From_ line, for `recipients`; None: for those of the envelope.
 
-    `copy`: the rules went on, and may have done something else with the mail.
+    `copy`: the rules continued after it, and may have done something else with the mail.
     """
 
     sender: bytes
@@ -67,10 +67,10 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is to be done.
+    """What to do with the mail.
 
-    `sendings` are there when it is PASSED or QUARANTINED.  `reply` is that of REFUSED, a whole line without its end.
-    `reason` is why rules failed, or the reason of a quarantine.  `faults` are lines for the log.
+    `sendings` belong to PASSED and QUARANTINED.  `reply` belongs to REFUSED, a whole line without its line end.
+    `reason` is why the rules failed, or the reason of a quarantine.  `faults` are lines for the log.
     """
 
     kind: Kind
@@ -81,7 +81,7 @@ class Outcome:
 
 
 def after_error(outcome: Outcome, choice: OnError, unchanged: Sending) -> Outcome:
-    """What a FAILED outcome comes to, which every other one is already; `unchanged` is the mail as it came."""
+    """The outcome that `choice` gives for FAILED; any other outcome stays.  `unchanged` is the mail as received."""
     if outcome.kind is not Kind.FAILED:
         return outcome
     faults = (*outcome.faults, b"the rules failed: " + (outcome.reason or b"nobody knows why"))
@@ -103,6 +103,6 @@ def reply_for(status: int, text: bytes) -> bytes:
 
 
 def printable(text: bytes) -> bytes:
-    """The text on one line of ASCII, of a length that every server takes."""
+    """The text on one line of ASCII, short enough for every server."""
     blanked = text.replace(b"\r\n", b" ").translate(bytes.maketrans(b"\r\n\t", b"   ")).strip()
     return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in blanked[:_LONGEST_TEXT])

@@ -1,7 +1,7 @@
-"""Rules that decide about a mail and deliver nothing: a run of an rcfile or a filter file, and its Outcome.
+"""Rules that decide about a mail and deliver nothing: runs an rcfile or a filter file and returns its Outcome.
 
-The run is a real one: filters, conditions and programs start, locks are taken, logs are written.  Only what would
-deliver the mail, a folder or `!`, is noted.  `outcome` has the table.
+The run is real: programs start, locks are taken, logs are written.  Only deliveries, to a folder or by `!`, are
+recorded instead of made.  `outcome` has the table.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Note = Callable[..., None]
 
 _NOBODY = b"MAILER-DAEMON"
-"""The sender of the From_ line where the envelope has none."""
+"""The sender in the From_ line if the envelope sender is empty."""
 _LONGEST_VALUE = 100_000
 """A program cannot be given a variable of 128 kB or more."""
 _TRAP_DECIDES = -2
@@ -53,7 +53,7 @@ _ADDRESS = re.compile(_LOCAL + rb'(?:@[^\x00-\x20\x7f<>()",;\\]+)?')
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A mail that rules decide about: newlines are LF.  `variables` are what they are told besides.
+    """A mail for the rules to decide about: newlines are LF.  `variables` are further variables for them.
 
     The recipients are `$1`, `$2` and so on, and RECIPIENTS with blanks between them; RECIPIENT is the only one, empty
     if there are several; the sender is SENDER.
@@ -65,7 +65,7 @@ class Question:
     variables: Mapping[bytes, bytes] = field(default_factory=dict)
 
     def told(self) -> dict[bytes, bytes]:
-        """All variables that come from the envelope: what a stranger may have chosen, fit for an environment."""
+        """All variables from the envelope, whose values a stranger may have chosen, made fit for an environment."""
         only = self.recipients[0] if len(self.recipients) == 1 else b""
         own = {b"SENDER": self.sender, b"RECIPIENT": only, b"RECIPIENTS": b" ".join(self.recipients)}
         found = {**self.variables, **own}
@@ -73,14 +73,14 @@ class Question:
 
 
 class _Noted:
-    """What one run has decided so far."""
+    """The record of one run's decisions so far."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
         self.sender = question.sender
         self.default = ACCEPT
         self.exitcode: int | None = None
-        """EXITCODE of the rules; TRAP's status is theirs as well."""
+        """The EXITCODE that the rules set, which may leave the decision to the status of TRAP."""
         self.sendings: list[Sending] = []
         self.quarantine: bytes | None = None
         self.faults: list[bytes] = []
@@ -93,7 +93,7 @@ class _Noted:
     # -- while it runs -----------------------------------------------------------------------
 
     def listen(self, trace: Trace) -> None:
-        """Hear what the run says."""
+        """Subscribe to the events of the run."""
         trace.assigned.append(self._assigned)
         trace.replaced.append(self._replaced)
         trace.stored.append(self._stored)
@@ -109,7 +109,7 @@ class _Noted:
             self.exitcode = None if value is None else setting(value, _TRAP_DECIDES)
 
     def _take_sender(self, address: bytes) -> None:
-        """Text of the mail may be in it: what is no address is not given to another server."""
+        """Set the sender.  Rules may compute it from the mail, so an invalid address goes to no other server."""
         if address in (b"", self._question.sender) or _ADDRESS.fullmatch(address):
             self.sender = address
         else:
@@ -125,7 +125,7 @@ class _Noted:
         self.keep(result.folder, message.data, copy=copy)
 
     def keep(self, folder: bytes, text: bytes, *, copy: bool) -> None:
-        """The rules deliver to a folder."""
+        """Record a delivery to a folder."""
         if folder == NULL_DEVICE:
             return
         if folder.startswith(QUARANTINE) and not (copy or self._clones):
@@ -139,12 +139,12 @@ class _Noted:
         self._add(self.sender, None, text, copy=copy)
 
     def _forwarded(self, _place: Place, _message: Message, _line: bytes, _size: int, copy: bool) -> None:
-        # What was not sent by `!` went to a program, which has it for good.
+        # Without a preceding `send` this is a pipe: the program has taken the mail.
         if self._sent is not None:
             self.sent(copy=copy)
 
     def send(self, words: Sequence[bytes], text: bytes) -> bool:
-        """`!` with these words; false if they name nobody.  It counts when the run says that it was done."""
+        """Prepare a `!` with these words; false if they name no address.  `sent` records it when it is done."""
         named = _addresses(words)
         if named is None:
             return False
@@ -153,7 +153,7 @@ class _Noted:
         return True
 
     def sent(self, *, copy: bool) -> None:
-        """What `send` was told was done."""
+        """Record the sending that `send` prepared."""
         assert self._sent is not None
         self._add(*self._sent, copy=copy)
         self._sent = None
@@ -164,7 +164,7 @@ class _Noted:
             self.sendings.append(sending)
 
     def _as_it_came(self, text: bytes) -> bytes:
-        """Without the From_ line, and without the newline that a program adds to what is fed to it."""
+        """The text without its From_ line, and without the newline that is added for a program's input."""
         came = self._question.text
         text = text[envelope_end(text) :]
         if not self._changed and text.strip(b"\n") == came[envelope_end(came) :].strip(b"\n"):
@@ -173,7 +173,7 @@ class _Noted:
         return text[:-1] if body and own == body + b"\n" else text
 
     def clone(self, run: Callable[[], int]) -> int:
-        """Run a clone to its end: what it assigns is its own."""
+        """Run a clone to its end; its assignments do not affect the caller."""
         before = self.sender, self.default, self.exitcode, self._changed
         here, mask = os.getcwd(), os.umask(0)
         os.umask(mask)
@@ -189,11 +189,11 @@ class _Noted:
     # -- afterwards --------------------------------------------------------------------------
 
     def _chose(self, status: int) -> bool:
-        """Whether the status is what the rules said, and not what became of them."""
+        """Whether the rules chose this exit status, and it is not that of a failure."""
         return self.exitcode == _TRAP_DECIDES or (self.exitcode is not None and self.exitcode & 0xFF == status)
 
     def outcome(self, verdict: Verdict) -> Outcome:
-        """What the run came to."""
+        """The outcome of the run."""
         faults = tuple(map(printable, self.faults))
         status = verdict.status
         if self.abandoned:
@@ -209,7 +209,7 @@ class _Noted:
 
 
 def _body_at(text: bytes) -> int:
-    """Where the body begins."""
+    """The offset of the body."""
     if text.startswith(b"\n"):
         return 1
     end = text.find(b"\n\n")
@@ -217,7 +217,7 @@ def _body_at(text: bytes) -> int:
 
 
 def _addresses(words: Sequence[bytes]) -> tuple[bytes | None, tuple[bytes, ...]] | None:
-    """The sender that `-f` gives, and the addresses; None if there is none, or one that is none."""
+    """The sender of `-f`, and the addresses; None if there is no address, or one is invalid."""
     sender: bytes | None = None
     found: list[bytes] = []
     rest = list(words)
@@ -238,7 +238,7 @@ def _addresses(words: Sequence[bytes]) -> tuple[bytes | None, tuple[bytes, ...]]
 
 
 class PolicyWorld(engine.World):
-    """The real world, in which no mail is delivered: what would be is noted."""
+    """The real World, except that deliveries are recorded and not made."""
 
     __slots__ = ("noted",)
 
@@ -247,11 +247,11 @@ class PolicyWorld(engine.World):
         self.noted = noted
 
     def prepare(self, name: bytes, *, alone: bool = True) -> Folder:
-        """A name: nothing is looked at."""
+        """The folder of that name, without a look at the disk."""
         return Folder(name, name, MBOX)
 
     def refusal(self, folder: Folder, note: Note) -> OSError | None:
-        """Every name will do."""
+        """Accept every name."""
         return None
 
     def store(
@@ -265,13 +265,13 @@ class PolicyWorld(engine.World):
         last_folder: Callable[[bytes], None],
         done: Callable[[], None],
     ) -> Delivered:
-        """Take the mail; the run says what it was."""
+        """Report success; the trace event `stored` records the delivery."""
         last_folder(folder.name)
         done()
         return Delivered(folder.name, len(message.data))
 
     def take(self, path: bytes, *, sleep_s: int, stale_s: int, suspend_s: int, note: Note, spool: bool = False) -> Lock:
-        """A real lock, unless it is that of a folder which is a word of ours."""
+        """A real lock, unless it is for `accept` or `quarantine:`, which are not folders."""
         if b"/" not in path and path.startswith((ACCEPT, QUARANTINE)):
             return RehearsedLock(self.host, path, lambda: None)
         return super().take(path, sleep_s=sleep_s, stale_s=stale_s, suspend_s=suspend_s, note=note, spool=spool)
@@ -279,7 +279,7 @@ class PolicyWorld(engine.World):
     def forward(
         self, session: Runner, command: Command, chunks: Iterable[Chunk], *, wait: bool, wait_if_missing: bool
     ) -> Ended:
-        """Note to whom; what cannot be sent was not."""
+        """Record the addresses; a `!` without valid addresses fails."""
         assert isinstance(session, Session)
         session.note("executing", command.shown)
         ended = Ended()
@@ -292,22 +292,22 @@ class PolicyWorld(engine.World):
         return ended
 
     def find_server(self, service: bytes, host: bytes) -> tuple[str, int] | None:
-        """COMSAT is for mail that is delivered."""
+        """No server: COMSAT is for delivered mail only."""
 
     def clone(self, run: Callable[[], int]) -> EndedClone:
         """Run the clone now, to its end."""
         return EndedClone(self.host, self.noted.clone(run))
 
     def leave(self, status: int) -> None:
-        """A clone ends when its run is over."""
+        """Nothing to do: a clone ends when its run is over."""
 
     def detach(self) -> bool:
-        """The run goes on here."""
+        """Stay in this process."""
         return True
 
 
 class FilterPolicyWorld(maildrop.World):
-    """The same for filter files."""
+    """As PolicyWorld, for filter files."""
 
     __slots__ = ("noted",)
 
@@ -316,7 +316,7 @@ class FilterPolicyWorld(maildrop.World):
         self.noted = noted
 
     def divert(self, target: bytes, message: Message, *, final: bool) -> bool:
-        """Note what `to` and `cc` name, but for programs; `!` that names nobody is not done."""
+        """Record the target of `to` or `cc`, which is not a program; false for a `!` without a valid address."""
         if not target.startswith(b"!"):
             self.noted.keep(target, message.data, copy=not final)
             return True
@@ -333,7 +333,7 @@ class FilterPolicyWorld(maildrop.World):
 class RcfileRules:
     """An rcfile that decides; `setup` lasts as long as the process.
 
-    The caller sees to it that `setup` leaves Content-Length alone.
+    The caller makes sure that `setup` leaves Content-Length unchanged.
     """
 
     def __init__(self, user: User, setup: rcfiles.Setup, path: bytes, new_host: Callable[[], Host] = Host) -> None:
@@ -356,16 +356,16 @@ class RcfileRules:
         return "it cannot be read" if program is None else ""
 
     def decide(self, question: Question) -> Outcome:
-        """Run the mail through the rcfile, in its folder.  The working directory is anywhere afterwards."""
+        """Run the mail through the rcfile, in the rcfile's folder.  The working directory is undefined afterwards."""
         noted = _Noted(question)
         folder = os.path.dirname(self._path)
         try:
             os.chdir(folder)
         except OSError as error:
             return _unusable(folder, error)
-        host = self._new_host()  # each run hears signals anew
+        host = self._new_host()  # each run has its own signal state
         origin = Origin(host, self._user, sender=question.sender or _NOBODY, deliver=False, override=False)
-        # Whoever asks is the mail server, and says who sent the mail.
+        # The caller is the mail server, so its sender is trusted.
         origin.trusted = True
         recipient = rcfiles.Recipient(
             self._user,
@@ -404,7 +404,7 @@ class FilterFileRules:
         return ""
 
     def decide(self, question: Question) -> Outcome:
-        """Run the mail through the filter file, in its folder."""
+        """Run the mail through the filter file, in the filter file's folder."""
         noted = _Noted(question)
         try:
             os.chdir(os.path.dirname(self._path))

@@ -1,8 +1,8 @@
-"""A spool: mails that wait for their rules, in files that a crash does not lose.
+"""A spool: mails that wait for their rules, in files that survive a crash.
 
-A folder with `tmp`, `new` and `failed`.  A file is a line of JSON (the envelope) and the mail.  Its name says when it
-came, how often it was tried, and when it is tried next; so nothing but the names changes.  Whoever works on a mail has
-a kernel lock on its file.
+A folder with `tmp`, `new` and `failed`.  A file is a line of JSON (the envelope) and the mail.  Its name has the time
+of arrival, the number of tries, and the time of the next try; so only names change.  A worker holds a kernel lock on
+the file of its mail.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = "/var/spool/pyprocmail-milter"
-"""The spool of a milter that is told no other."""
+"""The default spool of a milter."""
 MOST_MAILS = 100_000
 MOST_BYTES = 4 << 30
 MOST_TRIES = 12
 _FIRST_PAUSE_S = 10
 _LONGEST_PAUSE_S = 3600
 _FORGOTTEN_S = 3600
-"""A file in tmp/ that is older is of a milter that was killed."""
+"""An older file in tmp/ belongs to a milter that was killed."""
 _PARTS = ("tmp", "new", "failed")
 
 
@@ -42,7 +42,7 @@ class SpoolFullError(OSError):
 
 
 class ForeignSpoolError(OSError):
-    """Somebody else could read or change what is in the spool."""
+    """Another user could read or change the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +56,20 @@ class Waiting:
 
     @property
     def name(self) -> str:
-        """What it is called on a command line: it stays the same."""
+        """The mail's name on a command line, which never changes."""
         return ".".join(self.path.name.split(".")[:2])
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Whom a mail is from and for, with the brackets of the mail server."""
+    """Sender and recipients of a mail, with the brackets of the mail server."""
 
     sender: bytes
     recipients: Sequence[bytes]
 
 
 class Spool:
-    """The spool in `folder`, which is ours alone."""
+    """The spool in `folder`, which only our user may enter."""
 
     def __init__(self, folder: Path, *, most_mails: int = MOST_MAILS, most_bytes: int = MOST_BYTES) -> None:
         self.folder = folder
@@ -80,11 +80,11 @@ class Spool:
         self._counting = threading.Lock()
 
     def prepare(self) -> None:
-        """Make it, if it is not there.
+        """Create the spool if it does not exist, and remove old files in tmp/.
 
         Raises:
-            ForeignSpoolError: it belongs to somebody else, or others may enter it.
-            OSError: it cannot be made.
+            ForeignSpoolError: it belongs to another user, or others may enter it.
+            OSError: it cannot be created.
         """
         self.folder.mkdir(mode=0o700, parents=False, exist_ok=True)
         status = self.folder.lstat()
@@ -93,7 +93,7 @@ class Spool:
         for part in _PARTS:
             (self.folder / part).mkdir(mode=0o700, exist_ok=True)
         for left in (self.folder / "tmp").iterdir():
-            # Nobody was told that it is safe.  What is new may be another milter's, which writes it now.
+            # No client got an answer for these mails.  Another milter may be writing a recent one.
             with suppress(FileNotFoundError):
                 if time.time() - left.lstat().st_mtime > _FORGOTTEN_S:
                     left.unlink()
@@ -101,7 +101,7 @@ class Spool:
         self._count()
 
     def put(self, envelope: Envelope, mail: bytes) -> None:
-        """Have the mail on disk; when this returns, a crash does not lose it.  Several threads may do so.
+        """Write the mail to disk; when this returns, the mail survives a crash.  Several threads may call this.
 
         Raises:
             SpoolFullError: there is no room.
@@ -142,7 +142,7 @@ class Spool:
     # -- taking --------------------------------------------------------------------------------
 
     def waiting(self, part: str = "new") -> list[Waiting]:
-        """The mails that are there, in the order in which they came."""
+        """The mails in that part, in order of arrival."""
         found = []
         for name in os.listdir(self.folder / part):
             words = name.split(".")
@@ -151,18 +151,18 @@ class Spool:
         return sorted(found, key=lambda one: one.path.name)
 
     def take(self, now: float) -> Taken | None:
-        """The first mail that is due, and that nobody else works on."""
+        """The first mail that is due and not taken by another worker."""
         for one in self.waiting():
             if one.due > now:
                 continue
             try:
                 fd = os.open(one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except (FileNotFoundError, PermissionError):
-                # One that cannot be read holds up no other mail; `pyprocmail spool list` shows it.
+                # An unreadable mail does not delay the others; `pyprocmail spool list` shows it.
                 continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # It may have been finished, or put back, before we had the lock.
+                # Another worker may have finished it, or put it back, before we got the lock.
                 if one.path.exists():
                     return Taken(self, one, fd)
             except BlockingIOError:
@@ -185,18 +185,18 @@ class Spool:
                     yield one
 
     def retry(self, one: Waiting) -> None:
-        """Have it tried again, now, as if it had just come.
+        """Make the mail due now, with no tries counted.
 
         Raises:
-            BlockingIOError: a worker has it.
-            OSError: it is no longer there.
+            BlockingIOError: a worker has taken it.
+            OSError: it is no longer in the spool.
         """
         with _held(one.path):
             one.path.rename(self.folder / "new" / f"{one.name}.0.0")
         _sync(self.folder / "new")
 
     def drop(self, one: Waiting) -> None:
-        """Remove it for good; raises what `retry` raises."""
+        """Remove the mail for good; raises what `retry` raises."""
         with _held(one.path):
             one.path.unlink()
 
@@ -219,13 +219,13 @@ class Taken:
         return envelope, mail
 
     def done(self) -> None:
-        """Its rules have done what they had to."""
+        """Remove the mail: its rules have succeeded."""
         self.waiting.path.unlink(missing_ok=True)
         _sync(self._spool.folder / "new")
         self.close()
 
     def failed(self, now: float) -> bool:
-        """It is tried again after a pause that grows; False: it was the last time, and it is in `failed` now."""
+        """Put the mail back for a try after a growing pause; False: that was the last, and it is now in `failed`."""
         tries = self.waiting.tries + 1
         again = tries < MOST_TRIES
         part = "new" if again else "failed"
@@ -234,16 +234,16 @@ class Taken:
         try:
             _sync(self._spool.folder / part)
         except OSError:
-            pass  # at the worst a crash takes the old name back, and the mail is tried once more
+            pass  # at worst a crash restores the old name, and the mail is tried once more
         self.close()
         return again
 
     def is_removed(self) -> bool:
-        """Whether somebody has taken it out of the spool, which is still there."""
+        """Whether somebody has removed the mail from the spool, and the spool itself still exists."""
         return self.waiting.path.parent.is_dir() and not self.waiting.path.exists()
 
     def close(self) -> None:
-        """Leave it to others."""
+        """Release the mail, and with it the lock."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -253,7 +253,7 @@ def read(fd: int) -> tuple[Envelope, bytes]:
     """The envelope and the mail in a file of the spool.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: it is not a file of a spool.
     """
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
@@ -267,10 +267,10 @@ def read(fd: int) -> tuple[Envelope, bytes]:
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """No worker has the mail, or takes it, while this is open.
+    """Lock the mail, so that no worker takes it meanwhile.
 
     Raises:
-        BlockingIOError: one has it.
+        BlockingIOError: a worker has taken it.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -281,9 +281,9 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def who_else_may_write(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Who, besides root and us, could put another folder in the place of this one, and where: from the modes above it.
+    """The users besides root and us who could replace this folder, and the parent folder whose mode allows it.
 
-    The folder itself has been looked at by `Spool.prepare`.
+    `Spool.prepare` has checked the folder itself.
     """
     above = folder.resolve()
     while above != above.parent:
@@ -292,7 +292,7 @@ def who_else_may_write(folder: Path) -> Iterator[tuple[str, Path]]:
         if status.st_uid not in (0, os.geteuid()):
             yield _name_of(status.st_uid), above
         if status.st_mode & stat.S_ISVTX and held.stat().st_uid in (0, os.geteuid()):
-            continue  # only the owner of what is in there may rename it
+            continue  # only the owner of an entry may rename it
         if status.st_mode & stat.S_IWOTH:
             yield "everybody", above
         elif status.st_mode & stat.S_IWGRP and status.st_gid:

@@ -1,1 +1,1 @@
-"""The gateway: takes mail from one mail server, asks rules, and passes it on to the next."""
+"""The gateway: takes mail from one mail server, runs the rules, and passes the mail on to the next server."""

@@ -1,6 +1,6 @@
-"""What is wrong with rules of a gateway before any mail comes: folders, where nothing is ever delivered.
+"""Checks of a gateway's rules before any mail comes: they must not deliver to folders.
 
-Only names that are written out are looked at.  What is in a variable is seen when a mail comes, and logged then.
+Only names that are written out are checked.  A name in a variable is checked, and logged, when a mail comes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def complaints(text: bytes, name: str, *, maildrop: bool) -> list[str]:
-    """What has to be mended in the rules `text` of the file `name`, a line a mistake."""
+    """The mistakes in the rules `text` of the file `name`, one line each."""
     found = _in_filter_file(text, name) if maildrop else _in_rcfile(text)
     return [f"{name}:{line}: {what}" for line, what in found]
 
@@ -68,7 +68,7 @@ def _targets(program: Iterable[Statement]) -> Iterator[tuple[int, bytes]]:
 
 
 def _written(expression: Expression) -> bytes | None:
-    """The text of an expression that is a text without variables."""
+    """The text of an expression without variables; None for any other."""
     if expression[0] == statements.LITERAL:
         _, _, text = expression
         return text
@@ -80,7 +80,7 @@ def _written(expression: Expression) -> bytes | None:
 
 
 def _about(folder: bytes) -> str:
-    """What is wrong with the name of a folder; empty if nothing is."""
+    """What is wrong with the name of a folder; empty if it is allowed."""
     if folder in (ACCEPT, NULL_DEVICE):
         return ""
     shown = folder.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""One client: a process of its own that reads, asks the rules, passes the mail on and only then answers."""
+"""One client, served by one process: it reads the mail, runs the rules, passes the mail on and only then answers."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ STOPPING = b"421 4.3.2 The server stops"
 IDLE = b"421 4.4.2 You said nothing for too long"
 _FAULT = b"451 4.3.0 The gateway has a fault"
 MOST_APART = 20
-"""Of recipients with one reply whose rules run for each."""
+"""The most recipients of a mail whose rules run once each, where one reply answers for all of them."""
 _READ = 1 << 16
 BEGUN, PASSED, LATER, REFUSED = b"b", b"2", b"4", b"5"
-"""What the supervisor is told: a mail is complete; how it went, which is its end."""
+"""Reports to the supervisor: a mail has been read; it was answered 2xx, 4xx or 5xx."""
 
 
 class _StopError(Exception):
-    """The supervisor wants this to end."""
+    """The supervisor wants this process to exit."""
 
 
 class Conversation:
-    """Serve the client at the other end of `line`, until it goes.  `report` tells the supervisor."""
+    """Serves the client at the other end of `line` until it leaves.  `report` sends a report to the supervisor."""
 
     def __init__(
         self,
@@ -65,12 +65,12 @@ class Conversation:
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def run(self) -> None:
-        """Serve it."""
+        """Serve the client; returns when the connection is over."""
         signal.signal(signal.SIGTERM, self._stop)
         try:
             self._converse()
         except (OSError, EOFError):
-            pass  # the client is gone, and has been told nothing that is not so
+            pass  # the client is gone; every reply that it got is true
         finally:
             self._desk.relay.close()
             self._line.close()
@@ -122,7 +122,7 @@ class Conversation:
                     and taken >= MOST_APART
                     and self._desk.is_apart(self._codec.sender, address.text)
                 ):
-                    # Each may need a transaction of its own, all of which are open at once.
+                    # Each may need a separate transaction, and all of them are open at once.
                     return self._codec.take_recipient(b"452 4.5.3 Too many recipients")
                 return self._codec.take_recipient(b"250 2.1.5 Ok")
             case Text(data):
@@ -153,7 +153,7 @@ class Conversation:
         try:
             replies = self._desk.pass_on(mail)
         finally:
-            # Rules hear signals in their own way; that is over.
+            # The rules have installed their own signal handlers.
             signal.signal(signal.SIGTERM, self._stop)
             kinds = {reply[:1] for reply in replies}
             self._report(LATER if LATER in kinds else REFUSED if REFUSED in kinds else PASSED)

@@ -13,13 +13,13 @@ from pyprocmail.servers.outcome import Kind, OnError, Outcome, Sending, after_er
 from pyprocmail.servers.policy import Question, Rules
 
 Make = Callable[[bytes, bool], Rules]
-"""The rules of a file; true: it is a filter file of maildrop."""
+"""From the path of a file, and whether it is a maildrop filter file, to its rules."""
 _LOOP = b"554 5.4.6 Mail loop: "
 
 
 @dataclass(slots=True)
 class Desk:
-    """See above.  `together`: all recipients of a mail have one reply.  `log` takes lines for the log."""
+    """Decides about mails.  `together`: one reply answers for all recipients of a mail.  `log` logs a line."""
 
     table: Table
     make: Make
@@ -30,7 +30,7 @@ class Desk:
     together: bool
 
     def pass_on(self, mail: Mail) -> list[bytes]:
-        """The reply about each of the recipients; nothing of the mail is here any more when one of them is 2xx."""
+        """The reply about each recipient.  After a 2xx the gateway has no further duty and keeps no copy."""
         numbers = range(len(mail.recipients))
         loop = self.marks.loop(mail.text)
         if loop:
@@ -50,7 +50,7 @@ class Desk:
         return self.table.find(sender, recipient).each
 
     def _groups(self, mail: Mail) -> list[tuple[Row, list[int]]]:
-        """Who gets the same rules at once."""
+        """The recipients in groups, by number: the rules of the row run once for each group."""
         found: list[tuple[Row, list[int]]] = []
         for number, recipient in enumerate(mail.recipients):
             row = self.table.find(mail.sender, recipient.address)

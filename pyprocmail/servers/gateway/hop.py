@@ -1,8 +1,8 @@
-"""The next mail server, as a client sees it: one transaction a time, and its end apart from the rest.
+"""The client side of the connection to the next mail server: one transaction at a time, in separate steps.
 
-smtplib of the standard library does the connection and reads the replies.  Its own `sendmail` ends the mail at once and
-takes addresses for text; here the commands are bytes, MAIL and RCPT go out together, and the caller says when the last
-dot is sent.
+smtplib of the standard library connects and reads the replies.  Its `sendmail` sends a whole mail in one call, with
+addresses as text; here the commands are bytes, MAIL and RCPT go out together, and the caller decides when the last dot
+is sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_REPLY = 1 << 16
 
 
 class HopError(Exception):
-    """The next server does not take the mail: `reply` is what the client hears."""
+    """The next server does not accept the mail: `reply` is the reply to our client."""
 
     def __init__(self, reply: bytes) -> None:
         super().__init__(reply)
@@ -32,20 +32,20 @@ class HopError(Exception):
 
 
 class _Client(smtplib.SMTP):
-    """smtplib's client, which can also reach a Unix socket, and is only used for what is bytes."""
+    """smtplib's client, extended to Unix sockets; only its methods that work on bytes are used."""
 
     def __init__(self, address: Address, name: str, timeout_s: float) -> None:
         self._address = address
         super().__init__(local_hostname=name, timeout=timeout_s)
 
     def reach(self) -> None:
-        """Connect, and hear the greeting."""
+        """Connect, and read the greeting."""
         address = self._address
         family = socket.AF_UNIX if address.path else address.family
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         if not address.path:
-            # The pieces of a mail and its dot must not wait for the acknowledgement of the one before.
+            # The pieces of a mail and its dot must not wait for the acknowledgement of the previous piece.
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect(address.path or (address.host, address.port))
         self.file = None
@@ -56,7 +56,7 @@ class _Client(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         """The next reply.
 
-        smtplib's own takes a line without an end for a reply, and one digit for a code, and reads lines for ever.
+        smtplib's own accepts an unfinished line as a reply and a single digit as a code, and reads without limit.
         """
         if self.sock is None:
             self._break_off("Connection unexpectedly closed")
@@ -79,7 +79,7 @@ class _Client(smtplib.SMTP):
         return int(code), b"\n".join(lines)
 
     def _break_off(self, why: str) -> NoReturn:
-        """What comes next on this connection belongs to nothing any more."""
+        """Close the connection: what follows on it could not be matched to a command."""
         self.close()
         raise smtplib.SMTPServerDisconnected(why)
 
@@ -89,7 +89,7 @@ class _Client(smtplib.SMTP):
         return printable(b"%d %b" % (code, text))
 
     def ask(self, command: bytes) -> bytes:
-        """Say it, and hear the reply."""
+        """Send the command, and read the reply."""
         self.send(command + b"\r\n")
         return self.heard()
 
@@ -105,10 +105,10 @@ class Hop:
     def begin(
         self, sender: bytes, parameters: Sequence[bytes], targets: Sequence[Target], text: Sequence[bytes]
     ) -> list[bytes]:
-        """MAIL and RCPT: the reply about each of the targets.  `text` is what `body` will be given.
+        """MAIL and RCPT: the reply about each of the targets.  `text` is the mail that `body` will send.
 
         Raises:
-            HopError: the transaction is not to be had.
+            HopError: the server cannot be reached, or refuses the transaction.
         """
         try:
             client = self._ready()
@@ -119,10 +119,10 @@ class Hop:
             raise HopError((_AWAY if away else _GONE) + _reason(error)) from error
 
     def body(self, text: Sequence[bytes]) -> None:
-        """DATA and the mail, but for the dot that ends it.
+        """DATA and the mail without its final dot.
 
         Raises:
-            HopError: it is not wanted, or the server closed the connection.
+            HopError: the server refuses it, or closed the connection.
         """
         client = self._client
         assert client is not None
@@ -143,7 +143,7 @@ class Hop:
             raise HopError(_GONE + _reason(error)) from error
 
     def finish(self) -> bytes:
-        """The dot: the reply about the mail; 250 is the word that it has it."""
+        """Send the dot; the reply about the mail.  After a 250 the mail is the next server's responsibility."""
         client = self._client
         assert client is not None
         try:
@@ -155,37 +155,37 @@ class Hop:
         return reply if reply.startswith(b"2") else _refusal(reply)
 
     def take_back(self) -> None:
-        """End a transaction without its dot.  One with a text ends with its connection only, another one with RSET."""
+        """Cancel the transaction: after DATA by closing the connection, before DATA by RSET at the next mail."""
         if self._in_data:
             self.drop()
 
     def drop(self) -> None:
-        """Break off: a mail without its dot is not taken."""
+        """Close the connection: the server discards a mail without its dot."""
         client, self._client = self._client, None
         self._in_data = False
         if client is not None:
             client.close()
 
     def close(self) -> None:
-        """Say QUIT if nothing is under way."""
+        """Close the connection, with QUIT unless a mail is half sent."""
         client = self._client
         if client is not None and not self._in_data:
             try:
                 client.ask(b"QUIT")
             except (OSError, smtplib.SMTPException):
-                pass  # it has what it is to have
+                pass  # every mail has been answered already
         self.drop()
 
     # -- inside ----------------------------------------------------------------------------
 
     def _ready(self) -> _Client:
-        """A connection that is fit for a transaction: an idle one may have been closed meanwhile."""
+        """A connection that is ready for a transaction; the server may have closed an idle one meanwhile."""
         if self._client is not None:
             try:
                 if not self._in_data and self._client.ask(b"RSET").startswith(b"2"):
                     return self._client
             except (OSError, smtplib.SMTPException):
-                pass  # a new one is made
+                pass  # a new connection follows
             self.drop()
         client = _Client(self._address, self._name, self._timeout_s)
         try:
@@ -226,10 +226,10 @@ class Hop:
 def _offered(
     client: _Client, parameters: Sequence[bytes], sender: bytes, targets: Sequence[Target], pieces: Sequence[bytes]
 ) -> list[bytes]:
-    """The parameters of MAIL that the next server takes.
+    """The parameters of MAIL that the next server supports.
 
     Raises:
-        HopError: the mail needs one that it does not take.
+        HopError: the mail needs one that the server does not support.
     """
     words = []
     text = pieces[-1]
@@ -253,13 +253,13 @@ def _offered(
 
 
 def _stuffed(piece: bytes, *, at_line_start: bool) -> bytes:
-    """The piece as DATA wants it: CRLF, and a dot more where a line begins with one."""
+    """The piece in the form of DATA: lines end in CRLF, and a line that begins with a dot gets a second one."""
     lines = piece.replace(b"\n", b"\r\n").replace(b"\n.", b"\n..")
     return b"." + lines if at_line_start and piece.startswith(b".") else lines
 
 
 def _refusal(reply: bytes) -> bytes:
-    """The reply that is no success, as a client may hear it; one that makes no sense is no reason to return a mail."""
+    """The reply for our client when this one is not a success; an invalid one becomes 4xx, so that no mail bounces."""
     return reply if reply[:1] in (b"4", b"5") else _later(reply)
 
 

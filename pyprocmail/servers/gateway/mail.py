@@ -1,4 +1,4 @@
-"""A mail on its way through the gateway, and the marks by which a loop is seen."""
+"""A mail while the gateway handles it, and the marks that reveal a mail loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARK = rb"by %b \(pyprocmail gateway\)"
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An address, and the parameters that RCPT gave it."""
+    """An address and its parameters of RCPT."""
 
     address: bytes
     parameters: tuple[bytes, ...] = ()
@@ -22,7 +22,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`text` has LF at the ends of its lines.  `greeting` is the client's name for itself, `protocol` what it spoke."""
+    """Lines of `text` end in LF.  `greeting` is the name that the client gave, `protocol` such as ESMTP or LMTPS."""
 
     sender: bytes
     recipients: Sequence[Recipient]
@@ -35,14 +35,14 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """This gateway's name, how often a mail may come by here, and how many servers it may have passed."""
+    """This gateway's name, how often a mail may pass it, and how many servers a mail may have passed in all."""
 
     name: bytes
     passes: int = 4
     hops: int = 50
 
     def loop(self, text: bytes) -> bytes:
-        """Why the mail goes in circles; empty if it does not."""
+        """Why the mail is in a loop; empty if it is not."""
         fields = _received(text)
         own = re.compile(_MARK % re.escape(self.name))
         passes = sum(own.search(field) is not None for field in fields)
@@ -53,7 +53,7 @@ class Marks:
         return b""
 
     def received(self, mail: Mail) -> bytes:
-        """The field that is put before the mail: RFC 5321, 4.4.  It names no recipient, whom others need not know."""
+        """The Received field to put before the mail: RFC 5321, 4.4.  It names no recipient: others could read it."""
         client = printable(mail.greeting).translate(None, b"()\\") or b"unknown"
         peer = b" (%b)" % mail.peer if mail.peer else b""
         when = time.strftime("%a, %d %b %Y %H:%M:%S %z", time.localtime()).encode()

@@ -1,7 +1,7 @@
-"""From what the rules decided to what is sent to the next server, and whose fate hangs on it.
+"""From the outcomes of the rules to the transactions with the next server, and the recipients that depend on each.
 
-A Leg is one transaction: a sender, a text, and targets.  A target is an address with those recipients of the mail whose
-rules want it there.  A recipient is done when all of its targets have the mail.
+A Leg is one transaction: a sender, a text, and targets.  A Target is an address, with the recipients of the mail whose
+rules send it there.  A recipient is done when all of its targets have the mail.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COPY_LATER = b"451 4.3.0 A copy cannot be passed on now: "
 
 @dataclass(slots=True)
 class Target:
-    """`wanted` are the numbers of the recipients that need it; `copy`: it is a copy for somebody else."""
+    """`wanted` are the numbers of the recipients that depend on it; `copy`: the rules added it for somebody else."""
 
     address: bytes
     parameters: tuple[bytes, ...]
@@ -37,19 +37,19 @@ class Leg:
 
     @property
     def copies_only(self) -> bool:
-        """Whether nobody gets it but those whom rules added."""
+        """Whether all targets are copies that the rules added."""
         return all(target.copy for target in self.targets)
 
 
 @dataclass(slots=True)
 class Plan:
-    """`legs` in the order in which they end; `fates` are the replies for recipients that are decided already."""
+    """`legs` in the order in which they are finished; `fates` are the replies for recipients already decided."""
 
     legs: list[Leg] = field(default_factory=list)
     fates: dict[int, bytes] = field(default_factory=dict)
 
     def without(self, doomed: Iterable[int]) -> list[Leg]:
-        """The legs as they are when nothing is sent for the doomed recipients alone."""
+        """The legs without the targets that only doomed recipients need."""
         gone = set(doomed)
         found = []
         for leg in self.legs:
@@ -60,7 +60,7 @@ class Plan:
 
 
 def apart(plan: Plan) -> list[Plan]:
-    """The plan as several, of which no two have to do with the same recipient: each may be carried out by itself."""
+    """The plan split into plans that share no recipient, so that each can be carried out alone."""
     found: list[tuple[set[int], list[Leg]]] = []
     for leg in plan.legs:
         numbers = {number for target in leg.targets for number in target.wanted}
@@ -83,7 +83,7 @@ def make(mail: Mail, decided: Sequence[tuple[Sequence[int], Outcome]]) -> Plan:
         else:
             fate = {Kind.DISCARDED: _DISCARDED, Kind.QUARANTINED: _NO_QUARANTINE}.get(outcome.kind, outcome.reply)
             plan.fates.update(dict.fromkeys(numbers, fate))
-    # A copy that is there twice does less harm than a mail: should a later leg fail, the client sends all again.
+    # Copies first: if a later leg fails, the client sends all again; a second copy does less harm than a second mail.
     plan.legs.sort(key=lambda leg: not leg.copies_only)
     return plan
 
@@ -100,10 +100,10 @@ def _add(plan: Plan, mail: Mail, numbers: Sequence[int], sending: Sending) -> No
         return
     parameters: tuple[bytes, ...] = ()
     if sending.copy:
-        # Nobody who sent the mail is told of what became of copies.
+        # The sender of the mail gets no notification about copies.
         parameters = (b"NOTIFY=NEVER",)
     else:
-        # What they all asked for still holds where the rules send the mail; ORCPT is that of one only.
+        # Parameters that all recipients share apply to the new address, too; ORCPT is different for each.
         first, *others = [mail.recipients[number].parameters for number in numbers]
         parameters = tuple(word for word in first if all(word in other for other in others))
     for address in sending.recipients:
@@ -111,7 +111,7 @@ def _add(plan: Plan, mail: Mail, numbers: Sequence[int], sending: Sending) -> No
 
 
 def _target(leg: Leg, address: bytes, parameters: tuple[bytes, ...], wanted: set[int], *, copy: bool) -> None:
-    """Once an address; as a recipient of the mail if it is one and gets a copy, too."""
+    """Add the address, at most once to a leg; one that is both a recipient and a copy counts as a recipient."""
     found = next((target for target in leg.targets if target.address == address), None)
     if found is None:
         leg.targets.append(Target(address, parameters, wanted, copy))
@@ -122,9 +122,9 @@ def _target(leg: Leg, address: bytes, parameters: tuple[bytes, ...], wanted: set
 
 
 def reply_about(target: Target, reply: bytes) -> bytes:
-    """What the client hears when this is what the next server says of the target.
+    """The reply to the client when the next server gives this `reply` about the target.
 
-    A copy that is refused for good is a matter for whoever wrote the rules: until then the client keeps the mail.
+    A copy that is refused permanently is a mistake in the rules: until they are corrected, the client keeps the mail.
     """
     if target.copy and reply.startswith(b"5"):
         return _COPY_LATER + reply[:300]
@@ -132,7 +132,7 @@ def reply_about(target: Target, reply: bytes) -> bytes:
 
 
 def worst(replies: Sequence[bytes]) -> bytes:
-    """The one reply for several: a 4xx if there is one, so that all is tried again; else a 5xx; else the first."""
+    """One reply for several: a 4xx if there is one, so that the client tries again; else a 5xx; else the first."""
     for kind in (b"4", b"5"):
         for reply in replies:
             if reply.startswith(kind):

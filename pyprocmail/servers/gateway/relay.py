@@ -1,9 +1,9 @@
-"""Passing a plan on, so that nothing is lost and as little as possible is done twice.
+"""Carries out a plan so that no mail is lost and as little as possible is sent twice.
 
-First all transactions are brought to the last dot; only when no recipient is refused any more, the dots are sent.
-Until then everything can be taken back.  With one reply for all (SMTP) a refusal of one recipient takes all back; with
-a reply each (LMTP) the mail goes to the others.  After the first dot a failure cannot be taken back: the client hears
-4xx, and sends again what was sent already.
+First it brings all transactions to their final dot; it sends the dots only when no recipient is refused any more.
+Until then it can cancel everything.  With one reply for all (SMTP), a refused recipient cancels everything; with one
+reply each (LMTP), the others get the mail.  After the first dot nothing can be cancelled: on a failure the client gets
+4xx and sends again what was already sent.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _SENT = b"250 2.0.0 Passed on: "
 
 
 class Relay:
-    """What is sent to the next server.  `connect` makes a connection; the first one is kept for the next mail."""
+    """Sends mails to the next server.  `connect` makes a connection; the first one is kept for the next mail."""
 
     def __init__(self, connect: Callable[[], Hop]) -> None:
         self._connect = connect
         self._hops: list[Hop] = []
 
     def close(self) -> None:
-        """Leave the next server."""
+        """Close all connections to the next server."""
         for hop in self._hops:
             hop.close()
         self._hops.clear()
@@ -33,12 +33,12 @@ class Relay:
     def pass_on(
         self, plan: Plan, numbers: Sequence[int], parameters: Sequence[bytes], before: bytes, *, together: bool
     ) -> list[bytes]:
-        """Send what the plan says, with the field `before` in front; the reply about each of the recipients.
+        """Carry out the plan, with the header field `before` in front of the mail; the reply about each recipient.
 
-        `together`: they have one reply, so that all get the mail or none.
+        `together`: one reply answers for all, so all of them get the mail or none does.
         """
         fates = dict(plan.fates)
-        # As few transactions as can be are open at once: next servers have limits.
+        # Keep few transactions open at once: next servers have limits.
         for part in [plan] if together else apart(plan):
             legs = self._prepared(part, fates, parameters, before, together=together)
             self._finish(legs, fates, together=together)
@@ -50,7 +50,7 @@ class Relay:
     def _prepared(
         self, plan: Plan, fates: dict[int, bytes], parameters: Sequence[bytes], before: bytes, *, together: bool
     ) -> list[Leg]:
-        """The legs that are at their last dot; the fates of those for whom none is."""
+        """The legs that wait for their final dot; adds the replies for refused recipients to `fates`."""
         while True:
             refused = {number for number, reply in fates.items() if not reply.startswith(b"2")}
             legs = [] if together and refused else plan.without(refused)
@@ -63,7 +63,7 @@ class Relay:
                     fates[number] = worst([reply_about(target, reply), *filter(None, [fates.get(number)])])
 
     def _prepare(self, legs: Sequence[Leg], parameters: Sequence[bytes], before: bytes) -> list[tuple[Target, bytes]]:
-        """Bring each leg to its last dot; the targets that are refused, where it ends at once."""
+        """Bring each leg to its final dot; stops early and returns the targets with their replies if any is refused."""
         while len(self._hops) < len(legs):
             self._hops.append(self._connect())
         failed: list[tuple[Target, bytes]] = []
@@ -84,7 +84,7 @@ class Relay:
         return []
 
     def _finish(self, legs: Sequence[Leg], fates: dict[int, bytes], *, together: bool) -> None:
-        """Send the dots; after one that fails no further one for the same recipients, or `together` for any."""
+        """Send the dots.  After a failure no further one for the same recipients; `together`: no further one at all."""
         for hop, leg in zip(self._hops, legs, strict=False):
             well = [_is_well(fates.get(each)) for target in leg.targets for each in target.wanted]
             if not any(well) or (together and not all(map(_is_well, fates.values()))):
@@ -104,7 +104,7 @@ class Relay:
 
 
 def _for_all(numbers: Sequence[int], fates: dict[int, bytes]) -> list[bytes]:
-    """One reply for all: that of a recipient who is refused, if there is one."""
+    """One reply for all: that of a refused recipient if there is one."""
     return [worst([fates[number] for number in numbers if number in fates])] * len(numbers)
 
 

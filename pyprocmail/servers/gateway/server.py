@@ -1,6 +1,6 @@
-"""The supervisor: it takes connections and gives each to a process, which serves no other one meanwhile.
+"""The supervisor: it accepts connections and gives each to a process, which serves one client at a time.
 
-It reads no mail.  A process that has served its client waits for the next one, with rules that are ready.
+It reads no mail.  A process that has served its client waits for the next one, with its rules loaded.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pyprocmail.servers.gateway.conversation import BEGUN, LATER, PASSED, REFUSE
 from pyprocmail.servers.metrics import Metrics
 
 Serve = Callable[[socket.socket, int, Callable[[bytes], None]], None]
-"""What a process does with a connection, until it is over: the connection, the descriptor of the socket that listened,
-and whom to report to."""
+"""Serves one connection to its end.  Arguments: the connection, the descriptor of the listening socket, and the
+function that sends a report to the supervisor."""
 _SERVED = 200
-"""After so many connections a process is replaced, so that its memory has an end."""
+"""After so many connections a process is replaced, so that its memory cannot grow for ever."""
 _MOST_IDLE = 8
 _IDLE = b"i"
 """The report of a process that waits for a client."""
@@ -40,9 +40,9 @@ _COUNTERS = {PASSED: "passed_total", LATER: "deferred_total", REFUSED: "refused_
 
 @dataclass(slots=True)
 class _Child:
-    """A process that serves clients, which it gets over `control`; without that it ends when it has nothing to do.
+    """A process that gets its clients over `control`; when that is closed, it exits after its present client.
 
-    `began` is when its mail did, 0 if it has none; `told` when it was told to end.
+    `began` is when its present mail began, 0 if there is none; `told` is when it was sent SIGTERM, 0 if it was not.
     """
 
     reports: int
@@ -53,7 +53,7 @@ class _Child:
     told: float = 0.0
 
     def retire(self) -> None:
-        """Let it end."""
+        """Have the process exit when it is idle."""
         self.idle = False
         if self.control is not None:
             self.control.close()
@@ -72,7 +72,7 @@ class Settings:
 
 
 class Server:
-    """All connections."""
+    """The supervisor of all connections."""
 
     def __init__(self, settings: Settings, serve: Serve, listeners: Sequence[socket.socket]) -> None:
         self._settings = settings
@@ -89,7 +89,7 @@ class Server:
         self.metrics.counter("refused_total", "Mails with a 5xx and no 4xx among their replies.")
 
     def run(self) -> None:
-        """Serve until SIGTERM, and finish the mails that have begun then."""
+        """Serve until SIGTERM, then finish the mails that have begun."""
         waking, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self._catch_signals()
@@ -143,7 +143,7 @@ class Server:
         if signal.SIGHUP in self._caught:
             self._caught.discard(signal.SIGHUP)
             notify.notify(notify.RELOADING)
-            # Rules that are read catch signals for themselves; one that comes meanwhile waits.
+            # Loading rules installs other signal handlers; signals wait until ours are back.
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             self._settings.reload()
             self._catch_signals()
@@ -167,7 +167,7 @@ class Server:
         try:
             line, _ = listener.accept()
         except OSError:
-            return  # the client has given up, or there is no descriptor to be had
+            return  # the client has given up, or no descriptor is free
         with line:
             self.metrics.add("connections_total")
             for child in [each for each in self._children.values() if each.idle]:
@@ -186,7 +186,7 @@ class Server:
                 _say(line, _BUSY)
 
     def _hand_over(self, child: _Child, line: socket.socket, listener: socket.socket) -> bool:
-        """Give the connection to the process; false if it is gone."""
+        """Give the connection to the process; false if the process is gone."""
         assert child.control is not None
         try:
             socket.send_fds(child.control, [b"%d" % listener.fileno()], [line.fileno()])
@@ -198,7 +198,7 @@ class Server:
         return True
 
     def _start(self, line: socket.socket) -> _Child:
-        """A new process; `line` is nothing that it may hold open."""
+        """Fork a new process, which must not keep `line` open."""
         reports, telling = os.pipe2(os.O_CLOEXEC)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -226,7 +226,7 @@ class Server:
             signal.set_wakeup_fd(-1)
             for signum in (signal.SIGHUP, signal.SIGCHLD):
                 signal.signal(signum, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; the supervisor says SIGTERM
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal; the supervisor sends SIGTERM
             self._selector.close()
             for each in self._listeners:
                 each.close()
@@ -241,7 +241,7 @@ class Server:
             os._exit(status)
 
     def _serve_all(self, control: socket.socket, report: Callable[[bytes], None]) -> None:
-        """Serve one client after the other, until there are no more."""
+        """Serve one client after another until the supervisor closes `control`."""
         while True:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             said, fds, _, _ = socket.recv_fds(control, _LARGEST, 1)
@@ -252,10 +252,10 @@ class Server:
             report(_IDLE)
 
     def _hear(self, reports: int) -> None:
-        """What a child reports; nothing more at its end."""
+        """Read the reports of a child; at the end of its pipe stop watching it."""
         child = next((each for each in self._children.values() if each.reports == reports), None)
         if child is None:
-            return  # it ended a moment ago
+            return  # it exited a moment ago
         try:
             said = os.read(reports, 4096)
         except BlockingIOError:
@@ -294,7 +294,7 @@ class Server:
     # -- time ------------------------------------------------------------------------------
 
     def _look_at_clock(self) -> None:
-        """End what takes too long: the rules are interrupted first, then the process is."""
+        """Stop processes that take too long for a mail: SIGTERM interrupts the rules, SIGKILL follows."""
         now = time.monotonic()
         for pid, child in self._children.items():
             if child.began and now - child.began > self._settings.mail_s and not child.told:
@@ -331,14 +331,14 @@ def _say(line: socket.socket, text: bytes) -> None:
         line.setblocking(False)
         line.send(text)
     except OSError:
-        pass  # it hears that there is nobody
+        pass  # the client sees that the connection is closed
 
 
 def _report(telling: int, what: bytes) -> None:
     try:
         os.write(telling, what)
     except OSError:
-        pass  # the supervisor has died; the client is served all the same
+        pass  # the supervisor has died; the client is still served
 
 
 def _kill(pid: int, signum: int) -> None:
@@ -349,6 +349,6 @@ def _kill(pid: int, signum: int) -> None:
 
 
 def log(text: str) -> None:
-    """A line on standard error, which is the service manager's log."""
+    """Write a line to standard error, which the service manager logs."""
     sys.stderr.write(f"pyprocmail gateway: {text}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The table that says which rules a mail gets: a text file with a row for each sender and recipient pattern.
+"""The table that assigns rules to mails: a text file with a row for each pair of sender and recipient pattern.
 
     # sender       recipient          rules
     *              postmaster@*       pass
@@ -7,10 +7,10 @@
     *              *@lists.example    /etc/pyprocmail/lists.filter  maildrop
     *              *                  /etc/pyprocmail/inbound.rc    each
 
-The first row whose patterns both match is taken; the last one has to match everything.  A pattern is the whole address,
-without regard to case, with `*` for any text and `?` for one character; `<>` is the null sender.  Rules are a path from
-the root, or `pass` for none.  `maildrop` says the language of a filter file.  `each` runs the rules once a recipient;
-otherwise they run once for all recipients of a mail that come to the same row.
+The first row whose patterns both match applies; the last row must match everything.  A pattern is compared with the
+whole address, ignoring case, with `*` for any text and `?` for one character; `<>` is the null sender.  Rules are an
+absolute path, or `pass` for none.  `maildrop` marks a maildrop filter file.  `each` runs the rules once for each
+recipient; otherwise they run once for all recipients of a mail that match the same row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WORDS = (b"procmail", b"maildrop", b"each")
 
 
 class TableError(Exception):
-    """What is wrong with the table, a line a mistake."""
+    """The mistakes in the table, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Table:
         self.rows = tuple(rows)
 
     def find(self, sender: bytes, recipient: bytes) -> Row:
-        """The row for a mail from the one to the other."""
+        """The row for a mail from `sender` to `recipient`."""
         for row in self.rows:
             if row.sender.fullmatch(sender) and row.recipient.fullmatch(recipient):
                 return row
@@ -57,7 +57,7 @@ def read(text: bytes, name: str) -> Table:
     """The table in the file `name`.
 
     Raises:
-        TableError: it is none.
+        TableError: it is not a valid table.
     """
     rows: list[Row] = []
     wrong: list[str] = []
@@ -86,11 +86,11 @@ def read(text: bytes, name: str) -> Table:
 
 
 def _pattern(word: bytes) -> re.Pattern[bytes]:
-    """The glob as a pattern; a run of stars is one, so that nothing but the length of the address costs time."""
+    """The glob as a pattern.  A run of stars counts as one: the time to match depends on the address's length only."""
     if word == b"<>":
         return re.compile(b"")
     parts = [re.escape(part).replace(rb"\?", b".") for part in re.split(rb"\*+", word)]
-    # Each part is looked for once, behind the one before it: an atomic group is never entered anew.
+    # Each part is searched for once, after the previous one: an atomic group is never retried.
     if len(parts) == 1:
         return re.compile(parts[0], re.IGNORECASE | re.DOTALL)
     inner = b"".join(b"(?>.*?%b)" % part for part in parts[1:-1])

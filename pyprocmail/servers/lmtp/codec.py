@@ -1,8 +1,8 @@
 """LMTP and SMTP as a state machine without sockets: bytes go in, events and replies come out.
 
 RFC 2033 and RFC 5321, with PIPELINING (2920), ENHANCEDSTATUSCODES (2034), 8BITMIME (6152), SMTPUTF8 (6531) and SIZE
-(1870).  As a Dialect says: CHUNKING (3030), DSN (3461), STARTTLS (3207).  What a mail comes to, and who takes it, is
-the business of the caller.
+(1870).  The Dialect enables CHUNKING (3030), DSN (3461) and STARTTLS (3207).  The caller decides which recipients exist
+and what becomes of a mail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RETURNS = (b"RET=FULL", b"RET=HDRS")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may ask for.  A line is one of commands; those of a mail have no limit of their own."""
+    """Limits of one client.  `line_bytes` is for command lines; the lines of a mail have no separate limit."""
 
     mail_bytes: int = 50 << 20
     line_bytes: int = 4096
@@ -29,10 +29,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What is spoken.
+    """The protocol: LMTP or SMTP, and its extensions.
 
-    `each`: a mail has a reply for each recipient, as in LMTP, and not one.  `chunking`, `dsn` and `tls` are offered;
-    `dsn` takes parameters of RFC 3461, which are given to the caller as they are.
+    `each`: a mail gets one reply for each recipient, as in LMTP, instead of one for all.  `chunking`, `dsn` and `tls`:
+    offer the extension; `dsn` accepts the parameters of RFC 3461 and hands them to the caller unchanged.
     """
 
     name: bytes = b"LMTP"
@@ -48,7 +48,7 @@ LMTP = Dialect()
 
 @dataclass(frozen=True, slots=True)
 class RecipientNamed:
-    """RCPT: the caller answers with `take_recipient`, and nothing else is read before."""
+    """RCPT: the caller answers with `take_recipient`; nothing else is read until then."""
 
     address: Address
 
@@ -62,9 +62,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The mail is complete: the caller calls `answer` for each of the recipients in their order, or once.
+    """The mail is complete: the caller calls `answer` for each recipient in order, or once without `Dialect.each`.
 
-    `parameters` are those of MAIL but for SIZE, `each` those of the recipients.
+    `parameters` are those of MAIL without SIZE, `each` those of the recipients.
     """
 
     sender: Address
@@ -75,7 +75,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What there is of a mail is not wanted any more."""
+    """The mail is cancelled: the caller forgets its text so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """STARTTLS was taken: as soon as `output` is sent, TLS begins.  What was sent too early is forgotten."""
+    """STARTTLS was accepted: as soon as `output` is sent, TLS begins.  What the client sent too early is ignored."""
 
 
 Event = RecipientNamed | Text | Ended | Dropped | Closed | Secured
@@ -94,7 +94,7 @@ _COMMAND, _DATA, _BDAT, _CLOSED = range(4)
 
 
 class Codec:
-    """One connection.  What is to be sent collects in `output`."""
+    """One connection.  Bytes to send collect in `output`."""
 
     def __init__(self, name: bytes, limits: Limits, dialect: Dialect = LMTP) -> None:
         self.output = bytearray(b"220 %b %b pyprocmail\r\n" % (name, dialect.name))
@@ -133,33 +133,33 @@ class Codec:
 
     @property
     def awaits(self) -> bool:
-        """Whether the caller owes an answer; nothing that was fed is looked at meanwhile."""
+        """Whether the caller owes an answer; until then `feed` only collects bytes."""
         return self._asked is not None or self._unanswered > 0
 
     @property
     def sender(self) -> bytes:
-        """The sender of the mail that is under way; empty without."""
+        """The sender of the present mail; empty if there is none."""
         return b"" if self._sender is None else self._sender.text
 
     @property
     def recipients(self) -> tuple[Address, ...]:
-        """Its recipients so far."""
+        """The recipients of the present mail so far."""
         return tuple(self._recipients)
 
     @property
     def in_mail(self) -> bool:
-        """Whether a mail is under way, or its answers are."""
+        """Whether a mail is being received, or waits for its answers."""
         return self._state in (_DATA, _BDAT) or self._chunked or self._unanswered > 0
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take what the client sent; what happens because of it."""
+        """Take bytes from the client; the events that follow."""
         if self._state == _CLOSED:
             return []
         self._buffer += data
         return self._advance()
 
     def take_recipient(self, reply: bytes) -> list[Event]:
-        """Answer the recipient that was named; with a reply of 250 it is one of the mail's."""
+        """Answer RecipientNamed; a reply of 2xx adds the recipient to the mail."""
         assert self._asked is not None
         if reply.startswith(b"2"):
             self._recipients.append(self._asked)
@@ -169,7 +169,7 @@ class Codec:
         return self._advance()
 
     def answer(self, reply: bytes) -> list[Event]:
-        """Answer for the next recipient of the mail, or for all of it."""
+        """Answer for the next recipient of the mail, or for the whole mail."""
         assert self._unanswered > 0
         self._unanswered -= 1
         self._say(reply)
@@ -179,9 +179,9 @@ class Codec:
         return []
 
     def fail(self, reply: bytes) -> list[Event]:
-        """The mail that is under way cannot be kept: its rest is skipped, and each recipient gets this reply.
+        """The present mail cannot be stored: the rest of it is skipped, and each recipient gets this reply.
 
-        One whose end has been read already has its Ended among the events: `answer` says it then.
+        If the mail is already complete, this does nothing: the caller replies with `answer`, as for any Ended.
         """
         if self._unanswered:
             return []
@@ -190,7 +190,7 @@ class Codec:
         return found
 
     def close(self, reply: bytes) -> list[Event]:
-        """End the dialogue now; each recipient that still waits for an answer gets the reply, too."""
+        """End the dialogue now with this reply; each recipient without an answer gets it, too."""
         for _ in range(max(self._unanswered, 1)):
             self._say(reply)
         self._unanswered = 0
@@ -208,7 +208,7 @@ class Codec:
         return found
 
     def _step(self) -> bool:
-        """Take one thing from the buffer; false if it has not come yet."""
+        """Take a command or a piece of mail from the buffer; false if it is not complete yet."""
         if self._state == _DATA:
             return self._read_data()
         if self._state == _BDAT:
@@ -274,7 +274,7 @@ class Codec:
     def _end_chunk(self) -> None:
         self._state = _COMMAND
         if not self._recipients:
-            # Nobody took it, so this is about the command and not about a mail.
+            # The mail has no recipient, so the error is that of the command.
             self._wrong(b"503 5.5.1 No valid recipients")
             self._drop()
         elif self._last:
@@ -296,7 +296,7 @@ class Codec:
             self._events.append(Dropped())
 
     def _complete(self) -> None:
-        """The mail is there: one reply for each recipient."""
+        """The mail is complete: report Ended, or reply with the failure."""
         self._state = _COMMAND
         replies = len(self._recipients) if self._dialect.each else 1
         if self._failure:
@@ -394,7 +394,7 @@ class Codec:
         else:
             self._say(b"220 2.0.0 Ready to start TLS")
             self._drop()
-            # What the client said before TLS, or what somebody put in, is not part of what it says in it.
+            # Commands before TLS, which an attacker may have inserted, must not count as sent within it.
             self._buffer.clear()
             self._greeted = False
             self.secured = True
@@ -415,7 +415,7 @@ class Codec:
             self._say(b"250 2.1.0 Ok")
 
     def _of_mail(self, text: bytes) -> tuple[bytes, ...] | bytes:
-        """The parameters of MAIL but for SIZE, or the reply that says why they are not taken."""
+        """The parameters of MAIL without SIZE, or the reply that refuses them."""
         kept = []
         for word in text.split():
             name, _, value = word.upper().partition(b"=")
@@ -430,7 +430,7 @@ class Codec:
         return tuple(kept)
 
     def _of_rcpt(self, text: bytes) -> tuple[bytes, ...] | None:
-        """The parameters of RCPT, None if one is not taken."""
+        """The parameters of RCPT; None if one of them is refused."""
         words = tuple(text.split())
         names = [word.upper().partition(b"=") for word in words]
         known = self._dialect.dsn and all(name in (b"NOTIFY", b"ORCPT") and value for name, _, value in names)
@@ -444,7 +444,7 @@ class Codec:
         elif (words := self._of_rcpt(found[1])) is None:
             self._wrong(b"555 5.5.4 Unknown parameter")
         elif len(self._recipients) >= self._limits.recipients:
-            # Not counted as an error: the client sends the mail to the rest once more.
+            # Not counted as an error: the client sends the mail to the others in a second transaction.
             self._say(b"452 4.5.3 Too many recipients")
         else:
             self._asked = found[0]
@@ -467,7 +467,7 @@ class Codec:
     def _bdat(self, rest: bytes) -> None:
         words = rest.upper().split()
         if not self._dialect.chunking:
-            # What follows is mail, and must not be taken for commands.
+            # What follows is mail, and must not be read as commands.
             self._say(b"502 5.5.1 BDAT is not supported")
             self._end()
             return
@@ -478,7 +478,7 @@ class Codec:
             or len(words[0]) > 20
             or words[1:] not in ([], [b"LAST"])
         ):
-            # How much of what follows is mail cannot be known.
+            # The size of the mail that follows is unknown.
             self._say(b"501 5.5.4 BDAT needs a size")
             self._end()
             return

@@ -1,4 +1,4 @@
-"""What a worker does with a mail: one delivery by the rules of a user, or by those of a virtual domain."""
+"""The worker's part of a delivery: one mail, by the rules of a user or of a virtual domain."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pyprocmail.servers.lmtp.pool import pack, unpack
 from pyprocmail.servers.lmtp.replies import LATER, line, reply_of
 
 _NOBODY = b"MAILER-DAEMON"
-"""The sender of the From_ line where the envelope has none."""
+"""The sender in the From_ line if the envelope sender is empty."""
 _PIECE = 1 << 20
 _WORTH_A_PLAN = 4
-"""The mail of a worker from which on it looks for the patterns of all recipes in one scan: to prepare that costs more
-than it saves for a few mails."""
+"""From this mail on a worker searches for the patterns of all recipes in one scan: the preparation costs more than a
+few mails save."""
 _DELIVERY, _SWEEPING = range(2)
-"""What a job begins with."""
+"""The kind of a job, its first value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What LMTP said about one mail and one recipient."""
+    """The envelope of one mail for one recipient."""
 
     user: User
     sender: bytes
@@ -53,7 +53,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """What a worker that was killed has left behind: lockfiles of a user."""
+    """Lockfiles of a user that a killed worker left."""
 
     user: User
     claims: tuple[Claim, ...]
@@ -87,7 +87,7 @@ Deliver = Callable[[Host, Envelope, bytes], Verdict]
 
 
 class Desk:
-    """The worker's side of the pipe: a Host and a Deliver that last as long as the process."""
+    """The worker's side of the pipe: one Host and one Deliver for the life of the process."""
 
     def __init__(self, make: Callable[[Host], Deliver]) -> None:
         self._make = make
@@ -95,7 +95,7 @@ class Desk:
         self._deliver: Deliver | None = None
 
     def serve(self, job: bytes, fd: int, ledger: Ledger) -> bytes:
-        """Deliver the mail in the file `fd`; the reply."""
+        """Deliver the mail in the file `fd`; returns the reply."""
         if self._host is None or self._deliver is None:
             self._host = WorkerHost(ledger)
             self._deliver = self._make(self._host)
@@ -108,19 +108,19 @@ class Desk:
             why = error.strerror if isinstance(error, OSError) else "no memory"
             return line(LATER, envelope.address, f"the mail cannot be read now: {why}".encode())
         verdict = self._deliver(self._host, envelope, mail)
-        # The next mail does not begin where this one's rcfile went.
+        # The next mail must not begin in the folder to which this rcfile changed.
         os.chdir("/")
         return reply_of(verdict, envelope.address)
 
     def _sweep(self, host: Host, left: Sweeping) -> bytes:
-        """Remove lockfiles, as the user in whose folders they are; how many."""
+        """Remove the lockfiles as the user who owns the folders; returns how many."""
         if host.geteuid() == 0:
             host.become(left.user)
         return b"%d" % sweep(left.claims)
 
 
 def _contents(fd: int) -> bytes:
-    """All of the file; its offset belongs to several processes, and is not used."""
+    """All of the file.  Several processes share its offset, so it is not used."""
     pieces = []
     place = 0
     while piece := os.pread(fd, _PIECE, place):
@@ -140,7 +140,7 @@ def by_rcfile(setup: rcfiles.Setup, rules: bytes) -> Deliver:
             setup.plans = Plans(setup.patterns)
         user = envelope.user
         origin = Origin(host, user, sender=envelope.sender or _NOBODY, deliver=True, override=False)
-        # Whoever may write to the socket is the mail server, and says who sent the mail.
+        # Only the mail server may write to the socket, so its sender is trusted.
         origin.trusted = True
         if rules:
             os.chdir(user.home)

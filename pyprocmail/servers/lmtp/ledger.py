@@ -1,7 +1,7 @@
-"""What a worker notes down about itself, to be read by others if it is killed: jobs begun, and lockfiles that it has.
+"""A worker's record of the jobs it has begun and the lockfiles it holds, for the supervisor to read if it is killed.
 
-The ledger is a file in memory that worker and supervisor share.  A record is written by one write within one page,
-which a signal does not tear.
+The ledger is a file in memory that worker and supervisor share.  Each record is a single write within one page, which a
+signal cannot interrupt half-way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LARGEST_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lockfile: its path, and which file it is."""
+    """A lockfile: its path, and the identity of the file."""
 
     path: bytes
     device: int
@@ -27,7 +27,7 @@ class Claim:
     mtime_ns: int
 
     def is_at(self, path: bytes) -> bool:
-        """Whether the file at `path` is this one, and not another in its place."""
+        """Whether the file at `path` is this one, and not a later file of the same name."""
         try:
             found = os.lstat(path)
         except OSError:
@@ -60,7 +60,7 @@ def unpack_claims(data: bytes) -> tuple[Claim, ...]:
 
 
 class Ledger:
-    """The worker's side.  A clone of the worker writes nothing: it ends by itself, and is no worker."""
+    """The worker's side.  A clone of the worker writes nothing here: the supervisor does not watch it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -69,13 +69,13 @@ class Ledger:
         self._claims: dict[bytes, Claim] = {}
 
     def begin(self) -> None:
-        """Another job is begun."""
+        """Record that a job begins, without lockfiles."""
         self._begun += 1
         self._claims.clear()
         self._write()
 
     def claim(self, path: bytes, status: os.stat_result) -> None:
-        """The lockfile `path` may be ours from now on, if it is the file of `status`."""
+        """Record that the lockfile `path` may be ours, if it is the file of `status`."""
         try:
             whole = os.path.join(os.getcwdb(), path)
         except OSError:
@@ -84,7 +84,7 @@ class Ledger:
         self._write()
 
     def disclaim(self, path: bytes) -> None:
-        """It is not ours, or is not any more."""
+        """Record that the lockfile is not ours, or no longer."""
         if self._claims.pop(path, None) is not None:
             self._write()
 
@@ -93,12 +93,12 @@ class Ledger:
             return
         text = pack_claims(tuple(self._claims.values()))
         if _HEAD.size + len(text) > _LARGEST_BYTES:
-            text = pack_claims(())  # such locks have to grow old
+            text = pack_claims(())  # nobody removes these; they time out
         os.pwrite(self._fd, _HEAD.pack(self._begun, len(text)) + text, 0)
 
 
 class WorkerHost(Host):
-    """The machine, for a worker with a ledger."""
+    """The real Host, which also records lockfiles in a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class WorkerHost(Host):
 
 
 def sweep(claims: tuple[Claim, ...]) -> int:
-    """Remove the lockfiles that are still those of the claims; how many.  Runs as the user whose they are."""
+    """Remove the lockfiles that are still the claimed files; returns how many.  Runs as their owner."""
     removed = 0
     for each in claims:
         if each.is_at(each.path):

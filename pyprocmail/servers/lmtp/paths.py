@@ -1,4 +1,4 @@
-"""Addresses as MAIL and RCPT write them.  RFC 5321, 4.1.2."""
+"""The addresses of MAIL and RCPT.  RFC 5321, 4.1.2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CONTROLS = bytes(range(0x20)) + b"\x7f"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`text` is what stood between the brackets, without a source route; `local` is unquoted.
+    """`text` is the text between the brackets, without a source route; `local` is unquoted.
 
     The null sender has empty parts.  `domain` is empty where none was given.
     """
@@ -35,7 +35,7 @@ def read_path(text: bytes) -> tuple[Address, bytes] | None:
 
 
 def _closing_bracket(text: bytes) -> int:
-    """Where the path ends; -1 if it does not, or is not one."""
+    """The position of the closing bracket; -1 if there is none, or the text is not a path."""
     if not text.startswith(b"<"):
         return -1
     quoted = False

@@ -1,6 +1,6 @@
 """Worker processes, each with one job at a time, over a pipe.
 
-The supervisor that this is part of gives jobs out and takes answers; what a job is about it does not know.
+This is the supervisor's side: it hands out jobs and receives answers, and knows nothing of their contents.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from pyprocmail.servers.lmtp.starter import Started, Starter
 from pyprocmail.servers.lmtp.worker import GIVE_UP, GROWN, LARGEST_MESSAGE
 
 LeftBehind = Callable[[bytes, tuple[Claim, ...]], object]
-"""Hears of the last job of a worker that was killed, and of the lockfiles that it had; nothing of it runs any more."""
+"""Called with the last job of a killed worker, and the lockfiles that it held, once none of its processes runs."""
 
 _ATTEMPTS = 5
-"""How many workers may die before a job is begun; then the machine is not fit for it."""
+"""How many workers may die before they begin a job; then the job fails."""
 GRACE_S = 5.0
-"""How long a worker has to end after it was told to give up."""
+"""How long a worker has to exit after the signal to give up."""
 _FIRST_LOOK_S, _LONGEST_LOOK_S, _LOOKS_S = 0.05, 10.0, 2048.0
-"""How often it is looked whether the programs of a killed worker still run, and for how long: locks are stale then."""
+"""When to look whether programs of a killed worker still run: first, at the longest, and until when (locks are stale
+by then)."""
 
 
 class WorkerError(Exception):
-    """The job was not done, or nobody knows whether it was; the text says why."""
+    """The job was not done, or may not have been; the message is the reason."""
 
 
 @dataclass(eq=False, slots=True)
@@ -65,9 +66,9 @@ class _Worker:
 class Pool:
     """At most `size` workers of one kind.  A worker serves the jobs of one key only, and at most `mails` of them.
 
-    A job that takes longer than `limit_s` is given up, and its worker ended with the programs that it has started,
-    unless there is an answer that `settles` the job: nobody asks again then.  Keys take turns, and none has more than
-    `share` of the workers at a time.
+    A job that takes longer than `limit_s` is given up, and its worker is killed with the programs that it has started.
+    The programs live on if the answer `settles` the job, because the client will not send the mail again.  Keys take
+    turns, and none has more than `share` of the workers at a time.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Pool:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is being done, or waits."""
+        """Whether a job runs or waits."""
         return bool(self._waiting) or any(worker.job for worker in self._workers)
 
     @property
@@ -107,7 +108,7 @@ class Pool:
     def ask(self, payload: bytes, fd: int = -1, *, key: Hashable = 0, fresh: bool = False) -> asyncio.Future[bytes]:
         """Have a job done; the future has the answer, or WorkerError.
 
-        `fresh`: by a worker that has done nothing before, and does nothing afterwards.
+        `fresh`: by a new worker, which does no other job afterwards.
         """
         answer: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting.setdefault(key, deque()).append(_Job(payload, fd, key, fresh, answer))
@@ -115,12 +116,12 @@ class Pool:
         return answer
 
     def retire(self) -> None:
-        """End each worker as soon as it has nothing to do; jobs to come get new ones."""
+        """Have each worker exit as soon as it is idle; later jobs get new workers."""
         for worker in list(self._workers):
             self._retire(worker)
 
     def give_up(self) -> None:
-        """Have each worker stop what it does."""
+        """Have each worker abandon its job."""
         for worker in list(self._workers):
             self._give_up(worker)
 
@@ -129,12 +130,12 @@ class Pool:
     def _dispatch(self) -> None:
         progress = True
         while progress and self._has_room():
-            # Keys that have all that they may have are fewer than workers; so this is all who may be served now.
+            # Fewer keys than workers have their full share, so these include every job that can be placed now.
             placed = [self._dispatch_key(key) for key in list(islice(self._waiting, self._size + 1))]
             progress = any(placed)
 
     def _dispatch_key(self, key: Hashable) -> bool:
-        """Place what can be placed of the key; whether anything changed."""
+        """Place as many jobs of the key as possible; whether there was any."""
         jobs = self._waiting[key]
         before = len(jobs)
         while jobs and (jobs[0].answer.done() or self._place(jobs[0])):
@@ -149,7 +150,7 @@ class Pool:
         return len(self._workers) < self._size or any(not each.job and not each.retired for each in self._workers)
 
     def _place(self, job: _Job) -> bool:
-        """Give the job to a worker; false if there is none for it now."""
+        """Give the job to a worker; false if no worker is free for it."""
         if sum(worker.key == job.key and worker.job is not None for worker in self._workers) >= self._share:
             return False
         idle = [worker for worker in self._workers if worker.job is None and not worker.retired]
@@ -172,7 +173,7 @@ class Pool:
             socket.send_fds(worker.channel, [job.payload], [job.fd] if job.fd >= 0 else [])
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET) and job.attempts < _ATTEMPTS:
-                # It has died with nothing to do: another worker gets the job.
+                # The idle worker has died: another one gets the job.
                 job.attempts += 1
                 worker.retired = True
                 return False
@@ -194,7 +195,7 @@ class Pool:
         worker.timer = self._loop.call_later(GRACE_S, self._kill, worker)
 
     def _kill(self, worker: _Worker) -> None:
-        """End it, and the programs that it has started."""
+        """Kill the worker and the programs that it has started."""
         try:
             os.killpg(worker.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -203,7 +204,7 @@ class Pool:
     def _retire(self, worker: _Worker) -> None:
         worker.retired = True
         if worker.job is None:
-            # The worker reads that there is no more, and ends.
+            # The worker reads the end of file, and exits.
             worker.channel.shutdown(socket.SHUT_WR)
 
     # -- processes -------------------------------------------------------------------------
@@ -235,7 +236,7 @@ class Pool:
         except OSError:
             answer = b""
         if not answer or worker.job is None:
-            # Its end is told by the process itself: a clone may hold the channel open for longer.
+            # The pidfd reports the worker's exit, not the channel: a clone may keep the channel open for longer.
             self._loop.remove_reader(worker.channel)
             return
         job, worker.job = worker.job, None
@@ -270,7 +271,7 @@ class Pool:
         self._dispatch()
 
     def _without_answer(self, worker: _Worker, job: _Job, begun: int) -> None:
-        """The worker is gone: a job that it has not even read goes to the next one."""
+        """The worker is gone: a job that it has not begun goes to another worker."""
         if begun < worker.served and job.attempts < _ATTEMPTS:
             job.attempts += 1
             self._waiting.setdefault(job.key, deque()).appendleft(job)
@@ -278,7 +279,7 @@ class Pool:
             job.answer.set_exception(WorkerError("it took too long" if worker.given_up else "the worker ended"))
 
     def _look_for_programs(self, worker: _Worker, claims: tuple[Claim, ...], after_s: float, end: float) -> None:
-        """Tell of the lockfiles that are left as soon as no program runs that they may be for."""
+        """Report the lockfiles that are left as soon as no program runs that may still need them."""
         try:
             os.killpg(worker.process.pid, 0)
         except ProcessLookupError:
@@ -286,25 +287,25 @@ class Pool:
                 self._left_behind(worker.payload, claims)
             return
         except PermissionError:
-            pass  # a program with other rights is there
+            pass  # a program of another user still runs
         if self._loop.time() < end:
             longer_s = min(after_s * 2, _LONGEST_LOOK_S)
             self._loop.call_later(after_s, self._look_for_programs, worker, claims, longer_s, end)
 
 
 def _end_programs(group: int) -> None:
-    """End what a delivery that was given up has started: the mail comes again, and so do its programs."""
+    """Kill the programs of a delivery that was given up: the client sends the mail again, and they run again."""
     try:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        pass  # nothing is left, or programs with other rights
+        pass  # nothing is left, or only programs of another user
 
 
 def _signal(process: Started, signum: int) -> None:
     try:
         signal.pidfd_send_signal(process.watch, signum)
     except ProcessLookupError:
-        pass  # it has ended, and will be told
+        pass  # it has exited; its pidfd reports that
 
 
 def pack(*values: bytes | int) -> bytes:
@@ -320,6 +321,6 @@ def unpack(data: bytes) -> tuple[bytes | int, ...]:
 
 
 def log(text: str) -> None:
-    """A line on standard error, which is the service manager's log."""
+    """Write a line to standard error, which the service manager logs."""
     sys.stderr.write(f"pyprocmail lmtp: {text}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""From a verdict to the reply for one recipient.  The table stands in pyprocmail-lmtp(8), too.  RFC 3463."""
+"""From a verdict to the reply for one recipient.  The table is also in pyprocmail-lmtp(8).  RFC 3463."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reply_of(verdict: Verdict, address: bytes) -> bytes:
 
 
 def line(code: bytes, address: bytes, text: bytes) -> bytes:
-    """A reply of one line, with nothing in it that could end the line or is not ASCII."""
+    """A reply of one line of printable ASCII."""
     whole = b"<%b> %b" % (address, text)
     shown = bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in whole[:_LONGEST_TEXT])
     return b"%b %b" % (code, shown)

@@ -33,7 +33,7 @@ BUSY = b"421 4.3.2 Too many connections"
 STOPPING = b"421 4.3.2 The server stops"
 IDLE = b"421 4.4.2 You said nothing for too long"
 DELIVER, LOOK_UP = range(2)
-"""The kinds of workers that the starter has to have."""
+"""The kinds of workers that the starter must have."""
 _TICK_S = 1.0
 _METRICS_S = 10.0
 
@@ -58,7 +58,7 @@ class Settings:
 class Server:
     """All connections.
 
-    The starter's workers of kind DELIVER deliver.  `apart`: as root, each user has workers of its own.
+    The starter's workers of kind DELIVER deliver.  `apart`: the server runs as root, and users share no workers.
     """
 
     def __init__(self, settings: Settings, starter: Starter, find: Finder, *, apart: bool) -> None:
@@ -86,17 +86,17 @@ class Server:
         self.metrics.counter("refused_total", "Recipients of a mail answered 5xx.")
 
     def hand_out(self, envelope: Envelope, fd: int) -> asyncio.Future[bytes]:
-        """Have a worker deliver; the future has the reply."""
+        """Have a worker deliver the mail; the future has the reply."""
         fresh = self._apart and not _served_by_user(envelope)
         return self.pool.ask(envelope.pack(), fd, key=self._key(envelope), fresh=fresh)
 
     def _key(self, envelope: Envelope) -> Hashable:
-        # The name and not the uid alone: several names with one uid may have groups of their own.
+        # The name and not the uid alone: names that share a uid may have different groups.
         user = envelope.user
         return (user.name, user.uid, user.gid, user.home) if self._apart else ()
 
     def _sweep(self, job: bytes, claims: tuple[Claim, ...]) -> None:
-        """Have the lockfiles removed that a killed worker has left, by a worker that is the same user."""
+        """Have a worker of the same user remove the lockfiles of a killed worker."""
         envelope = Envelope.unpack(job)
         held = printable(b", ".join(each.path for each in claims)).decode()
         log(f"<{printable(envelope.address).decode()}>: the worker that was killed held {held}")
@@ -104,14 +104,14 @@ class Server:
         swept.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def count(self, reply: bytes) -> None:
-        """Remember how it went."""
+        """Count the reply in the metrics."""
         name = {b"2": "delivered_total", b"4": "deferred_total"}.get(reply[:1], "refused_total")
         self.metrics.add(name)
 
     # -- life ------------------------------------------------------------------------------
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
-        """Take connections until SIGTERM, and finish what is begun then."""
+        """Accept connections until SIGTERM, then finish the mails that have begun."""
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -152,14 +152,14 @@ class Server:
             session.close(STOPPING)
         self.pool.retire()
         if self.pool.busy:
-            # Their clients have been told 421: what they do now would be done twice.
+            # Their clients got 421 and will send the mails again: what these workers do now would be done twice.
             self.pool.give_up()
             end += GRACE_S + 1
         while self.pool.pids and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110  as the workers do
             await asyncio.sleep(0.02)
 
     async def _beat(self) -> None:
-        """The watchdog, the metrics, and clients that say nothing."""
+        """Once a second: the watchdog, the metrics, and silent clients."""
         loop = asyncio.get_running_loop()
         every = notify.watchdog_s()
         told = written = loop.time()
@@ -184,12 +184,12 @@ class Server:
 
 
 def _served_by_user(envelope: Envelope) -> bool:
-    """Whether a worker that is the user already can do all of it: nothing is left that only root may."""
+    """Whether a worker that already runs as the user can do the delivery: no part of it needs root."""
     return not os.path.exists(GLOBAL) and os.path.exists(mailbox_of(envelope.user))
 
 
 class Session(asyncio.Protocol):
-    """One connection: between a socket and a Codec."""
+    """One connection: connects a socket with a Codec."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -223,7 +223,7 @@ class Session(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """The client has said something."""
+        """The client has sent bytes."""
         if self in self._server.sessions:
             self._heard = self._loop.time()
             if self._acknowledging is not None:
@@ -231,7 +231,7 @@ class Session(asyncio.Protocol):
             self._handle(self._codec.feed(data))
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The client is gone; what no worker has begun is not begun."""
+        """The client is gone; deliveries that no worker has begun are cancelled."""
         self._server.sessions.discard(self)
         self._spool.discard()
         for answer in self._answers:
@@ -243,21 +243,21 @@ class Session(asyncio.Protocol):
         self._pause()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The client reads again."""
         self._full = False
         self._pause()
 
-    # -- the server's wishes ---------------------------------------------------------------
+    # -- called by the server --------------------------------------------------------------
 
     def look_at_clock(self, now: float) -> None:
-        """Leave a client that says nothing, or does not read."""
+        """Close the connection of a client that is silent, or does not read, for too long."""
         if (not self._codec.awaits or self._full) and now - self._heard > self._server.settings.session_s:
             if self._full and self._transport is not None:
                 self._transport.abort()
             self.close(IDLE)
 
     def stop(self) -> None:
-        """End the dialogue unless a mail is under way."""
+        """End the dialogue unless a mail is being received or answered."""
         if not self._codec.in_mail and not self._codec.awaits:
             self.close(STOPPING)
 
@@ -274,7 +274,7 @@ class Session(asyncio.Protocol):
         self._flush()
 
     def _one(self, event: Event) -> list[Event]:
-        """Do what the event asks for; what happens because of it."""
+        """Handle the event; returns the events that follow from it."""
         match event:
             case RecipientNamed(address):
                 return self._look_up(address)
@@ -316,7 +316,7 @@ class Session(asyncio.Protocol):
         if found.user.uid == 0:
             return self._codec.take_recipient(line(b"550 5.7.1", address.text, b"Mail for root needs an alias"))
         if not self._found:
-            # The first of a mail: nothing of an earlier one may be left.
+            # The first recipient of a mail: nothing of an earlier mail may be left.
             self._spool.discard()
             self._spool = Spool(self._server.settings.spool)
         self._found.append(found)
@@ -359,7 +359,7 @@ class Session(asyncio.Protocol):
         return []
 
     def _answered(self, _answer: asyncio.Future[bytes]) -> None:
-        """A worker has answered: say what can be said in the order of the recipients."""
+        """A worker has answered: send the replies that are due, in the order of the recipients."""
         if self not in self._server.sessions:
             return
         while self._answers and self._answers[0].done():
@@ -390,7 +390,7 @@ class Session(asyncio.Protocol):
         self._pause()
 
     def _pause(self) -> None:
-        """Read nothing while an answer is owed, or ours are not read: what a client may pile up has a bound."""
+        """Stop reading while we owe an answer or the client reads none: this limits the memory that a client uses."""
         if self._transport is None or self._transport.is_closing():
             return
         if self._full or self._codec.awaits:

@@ -1,4 +1,4 @@
-"""A mail while it comes in: in memory, and from some size on in a file without a name.  One copy for all recipients."""
+"""A mail while it is received: in memory, or if it is large in an unnamed file.  One copy for all recipients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _IN_MEMORY = 64 << 10
 
 
 class Spool:
-    """Not durable, and need not be: the client keeps its mail until it is told 250."""
+    """Storage that a crash may lose: the client keeps its mail until it gets 250."""
 
     __slots__ = ("_folder", "_memory", "_fd", "failed")
 
@@ -22,7 +22,7 @@ class Spool:
         """Add a piece.
 
         Raises:
-            OSError: there is no room for it; the spool is of no use then.
+            OSError: there is no room for it; the spool is unusable from then on.
         """
         self._memory += data
         if len(self._memory) > _IN_MEMORY:

@@ -1,7 +1,7 @@
-"""The process that workers are forked from.
+"""The process from which workers are forked.
 
-It is made before the first client comes, and hears of jobs as little as of mails: so nothing that a client said is in
-the memory of a worker that did not get it, and a worker that has become a user can read nothing of other users'.
+It is started before the first client connects, and sees neither jobs nor mails.  So a new worker's memory contains
+nothing that a client sent, and a worker that has become one user can read nothing of other users.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker: its process id, and a descriptor by which it is watched and signalled."""
+    """A worker: its process id, and its pidfd, to watch and to signal it."""
 
     pid: int
     watch: int
 
 
 class Starter:
-    """The supervisor's side.  `control` can be read from when the process has ended, and only then."""
+    """The supervisor's side.  `control` becomes readable when the process has exited, and only then."""
 
     def __init__(self, serves: Sequence[Serve]) -> None:
         """Fork the process; `serves` are the kinds of workers.
 
         Raises:
-            OSError: no process is to be had.
+            OSError: no process can be started.
         """
         gc.collect()
         gc.freeze()
@@ -49,16 +49,16 @@ class Starter:
         self.control.settimeout(_PATIENCE_S)
 
     def start(self, kind: int, channel: socket.socket, ledger: int) -> Started:
-        """Have a worker that serves `channel` by the function number `kind`.
+        """Start a worker that serves `channel` with the function number `kind`.
 
         Raises:
-            OSError: no process is to be had.
+            OSError: no process can be started.
         """
         try:
             socket.send_fds(self.control, [bytes([kind])], [channel.fileno(), ledger])
             answer, fds = receive(self.control, 1)
         except TimeoutError:
-            # An answer that comes later would be taken for that of the next question.
+            # A late answer would be read as the answer to the next request.
             self.control.close()
             raise
         if not answer:
@@ -116,7 +116,7 @@ def _start_workers(control: socket.socket, serves: Sequence[Serve]) -> None:
 
 
 def _fork(serve: Serve, fds: Sequence[int], children: dict[int, int]) -> int | None:
-    """The watch of a new worker, which is among `children` then; None if no process is to be had."""
+    """Fork a worker and add it to `children`; returns its pidfd, None if no process can be started."""
     channel, ledger = fds
     try:
         pid = os.fork()

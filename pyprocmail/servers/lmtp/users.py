@@ -1,4 +1,4 @@
-"""Whom an address belongs to.  Names are looked up; a name is part of a path only where it is checked here first."""
+"""The user of an address.  A name becomes part of a path only in this module, after a check."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ _SAFE = b"abcdefghijklmnopqrstuvwxyz0123456789._-="
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The user, and what stands after the + of the address."""
+    """The user, and the part of the address after the +."""
 
     user: User
     detail: bytes
 
 
 class Recent:
-    """What was asked of the system a moment ago, or is being asked: a name is not asked for twice at a time.
+    """A cache of look-ups, finished or under way, so that no name is looked up twice at a time.
 
-    An answer of which `is_good` holds is kept for ten seconds; a user who has just been made is not unknown still.
+    A finished answer is kept for ten seconds if `is_good` accepts it.  Others are not kept, so that a user who has just
+    been created is found at once.
     """
 
     def __init__(self, clock: Callable[[], float], is_good: Callable[[bytes], bool]) -> None:
@@ -37,7 +38,7 @@ class Recent:
         self._answers: OrderedDict[bytes, tuple[float, asyncio.Future[bytes]]] = OrderedDict()
 
     def get(self, name: bytes) -> asyncio.Future[bytes] | None:
-        """The answer, or the one to come; None if it has to be asked for."""
+        """The answer, or the look-up under way; None if the caller must start one."""
         began, answer = self._answers.get(name, (0.0, None))
         if answer is None:
             return None
@@ -50,7 +51,7 @@ class Recent:
         return None
 
     def put(self, name: bytes, answer: asyncio.Future[bytes]) -> None:
-        """The name is being asked for."""
+        """Remember the look-up of the name."""
         self._answers[name] = (self._clock(), answer)
         while len(self._answers) > _MOST_KEPT:
             self._answers.popitem(last=False)
@@ -63,10 +64,10 @@ def split_detail(address: Address) -> tuple[bytes, bytes]:
 
 
 def find_virtual(folder: bytes, address: Address, host: Host) -> Found | None:
-    """The owner of `folder`/domain/name, a folder that is there; everybody's mail is ours.
+    """The user of `folder`/domain/name, if that folder exists; the uid and gid are always ours.
 
     Raises:
-        OSError: it cannot be said now.
+        OSError: this cannot be determined now.
     """
     name, detail = split_detail(address)
     domain = address.domain.lower()
@@ -77,7 +78,7 @@ def find_virtual(folder: bytes, address: Address, host: Host) -> Found | None:
     try:
         status = os.stat(home)
     except (FileNotFoundError, NotADirectoryError):
-        # A folder that is not mounted now is no reason to return mail.
+        # If the whole folder is missing, it may not be mounted: that raises an error, so that no mail bounces.
         os.stat(folder)
         return None
     if not os.path.isdir(home):
@@ -87,6 +88,6 @@ def find_virtual(folder: bytes, address: Address, host: Host) -> Found | None:
 
 
 def find_own(address: Address, user: User) -> Found | None:
-    """Ourselves, in whatever domain."""
+    """`user` if the address is theirs, in any domain; else None."""
     name, detail = split_detail(address)
     return Found(user, detail) if name == user.name.lower() else None

@@ -1,4 +1,4 @@
-"""A worker process: jobs come over a channel, one at a time, and answers go back."""
+"""A worker process: it receives jobs over a channel, one at a time, and sends answers back."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pyprocmail.exits import traced
 from pyprocmail.servers.lmtp.ledger import Ledger
 
 Serve = Callable[[bytes, int, Ledger], bytes]
-"""What a worker does: from a job, a descriptor (-1 if it has none) and its ledger to the answer."""
+"""A worker's function: from a job, a descriptor (-1 if the job has none) and the ledger to the answer."""
 
 LARGEST_MESSAGE = 1 << 16
 GIVE_UP = signal.SIGQUIT
-"""The supervisor's word for: the delivery takes too long."""
+"""The supervisor's signal when a delivery takes too long."""
 GROWN, FIT = b"!", b"."
-"""What an answer begins with: whether the worker has become large."""
+"""The first byte of an answer: whether the worker has grown too large."""
 _GROWN_KB = 256 << 10
-# Who stops the server may send these to all of its processes at once; workers finish what they have begun.
+# A service manager may send these to all processes of the server at once; workers still finish their job.
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _USUAL = (signal.SIGQUIT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
 
@@ -28,7 +28,7 @@ def be_worker(channel: int, ledger: int, serve: Serve) -> None:
     """Do jobs until there are no more; never returns."""
     status = 1
     try:
-        # In a group of its own: whether programs of a worker that was killed still run can be seen.
+        # A separate process group shows whether programs of a killed worker still run.
         os.setpgid(0, 0)
         for signum in _IGNORED:
             signal.signal(signum, signal.SIG_IGN)
@@ -41,18 +41,18 @@ def be_worker(channel: int, ledger: int, serve: Serve) -> None:
         os.umask(0o077)
         _work(socket.socket(fileno=channel), Ledger(ledger), serve)
         status = 0
-    except BaseException as error:  # noqa: BLE001  the edge of the process: whatever it is, the supervisor goes on
+    except BaseException as error:  # noqa: BLE001  the edge of the process: the supervisor must not fail with it
         os.write(2, traced(error).encode(errors="backslashreplace"))
     finally:
         os._exit(status)
 
 
 def receive(channel: socket.socket, most: int) -> tuple[bytes, list[int]]:
-    """The next message, and its descriptors, which no program inherits; an empty one if the other side is gone."""
+    """The next message and its descriptors, made non-inheritable; an empty message if the other side is gone."""
     try:
         text, fds, _, _ = socket.recv_fds(channel, LARGEST_MESSAGE, most)
     except ConnectionResetError:
-        return b"", []  # with something of ours unread
+        return b"", []  # the other side exited without reading all that we sent
     for fd in fds:
         os.set_inheritable(fd, False)
     return text, fds
@@ -77,6 +77,6 @@ def _work(channel: socket.socket, ledger: Ledger, serve: Serve) -> None:
 
 
 def _size_kb() -> int:
-    """What this process holds in memory."""
+    """The memory of this process, in kilobytes."""
     with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024

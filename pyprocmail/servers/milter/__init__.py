@@ -1,1 +1,1 @@
-"""A milter: what a mail server asks of a filter while a mail comes in."""
+"""Milters: filters that a mail server consults while it receives a mail."""

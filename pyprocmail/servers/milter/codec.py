@@ -18,11 +18,11 @@ LARGEST_PACKET_BYTES = 8 << 20
 _LENGTH_BYTES = 4
 _LARGEST_CHUNK_BYTES = 65535
 
-# What a filter may do, if it has said so (SMFIF_).
+# What a filter may do, if it has announced it (SMFIF_).
 ADD_HEADERS, CHANGE_BODY, ADD_RECIPIENTS, DELETE_RECIPIENTS = 0x01, 0x02, 0x04, 0x08
 CHANGE_HEADERS, QUARANTINE, CHANGE_SENDER = 0x10, 0x20, 0x40
 
-# What is not to be sent, and what is not to be answered (SMFIP_).
+# The steps that the mail server must not send, and those that it needs no reply to (SMFIP_).
 NO_CONNECT, NO_HELO, NO_MAIL, NO_RECIPIENT, NO_BODY, NO_HEADERS, NO_END_OF_HEADERS = (
     0x01,
     0x02,
@@ -38,7 +38,7 @@ NO_REPLY_DATA, NO_REPLY_UNKNOWN, NO_REPLY_END_OF_HEADERS, NO_REPLY_BODY = 0x1000
 
 
 class ProtocolError(Exception):
-    """The mail server does not speak this protocol, or no longer; the connection is to be closed."""
+    """The mail server does not follow the protocol; the caller closes the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Negotiate:
 
 @dataclass(frozen=True, slots=True)
 class Macros:
-    """Values for the command with that letter, which comes next."""
+    """Values of macros for the command with that letter, which comes next."""
 
     command: bytes
     values: Mapping[bytes, bytes]
@@ -70,7 +70,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Helo:
-    """What the client calls itself."""
+    """The name that the client gave in HELO or EHLO."""
 
     name: bytes
 
@@ -98,7 +98,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A field; folds are in the value."""
+    """A header field; the value keeps its folds."""
 
     name: bytes
     value: bytes
@@ -106,7 +106,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class EndOfHeaders:
-    """The header is over."""
+    """The header is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +118,26 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class EndOfMessage:
-    """The mail is over; perhaps with a last piece of the body."""
+    """The mail is complete; `chunk` is the last piece of the body, perhaps empty."""
 
     chunk: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The mail comes to nothing; the connection stays.  It has no reply."""
+    """The mail is cancelled; the connection stays open.  There is no reply to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """The client goes; with `again` the connection is used for the next one.  It has no reply."""
+    """The client leaves; with `again` the connection serves the next client.  There is no reply to this."""
 
     again: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What the client said and nobody knows."""
+    """A command of the client that the mail server does not know."""
 
     line: bytes
 
@@ -161,7 +161,7 @@ Event: TypeAlias = (
 
 
 class Decoder:
-    """Makes events of the bytes of one connection, in whatever pieces they come."""
+    """Turns the bytes of one connection into events, whatever pieces they arrive in."""
 
     __slots__ = ("_buffer", "_largest")
 
@@ -196,7 +196,7 @@ def decode(packet: bytes) -> Event:
     """The event of a packet without its length.
 
     Raises:
-        ProtocolError: it is none.
+        ProtocolError: it is not a valid packet.
     """
     letter, data = packet[:1], packet[1:]
     if letter == b"B":
@@ -272,10 +272,10 @@ SKIP, PROGRESS = packet(b"s"), packet(b"p")
 
 
 def negotiate(offer: Negotiate, actions: int, protocol: int) -> bytes:
-    """Our answer to the offer: what we want of what it has.
+    """Our answer to the offer: the actions and protocol steps that we want of it.
 
     Raises:
-        ProtocolError: it is too old, or cannot do what we need.
+        ProtocolError: the version is too old, or the offer lacks an action that we need.
     """
     if offer.version < OLDEST:
         raise ProtocolError(f"version {offer.version} of the protocol")
@@ -285,46 +285,46 @@ def negotiate(offer: Negotiate, actions: int, protocol: int) -> bytes:
 
 
 def reply(text: bytes) -> bytes:
-    """A reply of our own, such as `550 5.7.1 Not here`."""
+    """A reply with a text of ours, such as `550 5.7.1 Not here`."""
     return packet(b"y", text + b"\0")
 
 
 def add_header(name: bytes, value: bytes) -> bytes:
-    """A field at the end of the header."""
+    """Add a field at the end of the header."""
     return packet(b"h", name + b"\0" + value + b"\0")
 
 
 def insert_header(index: int, name: bytes, value: bytes) -> bytes:
-    """A field before the one with that index, counted from 0."""
+    """Insert a field before the one with that index, counted from 0."""
     return packet(b"i", struct.pack(">I", index) + name + b"\0" + value + b"\0")
 
 
 def change_header(index: int, name: bytes, value: bytes) -> bytes:
-    """Another value for the field of that name with that number, counted from 1; an empty one removes it."""
+    """Change the value of the field of that name with that number, counted from 1; an empty value removes it."""
     return packet(b"m", struct.pack(">I", index) + name + b"\0" + value + b"\0")
 
 
 def replace_body(body: bytes) -> Iterator[bytes]:
-    """Another body, in as many packets as it takes."""
+    """Replace the body, in as many packets as needed."""
     for start in range(0, max(len(body), 1), _LARGEST_CHUNK_BYTES):
         yield packet(b"b", body[start : start + _LARGEST_CHUNK_BYTES])
 
 
 def add_recipient(address: bytes) -> bytes:
-    """One more recipient."""
+    """Add a recipient."""
     return packet(b"+", address + b"\0")
 
 
 def delete_recipient(address: bytes) -> bytes:
-    """One recipient less."""
+    """Remove a recipient."""
     return packet(b"-", address + b"\0")
 
 
 def change_sender(address: bytes) -> bytes:
-    """Another envelope sender."""
+    """Change the envelope sender."""
     return packet(b"e", address + b"\0")
 
 
 def quarantine(reason: bytes) -> bytes:
-    """Hold the mail."""
+    """Hold the mail in the mail server's quarantine."""
     return packet(b"q", reason + b"\0")

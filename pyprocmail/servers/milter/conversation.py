@@ -1,4 +1,4 @@
-"""What a logging milter hears of a mail, from its sender to its end; every step is to be continued.
+"""The dialogue of a logging milter, from the sender to the end of each mail; it lets every step continue.
 
 No sockets here: events in, replies out.
 """
@@ -23,24 +23,24 @@ WANTED = (
     | codec.NO_REPLY_END_OF_HEADERS
     | codec.NO_REPLY_BODY
 )
-"""A logger has no use for these steps, or no answer."""
+"""Steps that a logger does not need, or does not reply to."""
 LARGEST_HEADER_BYTES = 4 << 20
 LARGEST_BODY_BYTES = 1 << 30
-"""What of a header and a body is kept; what comes after it is counted only."""
+"""The most of a header and of a body that is kept; the rest is only counted."""
 SEARCHED_BYTES = 64 << 20
-"""What of a body is looked through for attachments."""
+"""The most of a mail that is searched for attachments."""
 IN_MEMORY_BYTES = 1 << 20
-"""A body that is larger is kept in a file without a name."""
+"""A larger body is kept in an unnamed file."""
 
 Reply: TypeAlias = bytes | Future[bytes]
-"""A reply, or one that is to come."""
+"""A reply, or the future of one."""
 
 
 class Mail:
-    """A mail that comes in.
+    """A mail that is being received.
 
-    `sender` and `recipients` are as the mail server wrote them, with brackets.  `header` has LF at the end of its
-    lines.  `size` is that of the body, in bytes, as it comes; what is kept of it is in `body`.
+    `sender` and `recipients` are as the mail server wrote them, with brackets.  Lines of `header` end in LF.  `size` is
+    the size of the body as received, in bytes; `body` has the part that is kept.  `cut`: a part was not kept.
     """
 
     __slots__ = ("sender", "recipients", "header", "size", "body", "cut")
@@ -54,14 +54,14 @@ class Mail:
         self.cut = False
 
     def add_field(self, name: bytes, value: bytes) -> None:
-        """One more field, as far as there is room."""
+        """Add a header field if there is room."""
         if len(self.header) + len(name) + len(value) > LARGEST_HEADER_BYTES:
             self.cut = True
             return
         self.header += name + b": " + value.lstrip(b" ").replace(b"\r\n", b"\n") + b"\n"
 
     def add_body(self, chunk: bytes) -> None:
-        """One more piece of the body, as far as there is room."""
+        """Add a piece of the body as far as there is room."""
         room = LARGEST_BODY_BYTES - self.size
         self.size += len(chunk)
         if room < len(chunk):
@@ -75,29 +75,29 @@ class Mail:
 
     @property
     def kept_bytes(self) -> int:
-        """How much of the body is in `body`; what lies behind that is not the mail's."""
+        """How much of the file `body` is body; other data may follow."""
         return min(self.size, LARGEST_BODY_BYTES)
 
     def text(self, most_bytes: int = LARGEST_BODY_BYTES) -> bytes:
-        """The mail, as far as it was kept: LF in the header, CRLF in the body, of which there are `most_bytes`."""
+        """The mail as far as it was kept: LF in the header, CRLF in the body, and at most `most_bytes` of the body."""
         self.body.seek(0)
         return bytes(self.header) + b"\n" + self.body.read(min(most_bytes, self.kept_bytes))
 
     def close(self) -> None:
-        """Give back what keeps the body."""
+        """Close the file of the body."""
         self.body.close()
 
 
 class Talk(Protocol):
-    """What the server needs of a conversation."""
+    """What the server needs from a conversation."""
 
     ended: bool
-    """The mail server has nothing more to say."""
+    """The mail server has ended the dialogue."""
     takes_long: bool
-    """The reply that is to come is to the end of a mail, and the mail server may be told that it takes its time."""
+    """The pending reply is that to the end of a mail: the server may send "progress" meanwhile."""
 
     def answer(self, event: codec.Event) -> Iterator[Reply]:
-        """The replies to an event; to be taken up again when one is written.
+        """The replies to an event; the caller writes each before it asks for the next.
 
         Raises:
             ProtocolError: the mail server cannot do what we need.
@@ -110,8 +110,7 @@ class Talk(Protocol):
 class Conversation:
     """One connection of a mail server.
 
-    `keep` is given each mail that is complete, and gives the answer; `heard` gets it when the answer is on its way, and
-    closes it.
+    `keep` gets each complete mail and returns the answer; `heard` gets it after the answer is sent, and closes it.
     """
 
     __slots__ = ("_heard", "_keep", "_mail", "_silent", "ended", "takes_long")
@@ -125,7 +124,7 @@ class Conversation:
         self.takes_long = False
 
     def answer(self, event: codec.Event) -> Iterator[Reply]:
-        """The reply to an event, if it has one; to be taken up again when it is written.
+        """The reply to an event, if it has one; the caller writes it before it continues the iterator.
 
         Raises:
             ProtocolError: the mail server cannot do what we need.

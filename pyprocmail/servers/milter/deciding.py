@@ -1,7 +1,7 @@
-"""What a worker does for a policy: one mail through the rules, and what they decided, as plain data.
+"""A policy worker's part: it runs one mail through the rules, and returns their decision as plain data.
 
-A job is a file: the body as the mail server sent it, and behind it what else is known of the mail.  The decision is
-written behind that.
+A job is a file: the body as the mail server sent it, followed by the Case, the other data of the mail.  The worker
+appends the Decision.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST_VALUE = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of a mail but its body: addresses without brackets, variables, the header with LF."""
+    """A mail without its body: addresses without brackets, variables, the header with LF."""
 
     sender: bytes
     recipients: Sequence[bytes]
@@ -48,9 +48,9 @@ class Decision:
     """What the rules decided.
 
     `failed` is why they did not decide, empty if they did.  `refusal` is a reply, empty if the mail is accepted.
-    `header` and `body` (with CRLF; None as it was) are what became of the mail.  `sender` is the new one, None for
-    the old one.  `recipients` are those in the place of all others, None if that is not so; `added` are more.  `held`
-    is why the mail is to be held, None if not.  `notes` are for the log.
+    `header` are milter packets that change fields; `body` is the new body with CRLF, None for unchanged.  `sender` is
+    the new sender, None for the old one.  `recipients` replace those of the envelope, None for unchanged; `added` are
+    further ones.  `held` is the reason to quarantine the mail, None to let it pass.  `notes` are for the log.
     """
 
     failed: str = ""
@@ -66,7 +66,7 @@ class Decision:
 
     @property
     def changes(self) -> bool:
-        """Whether it changes anything about a mail that is accepted."""
+        """Whether the decision changes anything about an accepted mail."""
         return bool(
             self.header or self.body is not None or self.sender is not None or self.recipients is not None
             or self.added or self.held is not None
@@ -83,14 +83,14 @@ class Decision:
 
 
 class Desk:
-    """The worker's side: rules that last as long as the process."""
+    """The worker's side: it loads the rules once in the life of the process."""
 
     def __init__(self, make: Callable[[Callable[[], Host]], Rules]) -> None:
         self._make = make
         self._rules: Rules | None = None
 
     def serve(self, job: bytes, fd: int, ledger: Ledger) -> bytes:
-        """Do the job in the file `fd`; the size of the decision behind it."""
+        """Do the job in the file `fd`, and append the decision; returns the decision's size."""
         body_size, case_size = marshal.loads(job)  # noqa: S302  from a process of ours
         if self._rules is None:
             self._rules = self._make(lambda: WorkerHost(ledger))
@@ -102,7 +102,7 @@ class Desk:
 
 
 def read(fd: int, at: int, size: int) -> bytes:
-    """That part of a file; its offset belongs to several processes, and is not used."""
+    """That part of a file.  Several processes share its offset, so it is not used."""
     pieces = []
     while size > 0 and (piece := os.pread(fd, min(size, _PIECE), at)):
         pieces.append(piece)
@@ -112,7 +112,7 @@ def read(fd: int, at: int, size: int) -> bytes:
 
 
 def write(fd: int, at: int, data: bytes) -> None:
-    """Put data there; see `read`."""
+    """Write the data at that place of the file; see `read`."""
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view[:_PIECE], at)
@@ -121,7 +121,7 @@ def write(fd: int, at: int, data: bytes) -> None:
 
 
 def judge(rules: Rules, case: Case, body: bytes) -> Decision:
-    """Ask the rules; the body has CRLF."""
+    """Run the rules; the body has CRLF."""
     text = case.head + b"\n" + lines(body)
     one = case.recipients[0] if len(case.recipients) == 1 else b""
     told = {name: _as_value(value) for name, value in {**case.variables, b"RECIPIENT": one}.items()}
@@ -146,7 +146,7 @@ def judge(rules: Rules, case: Case, body: bytes) -> Decision:
 
 
 def lines(body: bytes) -> bytes:
-    """The body with LF, as rules know it."""
+    """The body with LF, as rules see it."""
     return body.replace(b"\r\n", b"\n")
 
 
@@ -155,7 +155,7 @@ def _as_value(value: bytes) -> bytes:
 
 
 def _apply(found: Decision, case: Case, text: bytes, sendings: Sequence[Sending]) -> None:
-    """What a mail server can do of it: one text and one sender for all who get the mail."""
+    """Reduce the sendings to what a milter can do: one text and one sender for all recipients."""
     own = next((one for one in reversed(sendings) if not one.copy), None)
     main = own or sendings[0]
     found.recipients = None if main.recipients is None else list(main.recipients)
@@ -171,12 +171,12 @@ def _apply(found: Decision, case: Case, text: bytes, sendings: Sequence[Sending]
 
 
 def _compare(found: Decision, case: Case, before: bytes, after: bytes) -> None:
-    """Find out what filters made of the mail."""
+    """Find the changes that filters made to the mail."""
     new = Message(after)
     found.header = edits.of_header(edits.fields(case.head), edits.fields(new.head))
     was, body = before[len(case.head) + 1 :], new.body
     for text in (was, _escaped(was)):
-        # Programs get a mail that ends with an empty line, and formail escapes what looks like the start of a mail.
+        # Programs get the mail with an empty line at its end, and formail escapes lines that look like a From_ line.
         if body.startswith(text) and not body[len(text) :].strip(b"\n"):
             return
     if body.endswith(b"\n\n") and not was.endswith(b"\n\n"):
@@ -185,5 +185,5 @@ def _compare(found: Decision, case: Case, before: bytes, after: bytes) -> None:
 
 
 def _escaped(body: bytes) -> bytes:
-    """The body as formail leaves it."""
+    """The body with formail's escapes."""
     return (b"\n" + body).replace(b"\nFrom ", b"\n>From ")[1:]

@@ -1,7 +1,7 @@
-"""What a policy asks for, found out from the rcfile itself: how much of a mail it looks at, what in it is no answer.
+"""An analysis of a policy's rcfile: how much of a mail its rules look at, and which actions are not a valid answer.
 
-Where that cannot be known before it runs (a file to include whose name is made up, a program that may read the mail)
-the whole mail is waited for.
+If that is unknown before the rules run (an included file whose name is computed, a program that may read the mail), the
+milter waits for the whole mail.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Compile = Callable[[bytes], "op.Program"]
 _READ_NOTHING = frozenset(
     b"[ basename date dirname echo expr false hostname mkdir printf rm rmdir sleep test touch true".split()
 )
-"""Programs that do not look at what they could read."""
+"""Programs that do not read their input."""
 _READS_HEADER = re.compile(rb"formail(\s+-[cz]*[xX]\s*\S+|\s+-[cz]+|\s+-D\s+\S+\s+\S+|\s+-r)+\s*")
-"""What formail says of a header, whatever body follows."""
+"""Calls of formail whose result depends on the header only."""
 _SHELL = re.compile(rb"[|;&<>`()]")
 _NAMED_AREA = re.compile(rb"!?\s*([A-Za-z_][A-Za-z0-9_]*)\s*\?\?")
 _OPENING = re.compile(rb"!?\s*[\^\\(./A-Za-z0-9]")
@@ -39,10 +39,10 @@ _PLACES = {b"H": Stage.HEADER, b"B": Stage.BODY, b"HB": Stage.BODY, b"BH": Stage
 
 @dataclass(slots=True)
 class Demands:
-    """`stage` is when the rules know all they look at, `reason` the line that says so, empty for ENVELOPE.
+    """`stage` is when the milter has all that the rules look at; `reason` is the line that requires it, or empty.
 
-    `faults` are lines that are no answers; `searches` are conditions that look at the mail itself.  `files` are the
-    rcfile and those that it includes.
+    `faults` are actions that are not a valid answer; `searches` are conditions that search the mail itself.  `files`
+    are the rcfile and those that it includes.
     """
 
     stage: Stage = Stage.ENVELOPE
@@ -52,13 +52,13 @@ class Demands:
     files: list[str] = field(default_factory=list)
 
     def need(self, stage: Stage, reason: str) -> None:
-        """The rules look at that much of the mail."""
+        """Record that the rules look at the mail up to `stage`."""
         if stage.depth > self.stage.depth:
             self.stage, self.reason = stage, reason
 
 
 def of_rcfile(path: str, read: Callable[[str], bytes], compile: Compile) -> Demands:
-    """The demands of an rcfile and of those that it includes by a whole path.
+    """The demands of an rcfile and of those that it includes by an absolute path.
 
     Raises:
         OSError: the rcfile cannot be read.
@@ -84,7 +84,7 @@ def of_rcfile(path: str, read: Callable[[str], bytes], compile: Compile) -> Dema
 
 
 class _Walk:
-    """One rcfile."""
+    """The analysis of one rcfile."""
 
     def __init__(self, name: str, source: bytes, program: op.Program, found: Demands, defaults: set[bytes]) -> None:
         self._name = name
@@ -94,7 +94,7 @@ class _Walk:
         self._defaults = defaults
 
     def run(self) -> Iterator[str]:
-        """Look at all of it; the files that it includes."""
+        """Analyse the rcfile; yields the files that it includes."""
         for instruction in self._program:
             if instruction[0] == op.ASSIGN:
                 yield from self._assignment(instruction)
@@ -126,7 +126,7 @@ class _Walk:
             self._defaults.add(text)
 
     def _pieces(self, pieces: Pieces, offset: int) -> None:
-        """Commands in backquotes read the whole mail."""
+        """Record the demands of commands in backquotes."""
         for piece in pieces:
             if not isinstance(piece, bytes) and piece[0] == BACKQUOTE:
                 assert isinstance(piece[1], bytes)
@@ -205,7 +205,7 @@ class _Walk:
 
 
 def _fed(flags: int) -> Stage:
-    """How much of the mail an action is given."""
+    """How much of the mail an action gets."""
     return Stage.HEADER if flags & FEED_HEAD and not flags & FEED_BODY else Stage.BODY
 
 

@@ -1,8 +1,8 @@
-"""What rules made of a mail, as packets for the mail server: fields that come, go and change, another body.
+"""The changes that rules made to a mail, as packets for the mail server: header fields, recipients, sender.
 
-A milter counts fields in two ways: to insert one by its place among all fields, where the mail server's own Received:
-is the first; to change one by its place among those of its name.  All is done from the end of the header to its
-beginning, so that no change moves what is still to be changed.
+A milter counts fields in two ways: for an insertion among all fields, where the mail server's own Received: is the
+first; for a change among the fields of the same name.  Changes go from the end of the header to its beginning, so that
+none moves a field that is changed later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pyprocmail.message import header
 from pyprocmail.servers.milter import codec
 
 _MOST_COMPARED = 2000
-"""More fields than that, on either side, are all replaced where they begin to differ."""
+"""With more fields than this on either side, all fields from the first difference on are replaced."""
 
 
 def fields(head: bytes) -> list[bytes]:
@@ -24,7 +24,7 @@ def fields(head: bytes) -> list[bytes]:
 
 
 def of_header(before: Sequence[bytes], after: Sequence[bytes]) -> list[bytes]:
-    """The packets that make one list of fields of another."""
+    """The packets that turn the fields `before` into the fields `after`."""
     if before == after:
         return []
     start = 0
@@ -38,7 +38,7 @@ def of_header(before: Sequence[bytes], after: Sequence[bytes]) -> list[bytes]:
 
 
 def _steps(before: Sequence[bytes], after: Sequence[bytes]) -> list[tuple[int, int, Sequence[bytes]]]:
-    """What of `before` is replaced, from where to where, and by which fields."""
+    """The parts of `before` to replace: first index, end index, and the new fields."""
     if max(len(before), len(after)) > _MOST_COMPARED:
         return [(0, len(before), after)]
     matcher = SequenceMatcher(None, before, after, autojunk=False)
@@ -46,10 +46,10 @@ def _steps(before: Sequence[bytes], after: Sequence[bytes]) -> list[tuple[int, i
 
 
 def _replaced(before: Sequence[bytes], first: int, last: int, new: Sequence[bytes]) -> Iterator[bytes]:
-    """The packets that put `new` in the place of some fields, from the end to the beginning.
+    """The packets that replace the fields from `first` to before `last` with `new`, from the end to the beginning.
 
-    A field that has one of its name among the new ones keeps its place, with another value.  What is new comes before
-    what is old goes, so that nothing has moved yet.
+    If a new field has the name of an old one, only the value of the old one changes.  New fields are inserted before
+    old ones are removed, so that no place has moved yet.
     """
     left = list(new)
     behind = last
@@ -69,13 +69,13 @@ def _replaced(before: Sequence[bytes], first: int, last: int, new: Sequence[byte
 
 
 def _changed(before: Sequence[bytes], at: int, value: bytes) -> bytes:
-    """The packet for another value of the field with that number; an empty one removes it."""
+    """The packet that gives the field at index `at` a new value; an empty value removes it."""
     number = Counter(map(_name, before[: at + 1]))[_name(before[at])]
     return codec.change_header(number, _spelled(before[at]), value)
 
 
 def _inserted(new: Sequence[bytes], at: int, count: int) -> Iterator[bytes]:
-    """The packets for fields before the one with that number; those behind the last are added."""
+    """The packets that insert fields before index `at`; after the last field they are added."""
     if at >= count:
         for field in new:
             yield codec.add_header(_spelled(field), _value(field))
@@ -93,13 +93,13 @@ def _name(field: bytes) -> bytes:
 
 
 def _value(field: bytes) -> bytes:
-    """The value; an empty one would remove the field."""
+    """The value, as a blank if it is empty: an empty value would remove the field."""
     value = field.partition(b":")[2]
     return (value[1:] if value[:1] == b" " else value).translate(None, b"\r\0") or b" "
 
 
 def of_recipients(before: Sequence[bytes], after: Sequence[bytes]) -> list[bytes]:
-    """The packets that make one list of addresses of another; those of `before` as the mail server wrote them."""
+    """The packets that turn the recipients `before`, as the mail server wrote them, into `after`."""
     wanted = dict.fromkeys(_bracketed(address) for address in after)
     known = {_bracketed(address) for address in before}
     gone = [codec.delete_recipient(address) for address in dict.fromkeys(before) if _bracketed(address) not in wanted]
@@ -111,5 +111,5 @@ def _bracketed(address: bytes) -> bytes:
 
 
 def of_sender(sender: bytes) -> bytes:
-    """The packet for another sender."""
+    """The packet that changes the sender."""
     return codec.change_sender(_bracketed(sender.translate(None, b"\r\n\0")))

@@ -1,4 +1,4 @@
-"""The logs of a milter: a line for each mail, and its header.  Whatever goes wrong with them holds up no mail."""
+"""The logs of a milter: a line for each mail, and its header.  A failure to log never delays a mail."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from pyprocmail.servers.milter.conversation import SEARCHED_BYTES, Mail
 from pyprocmail.tools.maillog import Entry, subject_of
 
 COMPLAINT_S = 60.0
-"""What cannot be logged is said so often."""
+"""The shortest time between two reports that logging fails."""
 LARGE_BYTES = 256 << 10
-"""What is larger is looked through for attachments in a thread, so that no other mail waits for that."""
+"""A larger mail is searched for attachments in a thread, so that no other mail waits."""
 _MODE = 0o640
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a line looks: as an object of JSON, or as mailspy's; with `decode` its subject is in UTF-8."""
+    """The format of a line: a JSON object, or mailspy's format; with `decode` the subject is in UTF-8."""
 
     json: bool = False
     decode: bool = False
 
 
 class Journal:
-    """Writes what was heard.  `complain` is told what an administrator has to know, not more than once a minute.
+    """Writes the logs.  `complain` reports failures to the administrator, at most once a minute.
 
-    `log` and `header_log` are paths as LOGFILE has them; empty for none.
+    `log` and `header_log` are paths as in LOGFILE; empty for no such log.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Journal:
             self._open[path] = open_log(self._host, path, _MODE, self._limits)
 
     def reopen(self) -> None:
-        """Open the logs anew, after they were renamed; one that cannot be opened goes on as it is."""
+        """Open the logs again after they were renamed; a log that cannot be opened again stays in use."""
         for path in self._paths:
             try:
                 opened = open_log(self._host, path, _MODE, self._limits)
@@ -83,7 +83,7 @@ class Journal:
                 former.close()
 
     def close(self) -> None:
-        """Log no more."""
+        """Close the logs."""
         for log in self._open.values():
             log.close()
         self._open.clear()
@@ -101,13 +101,13 @@ class Journal:
         search.add_done_callback(lambda done: self._log_it(mail, done.result))
 
     async def settle(self) -> None:
-        """Wait until all that was heard is logged."""
+        """Wait until all mails are logged."""
         await asyncio.gather(*self._searches, return_exceptions=True)
 
     def _log_it(self, mail: Mail, names: Callable[[], Sequence[bytes]]) -> None:
         try:
             self._write(mail, names)
-        except Exception as error:  # noqa: BLE001  the mail has had its answer; the next one is to be logged
+        except Exception as error:  # noqa: BLE001  the mail is answered already; the next one must be logged
             self._metrics.add("failures_total")
             self._say(f"a mail could not be logged: {in_one_line(error)}")
         finally:
@@ -133,7 +133,7 @@ class Journal:
             raise OSError(f"{path.decode(errors='replace')} cannot be written")
 
     def _size(self, log: LogFile) -> int | None:
-        """The size of a log that is a file; a log says nothing of what it cannot write."""
+        """The size of the log; its growth shows whether a write succeeded, because LogFile does not report failures."""
         try:
             return self._host.fstat(log.fd).st_size
         except OSError:
@@ -151,5 +151,5 @@ def _names(mail: Mail) -> Sequence[bytes]:
 
 
 def one_line(text: bytes) -> bytes:
-    """The text without what would end a line."""
+    """The text with control characters as blanks, so that it stays on one line."""
     return text.translate(bytes.maketrans(bytes(range(0x20)), b" " * 0x20))

@@ -1,4 +1,4 @@
-"""What the mail server is told of a mail that the rules are to have: not before it is on disk."""
+"""Stores mails for the rules: the mail server gets its answer once the mail is on disk."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pyprocmail.servers.milter.workers import Crew
 from pyprocmail.servers.spool import Envelope, Spool
 
 _WRITERS = 4
-"""Threads that wait for the disk, so that nobody else does."""
+"""Threads that wait for the disk, so that the event loop does not."""
 
 
 class Keeping:
-    """Puts mails into the spool, for the crew.
+    """Puts mails into the spool for the workers.
 
-    One that cannot be kept is counted, and passes; with `tempfail` the mail server is to try it again.
+    A mail that cannot be stored is counted and passes; with `tempfail` it gets a temporary failure instead.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Keeping:
         self._writers = ThreadPoolExecutor(_WRITERS, "spool")
 
     def depth(self) -> int:
-        """How many mails wait."""
+        """How many mails wait in the spool."""
         return len(self._spool.waiting())
 
     def keep(self, mail: Mail) -> asyncio.Future[bytes]:
-        """The answer for a mail, once it is on disk."""
+        """The answer for a mail; it comes once the mail is on disk."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes] = loop.create_future()
 
@@ -54,7 +54,7 @@ class Keeping:
         return answer
 
     def _put(self, mail: Mail) -> None:
-        """In a thread: have the mail in the spool."""
+        """Put the mail into the spool; runs in a thread."""
         if mail.cut:
             raise OSError("it is too large to be kept whole")
         self._spool.put(Envelope(mail.sender, mail.recipients), mail.text())
@@ -72,5 +72,5 @@ class Keeping:
         return self._refusal
 
     def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait for the mails that are being written."""
         self._writers.shutdown()

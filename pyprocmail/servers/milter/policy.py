@@ -1,7 +1,7 @@
-"""A milter whose rules decide: what they are told of a mail, when they are asked, and what the mail server hears.
+"""A milter whose rules decide: the input of the rules, when they run, and the replies to the mail server.
 
-Rules run in workers, never here.  They are asked as early as what they look at allows: after the recipients, after the
-header, or at the end.  What they changed can only be said at the end.
+Rules run in workers, never here.  They run as soon as all that they look at is known: after the recipients, after the
+header, or at the end.  Changes can be sent at the end only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NEEDED = {
     b"+": codec.ADD_RECIPIENTS, b"-": codec.DELETE_RECIPIENTS, b"e": codec.CHANGE_SENDER, b"q": codec.QUARANTINE,
 }  # fmt: skip
 _LETTER = 4
-"""Where the letter of a packet is."""
+"""The position of the letter in a packet."""
 _SILENT = (
     codec.NO_UNKNOWN
     | codec.NO_REPLY_CONNECT
@@ -50,15 +50,15 @@ _NAMES = {
     b"i": b"QUEUE_ID", b"auth_authen": b"LOGIN", b"auth_type": b"LOGIN_METHOD", b"tls_version": b"TLS_VERSION",
     b"cipher": b"TLS_CIPHER", b"cert_subject": b"TLS_SUBJECT", b"cert_issuer": b"TLS_ISSUER",
 }  # fmt: skip
-"""Macros of the mail server that have a name of their own."""
+"""Macros of the mail server that also have a variable with a plain name."""
 _ORDER = b"CHMRTNE"
-"""The commands that macros come before, in the order of a dialogue."""
+"""The commands that have macros, in the order of a dialogue."""
 _LONGEST_MACRO = 8192
 _IN_NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
 class Stage(Enum):
-    """When the rules know all that they look at."""
+    """The step at which all that the rules look at is known."""
 
     ENVELOPE = "after the recipients"
     HEADER = "at the end of the header"
@@ -66,7 +66,7 @@ class Stage(Enum):
 
     @property
     def depth(self) -> int:
-        """Larger for one that comes later."""
+        """The position in the dialogue: larger for a later stage."""
         return list(Stage).index(self)
 
 
@@ -78,18 +78,18 @@ REFUSALS = {
 
 
 class Workers(Protocol):
-    """Who runs the rules; see Pool."""
+    """The workers that run the rules; see Pool."""
 
     def ask(self, payload: bytes, fd: int = -1) -> asyncio.Future[bytes]:
         """Have a job done."""
 
 
 class Policy:
-    """What all conversations of a milter share.
+    """The state that all conversations of a milter share.
 
-    `mail` are the workers for a whole mail, None without rules for it; `recipient` those for each recipient.  `stage`
-    is when the rules know all they look at, as they are now.  `heard` logs a mail that is accepted, and closes it; None
-    without a log.
+    `mail` are the workers for whole mails, None without such rules; `recipient` are those for single recipients.
+    `stage` returns the stage of the rules as they are now.  `heard` logs an accepted mail and closes it; None without
+    a log.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Policy:
         self._complained: dict[str, float] = {}
 
     def converse(self) -> Conversation:
-        """A conversation."""
+        """A new conversation with this policy."""
         return Conversation(self)
 
     def protocol(self, stage: Stage) -> int:
-        """The steps that we do without, or do not answer."""
+        """The steps that we do not need, or do not reply to."""
         wanted = _SILENT
         if self.mail is None or stage != Stage.ENVELOPE:
             wanted |= codec.NO_DATA
@@ -132,7 +132,7 @@ class Policy:
         return wanted
 
     async def decide(self, workers: Workers, mail: Mail, case: Case) -> Decision:
-        """What the rules decide, or what is done when they do not."""
+        """The decision of the rules, or the one of `--on-error` if they fail."""
         try:
             if mail.cut:
                 raise OSError("the mail is too large to be kept whole")
@@ -144,7 +144,7 @@ class Policy:
         return self.settle(decision)
 
     def settle(self, decision: Decision) -> Decision:
-        """A decision in the place of one that failed."""
+        """The decision, or that of `--on-error` if it failed."""
         if not decision.failed:
             return decision
         self._metrics.add("policy_failures_total")
@@ -152,7 +152,7 @@ class Policy:
         return Decision(refusal=self._refusal)
 
     def complain(self, text: str) -> None:
-        """Tell the administrator, the same not more than once a minute."""
+        """Report to the administrator, each text at most once a minute."""
         now = time.monotonic()
         if now - self._complained.get(text, -COMPLAINT_S) >= COMPLAINT_S:
             if len(self._complained) > 1000:
@@ -166,7 +166,7 @@ class Policy:
 
 
 async def _ask(workers: Workers, mail: Mail, case: Case) -> Decision:
-    """Give the mail to a worker: in its own file, with the case behind the body, and the decision behind that."""
+    """Give the mail to a worker, in the mail's file: the case follows the body, and the decision follows the case."""
     packed = case.pack()
     mail.body.seek(mail.kept_bytes)
     mail.body.write(packed)
@@ -176,7 +176,7 @@ async def _ask(workers: Workers, mail: Mail, case: Case) -> Decision:
     if mail.body.closed:
         raise OSError("the mail server closed the connection")
     decision = Decision.unpack(read(fd, mail.kept_bytes + len(packed), int(answer)))
-    # What comes of the body, if there is more of it, belongs here.
+    # Further pieces of the body belong at this place.
     mail.body.seek(mail.kept_bytes)
     mail.body.truncate()
     return decision
@@ -257,7 +257,7 @@ class Conversation:
             yield codec.CONTINUE
 
     def abandon(self) -> None:
-        """The mail comes to nothing."""
+        """Forget the present mail."""
         if self._mail is not None:
             self._mail.close()
         self._forget()
@@ -271,7 +271,7 @@ class Conversation:
             if command != ord("M"):
                 self._macros.pop(bytes([command]), None)
 
-    # -- what the rules are told -----------------------------------------------------------
+    # -- the input of the rules ------------------------------------------------------------
 
     def _case(self, mail: Mail, recipients: list[bytes], *, header: bool = True) -> Case:
         told = {b"HELO": b"", **self._client, b"MAIL_PARAMETERS": b" ".join(self._parameters)}
@@ -297,7 +297,7 @@ class Conversation:
         yield asyncio.ensure_future(self._judge_recipient(mail, workers, event.address))
 
     async def _judge_recipient(self, mail: Mail, workers: Workers, address: bytes) -> bytes:
-        """The answer about a recipient; what is to be changed is remembered for the end."""
+        """The answer about a recipient; changes are kept until the end of the mail."""
         empty = Mail(mail.sender)
         try:
             decision = await self._policy.decide(workers, empty, self._case(mail, [address], header=False))
@@ -315,14 +315,14 @@ class Conversation:
         return codec.CONTINUE
 
     def _recipients(self, mail: Mail) -> list[bytes]:
-        """Who gets the mail, as far as the rules for recipients are concerned."""
+        """The recipients of the mail after the rules for single recipients."""
         found = (self._rewritten.get(address, [address]) for address in mail.recipients)
         return [address for addresses in found for address in addresses]
 
     # -- the mail --------------------------------------------------------------------------
 
     def _early(self, stage: Stage, silent: int) -> Iterator[Reply]:
-        """The rules have all they look at, if that is their stage."""
+        """Run the rules now if this is their stage."""
         workers = self._policy.mail
         if self._mail is None or workers is None or self._stage != stage or self._decision is not None:
             yield from self._go_on(silent)
@@ -340,7 +340,7 @@ class Conversation:
         return codec.ACCEPT
 
     async def _decide(self, mail: Mail, workers: Workers) -> Decision:
-        """What the rules decide of the whole mail; they may have been changed since the mail server connected."""
+        """The decision about the whole mail; it fails if the rules now need more than this connection sends."""
         if self._policy.stage().depth > self._stage.depth:
             return self._policy.settle(Decision(failed="they were changed, and look at what this connection left out"))
         return await self._policy.decide(workers, mail, self._case(mail, self._recipients(mail)))
@@ -374,7 +374,7 @@ class Conversation:
         return self._final(mail, decision)
 
     def _final(self, mail: Mail, decision: Decision) -> bytes:
-        """All that is to be said of a mail."""
+        """All packets of the answer about a mail."""
         packets = [] if decision.refusal or decision.discarded else self._changes(mail, decision)
         if any(_NEEDED[one[_LETTER : _LETTER + 1]] & ~self._actions for one in packets):
             decision = self._policy.settle(Decision(failed="the mail server does not allow what the rules do"))
@@ -403,7 +403,7 @@ class Conversation:
 
 
 def _reply(refusal: bytes) -> bytes:
-    """A reply of ours; to the mail server a % stands for itself only if there are two."""
+    """A reply of ours; the milter protocol requires each % to be doubled."""
     return codec.reply(refusal.replace(b"%", b"%%"))
 
 

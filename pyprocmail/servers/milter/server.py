@@ -1,4 +1,4 @@
-"""The milter's server: connections of a mail server, each a conversation."""
+"""The milter's server: each connection of a mail server is a conversation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pyprocmail.servers.milter.conversation import Reply, Talk
 
 MOST_CONNECTIONS = 1000
 IDLE_S = 7210.0
-"""How long a mail server may say nothing, as with libmilter: Sendmail waits an hour for its own clients."""
+"""How long a mail server may be silent, as with libmilter: Sendmail waits an hour for its own clients."""
 PROGRESS_S = 10.0
-"""How often a mail server that waits for the reply to a whole mail is told that it is still to come."""
+"""How often a mail server that waits for the reply to a whole mail gets a "progress" packet."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection.  What goes wrong with it ends it, and nothing else.
+    """One connection.  An error closes this connection and affects no other.
 
-    While a reply is due nothing more is read: what is there already waits for its turn.
+    While a reply is due, nothing more is read, and events already read wait.
     """
 
     def __init__(self, server: Server) -> None:
@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         self._heard_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take it, if there is room."""
+        """Accept the connection if there is room."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._acknowledging = Acknowledging(transport.get_extra_info("socket"))
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._look()
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is complete now."""
+        """Answer the events that are complete now."""
         try:
             self._events.extend(self._decoder.feed(data))
         except codec.ProtocolError as error:
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._heard_at = asyncio.get_running_loop().time()
 
     def _go_on(self) -> None:
-        """Answer one event after the other, until a reply is not there yet."""
+        """Answer one event after the other, until a reply must be waited for."""
         transport = self._transport
         assert transport is not None
         try:
@@ -96,14 +96,14 @@ class Connection(asyncio.Protocol):
             self._patience = asyncio.get_running_loop().call_later(PROGRESS_S, self._ask_for_patience)
 
     def _ask_for_patience(self) -> None:
-        """Tell the mail server that the reply is still to come."""
+        """Send "progress", and again later: the reply is still to come."""
         assert self._transport is not None
         if self._due is not None and not self._transport.is_closing():
             self._transport.write(codec.PROGRESS)
             self._patience = asyncio.get_running_loop().call_later(PROGRESS_S, self._ask_for_patience)
 
     def _answered(self, reply: asyncio.Future[bytes]) -> None:
-        """The reply is there; the mail server may have gone meanwhile."""
+        """Send the reply that has come, unless the mail server has left meanwhile."""
         transport = self._transport
         assert transport is not None
         self._due = None
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Forget it; a mail that was not complete comes to nothing."""
+        """Forget the connection and its incomplete mail."""
         for timer in (self._idle, self._patience):
             if timer is not None:
                 timer.cancel()
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
         self._server.forget(self)
 
     def _look(self) -> None:
-        """End it if nothing has come for too long; otherwise look again when that could be."""
+        """Close the connection if it has been idle for too long; otherwise check again when it may have been."""
         loop = asyncio.get_running_loop()
         left_s = self._heard_at + IDLE_S - loop.time()
         if left_s > 0:
@@ -140,13 +140,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """End it now."""
+        """Close the connection now."""
         if self._transport is not None:
             self._transport.close()
 
 
 class Server:
-    """All connections of one socket; `converse` begins the conversation of one."""
+    """All connections of one socket; `converse` makes the conversation of each."""
 
     def __init__(
         self,
@@ -174,12 +174,12 @@ class Server:
         return True
 
     def forget(self, connection: Connection) -> None:
-        """A connection is over."""
+        """Forget a closed connection."""
         self._connections.discard(connection)
         self._metrics.set("connections", len(self._connections))
 
     def stop(self) -> None:
-        """Take no more connections, and end those that there are."""
+        """Accept no more connections, and close the present ones."""
         self._stop.set()
 
     async def serve(

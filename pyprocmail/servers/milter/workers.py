@@ -1,4 +1,4 @@
-"""Workers: processes that take mails from the spool, long after the mail server has had its answer."""
+"""Workers: processes that take mails from the spool, after the mail server has got its answer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from pyprocmail.procmail.rcfiles import Compiler
 
 COMMAND_S = 960.0
-"""How long a command may take, as TIMEOUT of an rcfile."""
+"""How long a command may take, as with TIMEOUT in an rcfile."""
 MAILS_OF_A_WORKER = 1000
-"""After so many a worker is replaced, so that its memory has an end."""
+"""After so many mails a worker is replaced, so that its memory cannot grow for ever."""
 _LOOK_S = 5.0
 _CRASH_PAUSE_S = 1.0
 """A worker that crashed is replaced no sooner: one that crashes at once must not keep the machine busy."""
 _OPEN_FILES = 65536
 
 Rule = Callable[[Envelope, bytes], str]
-"""Does with a mail what is to be done; why it could not, empty if it could."""
+"""Processes a mail; returns why it failed, empty on success."""
 
 
 def piped_to(command: str) -> Rule:
@@ -55,7 +55,7 @@ def ruled_by(rcfile: str, host: Host, compile: Compiler, caller: Mapping[bytes, 
     """--rules: the mail goes through an rcfile, as with `procmail -m`; $1 and so on are the recipients."""
     found = host.user_by_id(os.geteuid())
     assert found is not None, "a worker has a user"
-    # A system user has a shell that runs nothing.
+    # A system user's login shell may run nothing, such as nologin.
     user = User(found.name, found.uid, found.gid, found.home, b"/bin/sh")
     setup = run.Setup(b"pyprocmail", caller, compile, lambda *_: None)
     origin = start.Origin(host, user, sender=None, deliver=False, override=False)
@@ -80,9 +80,9 @@ def postmark(envelope: Envelope) -> bytes:
 
 
 class Crew:
-    """The workers of a milter; `count` processes, each replaced when it ends.
+    """The workers of a milter: `count` processes, each replaced when it exits.
 
-    `complain` is told what an administrator has to know.  `host` is that of the rules.
+    `complain` reports to the administrator.  `host` is that of the rules.
     """
 
     def __init__(self, spool: Spool, rule: Rule, count: int, complain: Callable[[str], None], *, host: Host) -> None:
@@ -98,9 +98,9 @@ class Crew:
         self._complained = -COMPLAINT_S
 
     def begin(self) -> None:
-        """Have as many workers as there are to be, if the system has processes for them now."""
+        """Start workers until there are `count`, or the system refuses a process."""
         while len(self._pids) < self._count and not self._ending:
-            # A signal to end that came before the worker hears it in its own way would be lost.
+            # A SIGTERM before the worker has installed its handler would be lost.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             try:
                 pid = os.fork()
@@ -114,14 +114,14 @@ class Crew:
             self._pids.add(pid)
 
     def wake(self) -> None:
-        """There is a new mail."""
+        """Wake a worker for a new mail."""
         try:
             os.write(self._waking, b"x")
         except BlockingIOError:
-            pass  # they have been told often enough
+            pass  # the pipe is full: enough wake-ups are pending
 
     def replace(self) -> None:
-        """Put others in the place of workers that have ended, and of those that could not be started."""
+        """Start workers in place of those that have exited or could not be started."""
         for pid in list(self._pids):
             ended, _ = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -129,7 +129,7 @@ class Crew:
         self.begin()
 
     def end(self) -> None:
-        """Have each finish the mail that it works on; what waits stays in the spool."""
+        """Have each worker finish its present mail and exit; other mails stay in the spool."""
         self._ending = True
         for pid in self._pids:
             os.kill(pid, signal.SIGTERM)
@@ -140,9 +140,9 @@ class Crew:
     # -- in the worker -------------------------------------------------------------------------
 
     def _work(self, mask: set[signal.Signals | int]) -> None:
-        """Work until there is enough done, or somebody ends it; never returns.
+        """Process mails until the worker is replaced or stopped; never returns.
 
-        `mask` is that of the process's signals from when it hears them.
+        `mask` is the signal mask to set once the handlers are installed.
         """
         status = 1
         try:
@@ -161,7 +161,7 @@ class Crew:
             os._exit(status)
 
     def _become_worker(self) -> None:
-        """Nothing of the server is held open, and no signal of its loop is heard."""
+        """Close the server's descriptors and remove its signal handlers."""
         signal.set_wakeup_fd(-1)
         for signum in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT, signal.SIGCHLD):
             signal.signal(signum, signal.SIG_DFL)
@@ -173,7 +173,7 @@ class Crew:
         self._ending = True
 
     def _next(self) -> Taken | None:
-        """The next mail, waited for; None when this worker is to end."""
+        """Wait for the next mail; None when this worker must exit."""
         while not self._over():
             try:
                 taken = self._spool.take(time.time())
@@ -189,7 +189,7 @@ class Crew:
                 try:
                     os.read(self._listening, 1)
                 except BlockingIOError:
-                    pass  # another one was quicker
+                    pass  # another worker was quicker
         return None
 
     def _try(self, taken: Taken) -> None:
@@ -198,13 +198,13 @@ class Crew:
             why = self._rule(envelope, mail)
         except Exception as error:  # noqa: BLE001  one mail must not end all others
             why = f"{type(error).__name__}: {error}"
-        # A rule hears signals in its own way; that is over.
+        # The rule may have installed its own signal handlers.
         signal.signal(signal.SIGTERM, self._note_end)
         self._ending = self._ending or self._host.was_interrupted()
         if not why:
             self._insist(taken, taken.done)
         elif self._host.was_interrupted():
-            # It is not the mail's fault.
+            # The rules were interrupted: this does not count as a try.
             taken.close()
         else:
             self._insist(taken, lambda: self._put_off(taken, why))
@@ -216,9 +216,9 @@ class Crew:
             os.write(2, f"pyprocmail milter: mail {taken.waiting.name} is tried again: {why}\n".encode())
 
     def _insist(self, taken: Taken, act: Callable[[], None]) -> None:
-        """Have the spool say what became of a mail.
+        """Record in the spool what became of a mail, and retry until that succeeds.
 
-        This worker keeps the mail until it does: whoever took the mail next would run its rules once more.
+        The worker keeps its lock on the mail until then, or another worker would run the rules a second time.
         """
         while True:
             try:
@@ -240,7 +240,7 @@ class Crew:
         self._say_now_and_then(f"the spool cannot be used: {in_one_line(error, os.fsdecode(self._spool.folder))}")
 
     def _say_now_and_then(self, text: str) -> None:
-        """Complain, once a minute at the most."""
+        """Complain at most once a minute."""
         now = time.monotonic()
         if now - self._complained >= COMPLAINT_S:
             self._complained = now
