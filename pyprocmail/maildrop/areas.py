@@ -1,7 +1,7 @@
-"""Decoded areas in filter files: `$MIME_TEXT =~ /pattern/` searches what the mail says to its reader, line by line.
+"""Decoded areas in filter files: `$MIME_TEXT =~ /pattern/` searches the text that the recipient reads, line by line.
 
-Such a name stands for an area on the left of `=~` and behind foreach only.  Elsewhere it is a variable that is not set,
-as it is with maildrop: a stranger's text gets into no command.
+Such a name means an area only on the left of `=~` and after foreach.  Elsewhere it is a variable that is not set,
+as with maildrop: a stranger's text gets into no command.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 NAMES = (
     b"MIME_HEADER", b"MIME_TEXT", b"ATTACHMENTS", b"FROM_ADDRESS", b"TO_ADDRESSES", b"LIST_ID", b"AUTH_RESULTS",
 )  # fmt: skip
-"""Those of message/decoded, which is loaded when one is first searched."""
+"""Areas that message/decoded makes; it is loaded when one is first searched."""
 MODULE = "pyprocmail.engine.decoding"
-"""What makes them in a process of its own."""
+"""The module that makes decoded areas in another process."""
 SERVERS = b"AUTHSERV_ID"
-"""The variable with the names of the servers whose Authentication-Results count."""
+"""The variable that names the servers whose Authentication-Results count."""
 
 
 class Lines:
@@ -39,7 +39,7 @@ class Lines:
         self.lowered = text.lower() if text.isascii() else None
 
     def lines(self, offset: int) -> Iterator[bytes]:
-        """The lines, from that on in which the offset lies."""
+        """The lines, beginning with the one that contains the offset."""
         text = self.text
         at = text.rfind(b"\n", 0, offset) + 1
         while at < len(text):
@@ -50,7 +50,7 @@ class Lines:
 
 
 def named(session: Session, node: Expression) -> bytes:
-    """The area that an expression names; empty if it is any other expression."""
+    """The area that an expression names; empty if it names none."""
     if node[0] != op.TEXT or session.settings.strict:
         return b""
     _, _, pieces = node
@@ -64,7 +64,7 @@ def named(session: Session, node: Expression) -> bytes:
 
 
 def of(session: Session, name: bytes) -> Lines:
-    """The area of the mail as it stands."""
+    """The area of the present mail."""
     servers = session.value(SERVERS) or session.host.hostname()
     key = (name, servers)
     found = session.areas.get(key)
@@ -91,7 +91,7 @@ def _reader(session: Session, servers: bytes) -> Decoded:
 
 
 def _apart(session: Session, name: bytes, servers: bytes) -> bytes:
-    """The area, made by a process of its own, where this one may import nothing any more."""
+    """The area, made by another process, since this one may import nothing any more."""
     from pyprocmail.engine import apart
 
     message = session.message

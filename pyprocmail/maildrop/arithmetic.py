@@ -6,19 +6,19 @@ from pyprocmail.numerals import LONGEST_S, SPACE, as_int, clipped, integer_at, r
 
 
 def real(text: bytes) -> float:
-    """The number that `text` begins with; 0 without."""
+    """The number at the beginning of `text`; 0 if there is none."""
     return real_at(text)[0]
 
 
 def integer(text: bytes) -> int:
-    """The integer that `text` begins with, within 64 bits; 0 without."""
+    """The integer at the beginning of `text`, within 64 bits; 0 if there is none."""
     return integer_at(text)[0]
 
 
 def setting(text: bytes) -> int:
-    """The number of VERBOSE or EXITCODE: digits, with blanks and a `-` before them, of which an int keeps 32 bits.
+    """The number of VERBOSE or EXITCODE: digits, with blanks and a `-` before them, limited to the 32 bits of an int.
 
-    A `+` is not a part of a number here.  maildrop counts so.
+    As in maildrop, a `+` is not part of a number here.
     """
     text = text.lstrip(SPACE)
     negative = text.startswith(b"-")
@@ -32,17 +32,17 @@ def setting(text: bytes) -> int:
 
 
 def verbosity(text: bytes) -> int:
-    """VERBOSE; less than 0 is as good as 0."""
+    """VERBOSE; a negative number counts as 0."""
     return max(setting(text), 0)
 
 
 def seconds(text: bytes) -> int:
-    """A time, 0 or more, within what the system can wait."""
+    """A time, 0 or more, limited to what the system can wait."""
     return clipped(integer(text), 0, LONGEST_S)
 
 
 def written(number: float) -> bytes:
-    """The number as the value of a variable has it."""
+    """The number as the value of a variable."""
     if number != number:
         from math import copysign
 
@@ -58,7 +58,7 @@ def bits(number: float) -> int:
 
 
 def divide(dividend: float, divisor: float) -> float:
-    """The quotient; dividing by nothing gives inf or -nan, as the processor has it."""
+    """The quotient; division by zero gives inf or -nan, as in the processor."""
     if divisor:
         return dividend / divisor
     if dividend != dividend or not dividend:
@@ -71,8 +71,8 @@ def divide(dividend: float, divisor: float) -> float:
 def is_true(text: bytes) -> bool:
     """Whether the text counts as true.
 
-    False are the empty text, blanks, and 0 with blanks around it, `.0` and `0.00` among them.  But `0.0` is true:
-    maildrop does not read the digit behind the dot.  tests/conformance/maildrop/expr-truth.json
+    The empty text is false, blanks, and 0 with blanks around it, also `.0` and `0.00`.  But `0.0` is true:
+    maildrop does not read the digit after the dot.  tests/conformance/maildrop/expr-truth.json
     """
     text = text.lstrip(SPACE)
     at = 0

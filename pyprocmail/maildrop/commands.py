@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pyprocmail.maildrop.session import Session
 
 MISSING = 100
-"""The status of a program when there is no shell to start it."""
+"""The status of a program if there is no shell to start it."""
 
 _SPACE = b" \t\n\v\f\r"
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 
 
 def expand(session: Session, pieces: Pieces) -> bytes:
-    """The text that the pieces make."""
+    """The text that the pieces expand to."""
     out: list[bytes] = []
     for piece in pieces:
         if isinstance(piece, bytes):
@@ -45,7 +45,7 @@ def expand(session: Session, pieces: Pieces) -> bytes:
 
 
 def substitute(session: Session, command: bytes) -> bytes:
-    """What the command in backticks says, on one line; nothing when it fails."""
+    """The output of the command in backticks, on one line; empty if it fails."""
     if session.verbose:
         session.note("substituting", command)
     ended = run(session, command, [session.message.data], capture=True, purpose="backquotes")
@@ -56,7 +56,7 @@ def substitute(session: Session, command: bytes) -> bytes:
 
 
 def system(session: Session, command: bytes) -> None:
-    """Run the command, on nothing."""
+    """Run the command, with empty input."""
     if session.verbose:
         session.note("running", command)
     ended = run(session, command, ())
@@ -64,7 +64,7 @@ def system(session: Session, command: bytes) -> None:
 
 
 def filter_message(session: Session, command: bytes) -> None:
-    """xfilter: what the command makes of the message takes its place.
+    """xfilter: the output of the command replaces the message.
 
     Raises:
         FilterError: it failed, or did not read the message.

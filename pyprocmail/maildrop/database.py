@@ -19,7 +19,7 @@ def call(session: Session, name: bytes, arguments: Sequence[Argument]) -> bytes:
     """The value of gdbmopen, gdbmclose, gdbmfetch or gdbmstore.
 
     Raises:
-        FilterError: there is no gdbm here, or the mode is not allowed.
+        FilterError: gdbm is not installed, or the mode is not allowed.
     """
     if name == b"gdbmopen":
         values = [argument() for argument in arguments]
@@ -42,7 +42,7 @@ def call(session: Session, name: bytes, arguments: Sequence[Argument]) -> bytes:
 
 
 def _open(session: Session, path: bytes, mode: bytes) -> bytes:
-    """0, or -1 when the file cannot be opened."""
+    """0, or -1 if the file cannot be opened."""
     mode = mode[:1].upper()
     if session.embedded and mode in (b"W", b"C", b"N"):
         raise FilterError("database-embedded")
@@ -73,7 +73,7 @@ def _store(database: Database | None, key: bytes, value: bytes) -> bytes:
 
 
 def _fetch(database: Database, key: bytes, options: bytes) -> bytes | None:
-    """The value of the key; with option D of `user@`, the domain and its parents, with I of a shorter address."""
+    """The value of the key; option D tries `user@`, the domain and its parents, option I a shorter address."""
     for candidate in _candidates(key, options):
         found = database.get(candidate)
         if found is not None:

@@ -28,9 +28,9 @@ _SHELL_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 def deliver(session: Session, target: bytes, *, final: bool = False) -> None:
-    """Deliver the message to `|command`, `!addresses`, a maildir or an mbox.  A message of nothing goes nowhere.
+    """Deliver the message to `|command`, `!addresses`, a maildir or an mbox.  An empty message is not delivered.
 
-    `final`: that decides its fate, as with `to`, and nothing that follows can turn that.
+    `final`: the delivery decides the fate of the message, as with `to`, and nothing later can change that.
 
     Raises:
         FilterError: it could not be delivered.
@@ -57,7 +57,7 @@ def deliver(session: Session, target: bytes, *, final: bool = False) -> None:
 
 
 def _quoted(text: bytes) -> bytes:
-    """Addresses for the shell: with the reference, an address with a `;` in it is two commands."""
+    """Addresses for the shell: in the reference, an address with a `;` in it is two commands."""
     words = []
     for word in text.split():
         safe = all(byte in _SHELL_SAFE for byte in word)
@@ -110,14 +110,14 @@ def _to_folder(session: Session, target: bytes) -> None:
 
 
 def _stored(session: Session, result: Delivered) -> None:
-    """The mail is in a folder: remember it, and tell whoever listens."""
+    """The mail is in a folder: remember it, and report it to the readers of the trace."""
     session.verdict.stored.append((result.folder, result.size))
     for hear in session.trace.stored:
         hear(session.trace.place, session.message, result, not session.final)
 
 
 def _refused(session: Session, result: Failed) -> None:
-    """A folder did not take the mail: remember why, and tell whoever listens."""
+    """A folder did not take the mail: remember why, and report it to the readers of the trace."""
     session.verdict.refuse(result.folder, result.reason.encode(errors="backslashreplace"))
     for hear in session.trace.refused:
         hear(session.trace.place, result)
@@ -152,7 +152,7 @@ def _to_maildir(session: Session, target: bytes, folder: bytes) -> None:
             usage.add(len(data))
             _warn(session, folder, usage)
         except OSError:
-            pass  # the mail is there; who looks at the quota next counts anew
+            pass  # the mail is stored; the next use of the quota counts again
     session.note("delivered", session.message.head, target, len(data))
 
 
@@ -174,7 +174,7 @@ def _warn(session: Session, folder: bytes, usage: Usage) -> None:
         int(host.time()),
         host.hostname(),
     )
-    # The group may read it, whatever UMASK says of mail.
+    # The group may read it, even if UMASK forbids that for mail.
     umask = session.world.mask(_WARNING_UMASK)
     try:
         session.world.deposit(folder, [head, text], len(head) + len(text), flags=b"", keywords=b"")
@@ -253,12 +253,12 @@ def _entry(session: Session) -> Iterator[Chunk]:
 
 
 def take_dotlock(session: Session, path: bytes, *, kernel_lock_will_do: bool = False) -> Lock | None:
-    """Take the lock `path`, as patient as LOCKSLEEP and LOCKTIMEOUT say.
+    """Take the lock `path`, and wait for it as long as LOCKSLEEP and LOCKTIMEOUT say.
 
-    None when the folder may not be written to and `kernel_lock_will_do`: so it is with the spool of the system.
+    None if we may not write to the folder and `kernel_lock_will_do`, as in the spool of the system.
 
     Raises:
-        FilterError: the folder cannot be written to, or the watchdog barks.
+        FilterError: the folder cannot be written to, or the watchdog's time is over.
     """
     try:
         lock = session.world.take_dotlock(
@@ -280,7 +280,7 @@ def take_dotlock(session: Session, path: bytes, *, kernel_lock_will_do: bool = F
 
 
 def _spool_lock(session: Session, path: bytes) -> Lock | None:
-    """The lock of the system mailbox, made by dotlockfile(1); None where that cannot be: the kernel lock has to do."""
+    """The lock of the system mailbox, made by dotlockfile(1); None if that is impossible: the kernel lock must do."""
     from pyprocmail.delivery import spool_lock
     from pyprocmail.delivery.locks import LockHeldError
 

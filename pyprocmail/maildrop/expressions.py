@@ -18,7 +18,7 @@ _TEXT_COMPARISONS = (b"lt", b"le", b"gt", b"ge", b"eq", b"ne")
 
 
 def evaluate(session: Session, node: Expression) -> bytes:
-    """The value of an expression, with all that evaluating it does.
+    """The value of an expression, with all effects of its evaluation.
 
     Raises:
         FilterError: a function failed.
@@ -60,7 +60,7 @@ def holds(session: Session, node: Expression) -> tuple[bool, bytes]:
 
 
 def _told(session: Session, node: Tell) -> bytes:
-    """The value of the operand, of which whoever listens is told."""
+    """The value of the operand, which is reported to the readers of the trace."""
     _, _, kind, offset, operand = node
     value = evaluate(session, operand)
     finding = Finding(kind.decode(), b"", b"", negated=False, held=is_true(value))

@@ -1,4 +1,4 @@
-"""Filter files: where they are, whether they are to be trusted, and their programs."""
+"""Filter files: where they are, whether to trust them, and their programs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pyprocmail.maildrop.session import Session
 
     class Compiler(Protocol):
-        """What makes programs."""
+        """Makes programs."""
 
         def __call__(
             self, session: Session, data: bytes, name: bytes, /, *, traced: bool, caret: bool
         ) -> tuple[Program | None, tuple[tuple[bool, bytes], ...]] | None:
-            """The program of `data`, None with a fault, and the lines to be logged; None when there is no parser.
+            """The program of `data` (None with a fault), and the lines to log; None if there is no parser.
 
-            Each line is told with our name in front, or without.
+            Each line has a flag: whether to put our name in front.
 
             Raises:
                 UnusableError: it is nested too deeply.
@@ -42,8 +42,8 @@ FOLDER = b".mailfilters"
 class FilterFiles:
     """The filter files of this process, each compiled once.
 
-    `compile` makes the program of what is in a file.  `caret` shows the place of a fault.  `begun`: a filter file was
-    run, so something may have been done.  `tried`: the rules are only tried, so a file may belong to anybody, and no
+    `compile` makes the program of a file's content.  `caret` shows the place of a fault.  `begun`: a filter file
+    has run, so it may have had effects.  `tried`: the rules are only tried, so a file may belong to any user, and no
     program is kept on disk.
     """
 
@@ -68,11 +68,11 @@ class FilterFiles:
         self.compile = compile
 
     def run(self, session: Session, path: bytes, *, required: bool) -> bool:
-        """Run a filter file; whether there is one.
+        """Run a filter file; whether it exists.
 
         Raises:
-            UnusableError: it must not be read, cannot be, or has a fault.
-            FilterError, Finished: as it ran.
+            UnusableError: it cannot be read, must not be, or has a fault.
+            FilterError, Finished: raised while it runs.
         """
         if session.verbose > 1 and path != GLOBAL:
             session.note("attempting", path)
@@ -99,7 +99,7 @@ class FilterFiles:
         return True
 
     def run_named(self, session: Session, name: bytes) -> bool:
-        """-M: run the first of the files that the name stands for; whether there is one."""
+        """-M: run the first file that exists of those for the name; whether there is one."""
         try:
             status = self._host.stat(FOLDER)
         except FileNotFoundError:
@@ -127,7 +127,7 @@ class FilterFiles:
         return self._load(session, path, status, included=True)
 
     def _load(self, session: Session, path: bytes, status: os.stat_result, *, included: bool) -> Program:
-        """The program of a filter file: remembered, from the cache on disk, or made now."""
+        """The program of a filter file: remembered, from the cache on disk, or compiled now."""
         language = b"mailfilter-embedded" if session.embedded else b"mailfilter"
         key = (
             language, path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns,
@@ -142,7 +142,7 @@ class FilterFiles:
         self._cache = cache
         program = None
         if cache is not None and regular and not traced:
-            # What is in the cache is checked to be plain values; that they are a program the file's name says.
+            # The cache checks that its content is plain values; the file's name says that they are a program.
             program = cache.load(path, status, strict=self._strict, language=language)  # type: ignore[assignment]
         if program is None:
             try:

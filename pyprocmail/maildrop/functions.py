@@ -57,7 +57,7 @@ def call(session: Session, line: int, name: bytes, arguments: Sequence[Argument]
 
 
 def escaped(text: bytes) -> bytes:
-    """The text with a backslash before each byte that a shell would not take as it is."""
+    """The text with a backslash before each byte that is special to a shell."""
     out = bytearray()
     for byte in text:
         if byte in _ESCAPED:
@@ -121,7 +121,7 @@ def _hasaddr(session: Session, text: bytes) -> bytes:
 
 
 def _recipients(head: bytes) -> list[bytes]:
-    """The values of the fields that name recipients, folds joined."""
+    """The values of the header fields that name recipients, folds joined."""
     values: list[bytearray] = []
     reading = False
     for line in header.lines(head):
@@ -160,7 +160,7 @@ def _lookup(session: Session, text: bytes, path: bytes, options: bytes = b"") ->
 
 
 def read_file(session: Session, path: bytes) -> bytes:
-    """What is in a file.
+    """The content of a file.
 
     Raises:
         OSError: it cannot be read.

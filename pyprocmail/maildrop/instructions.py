@@ -1,8 +1,8 @@
 """The program of a filter file: plain nested tuples, which `marshal` stores and maildrop/interpreter runs.
 
-A program is a tuple of statements.  Only int, float, bytes, bool, None and tuples stand in it.
+A program is a tuple of statements.  Only int, float, bytes, bool, None and tuples are in it.
 
-    The statements, each (kind, offset, line, ...): the byte offset of its text, and the line that messages name:
+    The statements, each (kind, offset, line, ...): the byte offset of its text, and the line for messages:
     (EVALUATE, offset, line, expression)
     (ECHO, offset, line, expression), and the same for LOG, TO, CC, XFILTER, SYSTEM, LOGFILE, INCLUDE,
         IMPORT, UNSET
@@ -26,16 +26,16 @@ A program is a tuple of statements.  Only int, float, bytes, bool, None and tupl
     (BINARY, line, operator, left, right)     operator as bytes, such as `+` and `lt`
     (CALL, line, name, arguments)             name as bytes
     (TELL, line, kind, offset, operand)
-        The operand, whose value is told to readers of the stream: `kind` (a kind of Finding as bytes) and the byte
-        offset say what it is.  Programs for explain and coverage have these, others do not.
+        The operand, whose value is reported to readers of the stream: `kind` (a kind of Finding as bytes) and the byte
+        offset identify it.  Programs for explain and coverage have these, others do not.
 
     A pattern is (pieces, area, fold, weights): area HEADER, BODY or WHOLE; fold False for option D; weights None or
     (first, factor).
 
-    A piece is bytes as they stand, or
+    A piece is literal bytes, or
     (VARIABLE, name)         its value
-    (COMMAND, text)          what the command says
-    (UNTERMINATED, text, line)    `${` without its brace: text, and a complaint each time
+    (COMMAND, text)          the output of the command
+    (UNTERMINATED, text, line)    `${` without its brace: text, and an error message each time
 """
 
 from __future__ import annotations
@@ -120,4 +120,4 @@ UNTERMINATED: Final = 3
 """The kinds of piece."""
 
 HEADER, BODY, WHOLE = 1, 2, 3
-"""What a pattern is searched in."""
+"""The part of the message that a pattern searches."""

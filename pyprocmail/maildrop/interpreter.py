@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEEPEST_INCLUDE = 20
 TRUSTED_FOLDER = b"/etc/maildroprcs/"
-"""Files in it may do anything, even in embedded mode.  maildrop(1), "/etc/maildroprcs"."""
+"""Files in it may use every command, even in embedded mode.  maildrop(1), "/etc/maildroprcs"."""
 
 _OCTAL = b"01234567"
 _ESCAPES = {0x72: 13, 0x6E: 10, 0x74: 9, 0x66: 12, 0x76: 11}
@@ -116,7 +116,7 @@ def _command(session: Session, kind: int, line: int, value: bytes) -> None:
 
 
 def unescaped(text: bytes) -> bytes:
-    """What echo and log write: backslashes resolved, and a newline unless the text ends in `\\c`."""
+    """The text that echo and log write: backslashes resolved, and a newline unless the text ends in `\\c`."""
     out = bytearray()
     at, end = 0, len(text)
     while at < end:
@@ -146,7 +146,7 @@ def _trace(session: Session, kind: str, line: int, *texts: bytes) -> None:
 
 
 def _tell(session: Session, true: bool, value: bytes) -> None:
-    """Tell whoever listens what a condition came to."""
+    """Report the result of a condition to the readers of the trace."""
     for hear in session.trace.tested:
         finding = Finding(EXPRESSION, b"", b"", negated=False, held=true)
         finding.searched = Area(value)
@@ -204,7 +204,7 @@ def _trap(session: Session, statement: Trap) -> None:
         _trace(session, "trapped", line)
         return
     except Finished as finished:
-        # A delivery that ends with a status is taken for one that failed, though the mail is delivered.
+        # A delivery that ends with a status counts as failed, though the mail is delivered.
         if not finished.delivered or not finished.status:
             raise
         session.file, session.depth, session.embedded = file, depth, embedded
@@ -223,7 +223,7 @@ def _dotlock(session: Session, statement: DotLock) -> None:
         with session.world.refreshing(lock, session.seconds(b"LOCKREFRESH")):
             _run(session, statements)
     except Finished as finished:
-        # `exit` leaves the file behind with the reference: somebody else would wait for it.
+        # In the reference `exit` leaves the lockfile, and others would wait for it.
         if finished.delivered or not session.settings.strict:
             lock.release()
         raise
@@ -259,7 +259,7 @@ def _flock(session: Session, statement: FLock) -> None:
 
 
 def _logfile(session: Session, path: bytes) -> None:
-    """`logfile`.  A named pipe that nobody reads is no reason not to deliver."""
+    """`logfile`.  A named pipe that nobody reads does not prevent delivery."""
     limits = session.log.limits
     limits.max_bytes = max(_number(session, b"LOGFILE_MAXSIZE", 0), 0)
     limits.keep = clipped(_number(session, b"LOGFILE_KEEP", DEFAULT_KEEP), 0, LARGEST_KEEP)
@@ -273,7 +273,7 @@ def _logfile(session: Session, path: bytes) -> None:
 
 
 def _number(session: Session, name: bytes, default: int) -> int:
-    """A variable that is a number, or `default`."""
+    """The value of a variable that is a number, or `default`."""
     number = leading(session.value(name))
     return default if number is None else number
 

@@ -1,6 +1,6 @@
-"""maildrop's words: on standard error, and in its log file.  maildropfilter(7), "log, logfile".
+"""maildrop's messages: on standard error, and in its log file.  maildropfilter(7), "log, logfile".
 
-A note is a kind and the texts that belong in it.  The table gives the reference's own words.
+A note is a kind and its texts.  The table gives the reference's own words.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _WIDTH = 72
 
 NAMED, PLAIN = True, False
-"""Whether our name stands before a line."""
+"""Whether our name is in front of a line."""
 
 NOTES: dict[str, tuple[bytes, bool]] = {
-    # What -V asks for; the first texts are the filter file and the line.
+    # Lines for -V; the first texts are the filter file and the line.
     "sender": (b"Message envelope sender=%b", PLAIN),
     "changing-folder": (b"Changing to %b", NAMED),
     "attempting": (b"Attempting %b", NAMED),
@@ -114,7 +114,7 @@ NOTES: dict[str, tuple[bytes, bool]] = {
 """The words for each kind of note."""
 
 DELIVERIES = {"delivered": b"File: ", "not-delivered": b"!Err: "}
-"""Where a mail went: its header, where it was to go, and the number of bytes are the texts."""
+"""The line on a delivery or its failure: its texts are the header, the target and the number of bytes."""
 
 
 def words(kind: str, texts: tuple[bytes | int, ...]) -> bytes:
@@ -142,13 +142,13 @@ OPERATIONS = {
     b"|": b"bitwise or",
     b"&": b"bitwise and",
 }
-"""What -V 6 calls the operators."""
+"""The names of the operators in the output of -V 6."""
 
 
 class Log:
     """The reader of the stream that writes standard error, and the file of `logfile`.
 
-    A failing log never fails a delivery.
+    A log that fails never makes a delivery fail.
     """
 
     __slots__ = ("_host", "_name", "_file", "_stderr", "limits", "strict")
@@ -160,23 +160,23 @@ class Log:
         self._stderr = LogFile(host, 2)
         self.limits = Limits()
         self.strict = False
-        """Whether control characters of the mail stay as they are."""
+        """Whether control characters of the mail are written unchanged."""
 
     @property
     def fd(self) -> int:
-        """Standard error, of programs as well."""
+        """Standard error, for programs too."""
         return 2
 
     def say(self, text: bytes) -> None:
-        """A line on standard error."""
+        """Write a line to standard error."""
         self._stderr.write(self._shown(text) + b"\n")
 
     def complain(self, text: bytes) -> None:
-        """A line on standard error with our name before it."""
+        """Write a line to standard error with our name in front."""
         self._stderr.write(b"%b: %b\n" % (self._name, self._shown(text)))
 
     def note(self, kind: str, texts: tuple[bytes | int, ...]) -> None:
-        """Write the line for a note, if there are words for it: of programs, more is told than maildrop says."""
+        """Write the line for a note, if it has words: the engine reports more of programs than maildrop logs."""
         if kind in DELIVERIES:
             head, target, size = texts
             assert isinstance(head, bytes)
@@ -200,7 +200,7 @@ class Log:
         self._file = opened
 
     def close(self) -> None:
-        """Log no more."""
+        """Close the log file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -211,7 +211,7 @@ class Log:
             self._file.write(text)
 
     def _write_delivery(self, kind: bytes, head: bytes, target: bytes, size: int) -> None:
-        """The lines that say where a mail went."""
+        """Write the lines on the delivery of a mail."""
         if self._file is None:
             return
         number = b"(%d)" % size
@@ -226,5 +226,5 @@ class Log:
 
 
 def _value(head: bytes, name: bytes) -> bytes:
-    """The first lines of all fields of the name, one behind the other."""
+    """The first lines of all header fields of the name, one after the other."""
     return b"".join(head[start:end].lstrip() for _, start, end in field_places(head, name + b":"))

@@ -1,4 +1,4 @@
-"""Patterns of filter files: what they are searched in, MATCH, and scores.  maildropfilter(7), "Patterns"."""
+"""Patterns of filter files: the text that they search, MATCH, and scores.  maildropfilter(7), "Patterns"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyprocmail.maildrop.session import Session
     from pyprocmail.matching.pcre import Regex, Span
 
-# maildrop matches the line that it found once more, for MATCH, and counts that.
+# maildrop matches the line that it found once more, for MATCH, and counts that too.
 # tests/conformance/maildrop/pat-weights-message.json
 _FOUND_IN_MESSAGE = b"2"
 
@@ -95,9 +95,9 @@ def search_text(session: Session, line: int, subject: bytes, pattern: Pattern) -
 
 
 def all_matches(session: Session, line: int, subject: bytes | None, pattern: Pattern, name: bytes = b"") -> list[bytes]:
-    """What foreach goes through: the matches in a text, or one of each line of the message or of the area `name`.
+    """The matches for foreach: those in a text, or one for each line of the message or of the area `name`.
 
-    The groups of the last one are in MATCH1 and so on when this returns, as with maildrop.
+    The groups of the last match are in MATCH1 and so on when this returns, as in maildrop.
     """
     pieces, area, fold, _ = pattern
     text = commands.expand(session, pieces)
@@ -140,16 +140,16 @@ class _Lines:
 
     @property
     def text(self) -> bytes:
-        """All of them."""
+        """The text of all lines."""
         return self._view.text(self._area)
 
     @property
     def lowered(self) -> bytes | None:
-        """The text in lower case; None when it is not ASCII."""
+        """The text in lower case; None if it is not ASCII."""
         return self._view.lowered(self._area)
 
     def lines(self, offset: int) -> Iterator[bytes]:
-        """The lines, from that on in which the offset lies."""
+        """The lines, beginning with the one that contains the offset."""
         return self._view.lines(self._area, offset)
 
 
@@ -191,7 +191,7 @@ def _in_text(
 
 
 def _give_up(session: Session, line: int, text: bytes) -> None:
-    """PCRE2 reached its limit: that counts as no match."""
+    """PCRE2 has reached its limit, which counts as no match."""
     texts = (session.file, line, text)
     session.note("limit", *texts)
     session.log.write(words("limit", texts) + b"\n")
@@ -207,7 +207,7 @@ def _score(found: Iterator[tuple[bytes, list[Span]]], weights: tuple[float, floa
 
 
 def _remember(session: Session, subject: bytes, spans: list[Span], *, whole: bool = True) -> None:
-    """Set MATCH and MATCH1 and so on; groups behind the last one that took part keep their values."""
+    """Set MATCH and MATCH1 and so on; groups after the last one that took part keep their values."""
     last = max(number for number, (start, _) in enumerate(spans) if start >= 0)
     for number, (start, end) in enumerate(spans[: last + 1]):
         if number or whole:
@@ -216,7 +216,7 @@ def _remember(session: Session, subject: bytes, spans: list[Span], *, whole: boo
 
 
 def _tell(session: Session, pattern: bytes, area: bytes, text: bytes, value: bytes, *, scored: bool) -> None:
-    """Tell whoever listens what a search found."""
+    """Report the result of a search to the readers of the trace."""
     finding = Finding(PATTERN, pattern, pattern, negated=False, held=is_true(value))
     finding.area, finding.searched = area, Area(text)
     if scored:

@@ -1,4 +1,4 @@
-"""A rehearsal of maildrop: nothing happens, and what the rest of the run would see is seen."""
+"""A rehearsal of maildrop: nothing happens, but the run sees the effects of its own actions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Rehearsal(engine.Rehearsal, World):
-    """As in engine/rehearsal; quotas and gdbm databases change for this run alone."""
+    """As in engine/rehearsal; quotas and gdbm databases change only for this run."""
 
     __slots__ = ("_usages", "_databases")
 
@@ -45,7 +45,7 @@ class Rehearsal(engine.Rehearsal, World):
     def append(
         self, path: bytes, text: Text, *, lock_timeout_s: int, note: Note, done: Callable[[], None], mode: int
     ) -> Delivered | Failed:
-        """Say what would be appended to the mbox, and have it there from now on."""
+        """Report what would be appended to the mbox; the mbox exists here from now on."""
         note("opening", path)
         whole = self.whole(path)
         error = self.forbidden(whole, os.W_OK) if self.status(whole) else self.unreachable(whole)
@@ -62,7 +62,7 @@ class Rehearsal(engine.Rehearsal, World):
     def deposit(
         self, folder: bytes, chunks: Iterable[Chunk], size: int, *, flags: bytes, keywords: bytes
     ) -> Delivered | Failed:
-        """Say what would be stored in the maildir."""
+        """Report what would be stored in the maildir."""
         if flags.strip(maildirplus.FLAGS):
             return Failed(folder, "unknown flags", 0)
         path = folder + (b"/cur/" if flags else b"/new/") + names.unique(self.host)
@@ -70,18 +70,18 @@ class Rehearsal(engine.Rehearsal, World):
         return Delivered(path, size)
 
     def usage(self, folder: bytes, limit: bytes) -> Usage:
-        """What is in the maildir; what the run adds counts, and nothing is written."""
+        """The usage of the maildir; it includes what the run adds, and nothing is written."""
         return self._usages.setdefault(folder, _Usage(self.host, folder, Quota(limit)))
 
     def warning_is_due(self, folder: bytes) -> bool:
-        """No warning is put anywhere."""
+        """No warning is ever stored."""
         return False
 
     def take_dotlock(self, path: bytes, *, sleep_s: int, stale_s: int, deadline: float) -> Lock:
         """Hold the lock in this rehearsal.
 
         Raises:
-            NoLockError: its folder would not be there.
+            NoLockError: its folder would not exist.
             TimeoutError: this run holds it already, and would wait for itself.
         """
         whole = self.whole(path)
@@ -94,21 +94,21 @@ class Rehearsal(engine.Rehearsal, World):
         return RehearsedLock(self.host, path, lambda: self.held.discard(whole))
 
     def refreshing(self, lock: Lock, seconds: int) -> Refreshing:
-        """Nobody could take the lock for forgotten."""
+        """Nothing to do: no other process can break the lock."""
         return Refreshing(self.host, lock.path, 0)
 
     def open_flock(self, path: bytes) -> int:
-        """A file that nobody else has."""
+        """A file that no other process has."""
         error = None if self.status(self.whole(path)) else self.unreachable(self.whole(path))
         if error is not None:
             raise error
         return self.host.memory_file()
 
     def say(self, text: bytes) -> None:
-        """Nobody hears it."""
+        """Write nothing."""
 
     def open_database(self, path: bytes, mode: bytes) -> Database:
-        """The database as it stands; what the run changes in it, only the run sees."""
+        """The present database; the changes of the run are visible only to the run."""
         whole = self.whole(path)
         base: Database | None = None
         if mode == b"N":
@@ -122,7 +122,7 @@ class Rehearsal(engine.Rehearsal, World):
 
 
 class _Database:
-    """A gdbm database as it stands (`base`, None if there is none), with what the run has `changed`."""
+    """A gdbm database: the present one (`base`, None if there is none), with the run's changes in `changed`."""
 
     __slots__ = ("_base", "_changed", "_changeable")
 
@@ -143,13 +143,13 @@ class _Database:
         self._changed[key] = value
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._base is not None:
             self._base.close()
 
 
 class _Usage(Usage):
-    """What is in a maildir, and what the run would have added."""
+    """The usage of a maildir, with what the run would have added."""
 
     __slots__ = ("_added_bytes", "_added_messages")
 
@@ -163,11 +163,11 @@ class _Usage(Usage):
         return self.quota.allows(self.size + self._added_bytes + size, self.messages + self._added_messages + 1)
 
     def percent_full(self) -> int:
-        """How full the folder would be."""
+        """How full the folder would be, in per cent."""
         self.count()
         return self.quota.percent(self.size + self._added_bytes, self.messages + self._added_messages)
 
     def add(self, size: int) -> None:
-        """A mail of `size` bytes would be there now."""
+        """Count a mail of `size` bytes that would be stored now."""
         self._added_bytes += size
         self._added_messages += 1

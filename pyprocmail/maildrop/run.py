@@ -1,4 +1,4 @@
-"""One mail for one user: the phases of a delivery, told in order.
+"""One mail for one user: the phases of a delivery in order.
 
 The system mailbox and the home of the user, /etc/maildroprc, the user's filter file, DEFAULT.  maildrop(1)
 """
@@ -33,10 +33,10 @@ UMASK = 0o007
 
 
 class Setup:
-    """What stays the same for every mail of a process.
+    """The settings that are the same for every mail of a process.
 
-    `name` is the name that we were called by, `caller` the environment.  `become` gives up being root, for good.
-    `caret` shows the place of a fault in a filter file.  `strict` is PYPROCMAIL_STRICT.  `tried` as for FilterFiles.
+    `name` is the name of our command, `caller` the caller's environment.  `become` gives up root for good.
+    `caret` shows the place of a fault in a filter file.  `strict` is PYPROCMAIL_STRICT.  `tried` as in FilterFiles.
     """
 
     __slots__ = ("name", "caller", "log", "files", "become", "strict", "patterns", "hostname")
@@ -64,7 +64,7 @@ class Setup:
         self.hostname = host.hostname()
 
     def tell(self, fault: Exception) -> None:
-        """Log what nobody expected: an error of the system in one line, a fault of ours with its place."""
+        """Log an unexpected exception: an error of the system in one line, a fault of ours with its place."""
         if isinstance(fault, OSError):
             self.log.complain(os.fsencode(str(fault)))
         else:
@@ -72,12 +72,11 @@ class Setup:
 
 
 class Recipient:
-    """Whom a mail is for, and what was said about this delivery.  maildrop(1), "Options".
+    """The recipient of a mail, and the options of this delivery.  maildrop(1), "Options".
 
-    `delivery`: the user's own filter files decide, in the user's home; else `file` does, after the file `before` if
-    there is one.  `headers` are put before the
-    mail (-A), `sender` is that of the envelope (-f), `arguments` are $1 and so on.  `variables` are there before the
-    filter file, as they are.
+    `delivery`: the user's own filter files decide, in the user's home; otherwise `file`, after the file `before` if
+    there is one.  `headers` are put before the mail (-A), `sender` is the envelope sender (-f), `arguments` are $1 and
+    so on.  `variables` are set, unchanged, before the filter file.
     """
 
     __slots__ = (
@@ -125,15 +124,15 @@ def deliver(
     *,
     listen: Callable[[Trace], object] | None = None,
 ) -> Verdict:
-    """Run the mail through the recipient's filter files; what became of it.
+    """Run the mail through the recipient's filter files; returns what became of it.
 
-    `listen` is given the stream of the run before anything happens.
+    `listen` is called with the stream of the run before anything happens.
 
-    Nothing is raised: whatever goes wrong is in the verdict, with status 75.  As root, who runs a mail for somebody
-    else, the process is that recipient afterwards.  In a delivery, the working directory is the user's home then.
+    Raises nothing: every error is in the verdict, with status 75.  If root runs a mail for another user, the
+    process is that user afterwards.  In a delivery, the working directory is the user's home then.
     """
     host = world.host
-    # A mail that was delivered before has settled what signals do.
+    # The delivery of an earlier mail has settled the handling of signals.
     host.catch_signals(lambda _on: None)
     mask = world.mask(UMASK)
     session = open_session(world, recipient, mail, setup)
@@ -166,7 +165,7 @@ def deliver(
 
 
 def _aside(setup: Setup, step: Callable[[], object]) -> None:
-    """Do a step that the delivery does not depend on: the message is delivered, or is not."""
+    """Do a step that cannot change whether the message is delivered."""
     try:
         step()
     except Exception as fault:  # noqa: BLE001  it is logged
@@ -174,7 +173,7 @@ def _aside(setup: Setup, step: Callable[[], object]) -> None:
 
 
 def open_session(world: World, recipient: Recipient, mail: bytes, setup: Setup) -> Session:
-    """A mail about to go through its filter files."""
+    """A session for a mail that is about to go through its filter files."""
     headers = recipient.headers
     mail = b"".join(header + b"\n" for header in headers) + mail
     settings = Settings(
@@ -219,7 +218,7 @@ def open_session(world: World, recipient: Recipient, mail: bytes, setup: Setup) 
 
 
 def _imported(recipient: Recipient, setup: Setup) -> Mapping[bytes, bytes]:
-    """What the environment says; little of it, when it is not the user who asks."""
+    """The variables from the environment; only the locale in a delivery, where the caller is not the user."""
     if not recipient.delivery:
         return setup.caller
     return {
@@ -241,7 +240,7 @@ def _return_path(session: Session) -> bytes:
 
 
 def _process(session: Session, recipient: Recipient, setup: Setup) -> int:
-    """The phases; the exit status."""
+    """Run the phases; returns the exit status."""
     files = setup.files
     try:
         _become(session, recipient, setup)
@@ -271,7 +270,7 @@ def _process(session: Session, recipient: Recipient, setup: Setup) -> int:
 
 
 def _become(session: Session, recipient: Recipient, setup: Setup) -> None:
-    """Make the system mailbox while we may, and be the user from then on."""
+    """Make the system mailbox while we may, and become the user."""
     host, user = session.host, recipient.user
     if host.geteuid() == user.uid:
         return
@@ -285,7 +284,7 @@ def _become(session: Session, recipient: Recipient, setup: Setup) -> None:
 
 
 def _make_mailbox(host: Host, user: User) -> None:
-    """Make the system mailbox: the user may not write to the spool."""
+    """Make the system mailbox, since the user may not write to the spool."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = host.open(mailbox_of(user), flags, 0o600)
@@ -312,5 +311,5 @@ def _enter_home(session: Session, recipient: Recipient) -> None:
     if status.st_mode & stat.S_IWOTH:
         raise FilterError("home-writable")
     if status.st_mode & stat.S_ISVTX:
-        # The owner edits his filter file, and wants no mail meanwhile.
+        # A sticky home: the owner edits the filter file, and wants no mail meanwhile.
         raise FilterError

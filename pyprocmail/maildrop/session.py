@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 WATCHDOG_S = 300.0
-"""How long a message may take.  maildrop(1), "Watchdog timer"."""
+"""The longest time for a message.  maildrop(1), "Watchdog timer"."""
 
 DEFAULTS = {
     b"PATH": b"/bin:/usr/bin:/usr/local/bin",
@@ -38,7 +38,7 @@ DEFAULTS = {
     b"LOCKTIMEOUT": b"60",
     b"LOCKREFRESH": b"15",
 }
-"""Variables that start with these values, whatever the environment says.  maildropfilter(7), "Predefined variables"."""
+"""Variables that start with these values, whatever the environment has.  maildropfilter(7), "Predefined variables"."""
 
 _DEFAULT_UMASK = 0o077
 _MOST_PATTERNS = 5000
@@ -46,9 +46,9 @@ _UNKNOWN_STATUS = b"18446744073709551615"
 
 
 class FilterError(Exception):
-    """What ends a run, unless an exception block is around it: the mail stays with the mail server.
+    """Ends a run, unless it is in an exception block: the mail stays with the mail server.
 
-    `kind` and `texts` are the note that says why; it is in the log already where `kind` is empty.
+    `kind` and `texts` are the note with the reason; `kind` is empty if the reason is in the log already.
     """
 
     def __init__(self, kind: str = "", *texts: bytes | int) -> None:
@@ -71,9 +71,9 @@ class Finished(BaseException):
 
 
 class Settings:
-    """What the command line said.
+    """The options of the command line.
 
-    `name` is what we were called by.  `delivery`: the mail is the user's own; `embedded`: nothing may be delivered or
+    `name` is the name of our command.  `delivery`: the mail is the user's own; `embedded`: nothing may be delivered or
     started.  `warn_percent` and `warning` are -w and -W.
     """
 
@@ -108,14 +108,14 @@ class Patterns:
         self._known: dict[tuple[bytes, bool], pcre.Regex] = {}
 
     def get(self, text: bytes, *, fold: bool) -> pcre.Regex:
-        """The pattern.
+        """The compiled pattern.
 
         Raises:
-            PatternError: it is none.
+            PatternError: it is not a valid pattern.
         """
         regex = self._known.get((text, fold))
         if regex is None:
-            # Patterns with variables in them are new with each message.
+            # Patterns with variables differ from message to message.
             if len(self._known) >= _MOST_PATTERNS:
                 self._known.clear()
             regex = self._known[text, fold] = pcre.Regex(text, fold=fold)
@@ -125,7 +125,7 @@ class Patterns:
 class Session:
     """The state of one run.
 
-    `caller` is the environment that we were started with, `load` gives the program of a filter file.
+    `caller` is the caller's environment, `load` returns the program of a filter file.
     """
 
     def __init__(
@@ -165,13 +165,13 @@ class Session:
         self._view: mime.View | None = None
         self.areas: dict[tuple[bytes, bytes], Lines] = {}
         self.decoded: tuple[bytes, Decoded] | None = None
-        """The decoded areas of the mail, and for which servers: see areas.py."""
+        """The decoded areas of the mail, by name and servers: see areas.py."""
         self._message = message
 
     # -- variables -------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Give the variables their first values that nobody may choose for somebody else."""
+        """Set the first values of those variables that no user may choose for another."""
         user = self.settings.user
         self.variables.update(DEFAULTS)
         self.variables.update(
@@ -184,11 +184,11 @@ class Session:
         )
 
     def value(self, name: bytes) -> bytes:
-        """The value of a variable; empty without."""
+        """The value of a variable; empty if it is not set."""
         return self.variables.get(name, b"")
 
     def set(self, name: bytes, value: bytes) -> None:
-        """Assign a variable, with what that does."""
+        """Assign a variable, with the effect of that."""
         self.variables[name] = value
         for hear in self.trace.assigned:
             hear(self.trace.place, name, value)
@@ -226,14 +226,14 @@ class Session:
         return arithmetic.setting(self.value(b"EXITCODE")) & 0xFF
 
     def set_status(self, name: bytes, status: int) -> None:
-        """RETURNCODE or EXITCODE: how a program ended."""
+        """Set RETURNCODE or EXITCODE from the end of a program."""
         self.set(name, _UNKNOWN_STATUS if status < 0 else b"%d" % status)
 
     # -- the message -----------------------------------------------------------------------
 
     @property
     def message(self) -> Message:
-        """The mail as it stands."""
+        """The present mail."""
         return self._message
 
     @message.setter
@@ -245,7 +245,7 @@ class Session:
         self.measure()
 
     def measure(self, added_lines: int = 0) -> None:
-        """Set SIZE and LINES; the `added_lines` of -A are no lines of the mail, as maildrop counts them."""
+        """Set SIZE and LINES; as in maildrop, the `added_lines` of -A are not counted as lines of the mail."""
         data = self._message.data
         self.set(b"SIZE", b"%d" % len(data))
         self.set(b"LINES", b"%d" % (data.count(b"\n") - added_lines))
@@ -258,14 +258,14 @@ class Session:
         return self._view
 
     def field(self, name: bytes) -> bytes:
-        """The value of the first field of the lower-case name as it stands, its first line only; empty without."""
+        """The first line of the first field with this lower-case name, unchanged; empty if it is missing."""
         head = self._message.head
         for _, start, end in field_places(head, name + b":"):
             return head[start:end].strip()
         return b""
 
     def regex(self, text: bytes, *, fold: bool) -> pcre.Regex | None:
-        """The compiled pattern; None, and a complaint each time, when it is none."""
+        """The compiled pattern; None, and an error message each time, if it is not valid."""
         try:
             return self._patterns.get(text, fold=fold)
         except pcre.PatternError as error:
@@ -275,11 +275,11 @@ class Session:
     # -- programs --------------------------------------------------------------------------
 
     def deadline(self) -> float:
-        """When the watchdog ends everything, on the monotonic clock."""
+        """When the watchdog ends the run, on the monotonic clock."""
         return self._watchdog
 
     def retry_after(self, tries: int) -> None:
-        """maildrop gives up at once when the system has no process to spare."""
+        """maildrop gives up at once if the system has no process left."""
 
     def check_watchdog(self) -> None:
         """End a run that takes too long."""
@@ -288,18 +288,18 @@ class Session:
             raise FilterError("timeout")
 
     def swap_database(self, database: Database | None) -> Database | None:
-        """Put a database in the place of the one that gdbmopen opened; each filter file has its own."""
+        """Replace the database that gdbmopen opened; each filter file has its own."""
         opened, self.database = self.database, database
         return opened
 
     def done(self) -> None:
-        """The message is safe.  If that was the last delivery, whatever happens later, the status is its own."""
+        """The message is stored.  After the last delivery nothing changes the status any more."""
         if self.final:
             self.delivered = True
             self.host.settle()
 
     def close(self) -> None:
-        """Give back what the run holds."""
+        """Release what the run holds."""
         self.log.close()
         database, self.database = self.database, None
         if database is not None:

@@ -1,4 +1,4 @@
-"""The world of a session of maildrop: what it does outside itself that procmail does otherwise, or not at all."""
+"""The world of a session of maildrop: what it does outside itself differently from procmail, or in addition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class World(engine.World):
-    """The real world, on a Host.  What happens is told to the `note` that is given, before anything that may wait."""
+    """The real world, on a Host.  Each step is reported to `note` before anything that may wait."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class World(engine.World):
     def divert(self, target: bytes, message: Message, *, final: bool) -> bool | None:
         """Whether a world that delivers nothing has noted that the mail is for the folder or `!addresses`.
 
-        None: the mail is to be delivered there.
+        None: this world delivers, so the caller has to.
         """
         return None
 
@@ -59,14 +59,14 @@ class World(engine.World):
         return maildirplus.store(self.host, folder, chunks, size, flags=flags, keywords=keywords)
 
     def usage(self, folder: bytes, limit: bytes) -> quota.Usage:
-        """What is in a maildir that has a quota."""
+        """The usage of a maildir with a quota."""
         return quota.Usage(self.host, folder, quota.Quota(limit))
 
     def warning_is_due(self, folder: bytes) -> bool:
         """Whether it is time to warn that the maildir is nearly full; see quota.
 
         Raises:
-            OSError: that cannot be noted.
+            OSError: the time of the warning cannot be stored.
         """
         return quota.warning_is_due(self.host, folder)
 
@@ -77,26 +77,26 @@ class World(engine.World):
 
         Raises:
             NoLockError: the folder cannot be written to.
-            TimeoutError: the time is over.
+            TimeoutError: the deadline has passed.
         """
         return dotlocks.take(self.host, path, sleep_s=sleep_s, stale_s=stale_s, deadline=deadline)
 
     def refreshing(self, lock: Lock, seconds: int) -> Refreshing:
-        """While this is open, nobody takes the lock for forgotten; see refresh."""
+        """A context in which no other process breaks the lock as stale; see refresh."""
         return Refreshing(self.host, lock.path, seconds)
 
     def open_flock(self, path: bytes) -> int:
-        """A descriptor of the file `path` to take the kernel lock of; the file is made if it is not there.
+        """A descriptor of the file `path` for a kernel lock; the file is made if it is missing.
 
         Raises:
             OSError: it cannot be opened.
         """
         return self.host.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
 
-    # -- what filter files say and keep ------------------------------------------------------
+    # -- output and databases of filter files ------------------------------------------------
 
     def say(self, text: bytes) -> None:
-        """Write on standard output.  What the caller does with that is the caller's business: no error is one here."""
+        """Write to standard output.  Errors are ignored: they are the caller's business."""
         try:
             while text:
                 text = text[self.host.write(self.stdout, text) :]

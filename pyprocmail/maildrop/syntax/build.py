@@ -1,4 +1,4 @@
-"""The boundary to Lark: the parser calls a typed method a rule, here, while it reads."""
+"""The boundary to Lark: while it reads, the parser calls one typed method for each rule."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from pyprocmail.source import Span
 
 
 def index(lexemes: list[Lexeme], lexeme: Lexeme) -> int:
-    """Where the very lexeme is."""
+    """The index of this very lexeme."""
     return next(at for at, other in enumerate(lexemes) if other is lexeme)
 
 
 class FaultLexeme(Lexeme):
-    """Lexemes that the parser could make nothing of, as one terminal."""
+    """Lexemes that the parser could not use, as one terminal."""
 
     __slots__ = ("covered",)
 
@@ -56,9 +56,9 @@ class FaultLexeme(Lexeme):
 
 
 class MisplacedError(Exception):
-    """What the grammar lets through and maildrop does not.
+    """The grammar accepts this, but maildrop does not.
 
-    It is noticed at the lexeme behind `after`, or at the next one of the type `until`.
+    It is noticed at the lexeme after `after`, or at the next one of the type `until`.
     """
 
     def __init__(self, text: str, after: Lexeme, until: str = "") -> None:
@@ -75,7 +75,7 @@ class MisplacedError(Exception):
 
 
 class _Lexemes(Lexer):
-    """The lexer that Lark is given: the lexemes are there already."""
+    """Gives Lark the lexemes, which are made already."""
 
     def __init__(self, _conf: object) -> None:
         pass
@@ -86,7 +86,7 @@ class _Lexemes(Lexer):
 
 @cache
 def parser() -> Lark:
-    """The parser, made once a process."""
+    """The parser, made once in a process."""
     return Lark(
         grammars.load("mailfilter"),
         start="filter_file",
@@ -104,7 +104,7 @@ _TEXT_KINDS = {"DOUBLE": TextKind.DOUBLE, "SINGLE": TextKind.SINGLE, "BACKTICK":
 
 
 class _Build(Transformer[Lexeme, FilterFile]):
-    """A method a rule."""
+    """One method for each rule."""
 
     # -- expressions -----------------------------------------------------------------------
 

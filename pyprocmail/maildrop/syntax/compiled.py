@@ -1,4 +1,4 @@
-"""Filter file to program, with what is said about it meanwhile."""
+"""Filter file to program, with the messages about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUOTES = {"DOUBLE": b'"', "SINGLE": b"'", "BACKTICK": b"`"}
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The program, None with a fault, and the lines for standard error, each with whether our name stands before it."""
+    """The program (None with a fault), and the lines for standard error, each with whether our name is in front."""
 
     program: Program | None
     lines: tuple[tuple[bool, bytes], ...]
@@ -30,7 +30,7 @@ def compile_filter(
 ) -> Compiled:
     """The program of the filter file `data`, whose name is `name`.
 
-    `traced` tells every lexeme that was read, as -V 9 does; `caret` shows the place of a fault; `told` as for `lower`.
+    `traced` logs every lexeme that was read, as -V 9 does; `caret` shows the place of a fault; `told` as in `lower`.
     """
     parsed = read(data, embedded=embedded)
     fault = parsed.fault
@@ -52,7 +52,7 @@ def compile_filter(
 
 
 def _shown(lexeme: Lexeme) -> bytes:
-    """What -V 9 calls a lexeme."""
+    """The name of a lexeme in the output of -V 9."""
     if lexeme.type in STRINGS:
         quote = _QUOTES[lexeme.type]
         return b"string: %b%b%b" % (quote, lexeme.text, quote)

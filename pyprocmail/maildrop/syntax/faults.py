@@ -1,4 +1,4 @@
-"""What is wrong at the lexeme where a filter file cannot go on: in maildrop's words, and in ours."""
+"""The fault at the lexeme where a filter file cannot continue: in maildrop's words, and in ours."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _BEFORE_TARGET = {
 
 @dataclass(slots=True)
 class _Parenthesis:
-    """One that is open: the lexeme before it, and the commas in it so far."""
+    """An open parenthesis: the lexeme before it, and the commas in it so far."""
 
     before: str
     commas: int = 0
 
 
 def explain(lexemes: list[Lexeme], at: int) -> tuple[int, str]:
-    """Where maildrop notices that lexeme `at` is wrong, and what it says then."""
+    """Where maildrop notices that lexeme `at` is wrong, and its message."""
     found = lexemes[at].type
     previous = lexemes[at - 1].type if at else "SEPARATOR"
     opened, closed = _parentheses(lexemes, at)
@@ -60,7 +60,7 @@ def explain(lexemes: list[Lexeme], at: int) -> tuple[int, str]:
 
 
 def _parentheses(lexemes: list[Lexeme], at: int) -> tuple[_Parenthesis | None, str]:
-    """The innermost one that is open at lexeme `at`, and what stood before the one closed last."""
+    """The innermost parenthesis that is open at lexeme `at`, and what was before the one closed last."""
     stack: list[_Parenthesis] = []
     closed = ""
     for index, lexeme in enumerate(lexemes[:at]):
@@ -101,7 +101,7 @@ def _is_open(lexemes: list[Lexeme]) -> bool:
 
 
 def describe(lexemes: list[Lexeme], at: int, said: str) -> Diagnostic:
-    """The same for people: with the place, and a way out where there is a usual one."""
+    """The fault as a diagnostic for people: with the place, and a way out if there is a usual one."""
     lexeme = lexemes[at]
     previous = lexemes[at - 1].type if at else "SEPARATOR"
     span, hint = lexeme.span, ""

@@ -12,9 +12,9 @@ _MOST_EMPTY_LINES = 2
 
 
 def arranged(data: bytes) -> bytes:
-    """The filter file `data` in its canonical layout; as it is if it has a fault, or would mean something else then.
+    """The filter file `data` in its canonical layout; unchanged if it has a fault, or its meaning would change.
 
-    The lines of blocks are indented by four blanks, those that a backslash joins to the one before by four more.
+    The lines of blocks are indented by four blanks, continuation lines by four more.
     """
     parsed = read(data)
     if parsed.fault is not None:
@@ -25,7 +25,7 @@ def arranged(data: bytes) -> bytes:
 
 
 def _meaning(lexemes: list[Lexeme]) -> list[tuple[str, bytes]]:
-    """The lexemes, but for how many newlines separate statements."""
+    """The lexemes, without the number of newlines that separate statements."""
     found: list[tuple[str, bytes]] = []
     for lexeme in lexemes:
         one = (lexeme.type, b"" if lexeme.type == "SEPARATOR" else lexeme.text)

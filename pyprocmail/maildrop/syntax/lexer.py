@@ -1,6 +1,6 @@
 """Terminals of the mailfilter grammar.
 
-Whether a slash begins a pattern depends on the terminal before it, and a keyword is one only when
+Whether a slash begins a pattern depends on the terminal before it, and a keyword counts only if
 it is a whole word, so the lexer is written by hand.  maildropfilter(7), "Lexical structure".
 """
 
@@ -36,20 +36,20 @@ _OPERATORS = (
 )  # fmt: skip
 _NO_PATTERN_AFTER = ("ASSIGN", "TO", "CC")
 
-# Not in a filter that somebody else runs: they write, or start programs.  maildrop(1), "Embedded mode".
+# Not in a filter that another user runs: they write, or start programs.  maildrop(1), "Embedded mode".
 _REFUSED = frozenset(("BACKTICK", "TO", "CC", "XFILTER", "SYSTEM", "DOTLOCK", "FLOCK", "LOGFILE", "LOG"))
 
 
 class Lexeme:
     """One terminal.
 
-    `text` is the value of a string, the text of a pattern or the word; `options` what follows the colon of a
-    pattern.  `raw` is what stands in the file, `before` the blanks, comments and joined line ends before it.
-    `line` is where the lexer stands behind it: that of the next line for a separator that is a newline.
-    `next_line` is that of the next lexeme: maildrop reads one ahead, which shows in the lines that it names.
-    `complaint`, of an ERROR, is what the reference says before it says that there is a syntax error.
+    `text` is the value of a string, the text of a pattern or the word; `options` follow the colon of a
+    pattern.  `raw` is the text in the file, `before` the blanks, comments and joined line ends before it.
+    `line` is the lexer's line after it: the next line for a separator that is a newline.
+    `next_line` is the next lexeme's: maildrop reads one lexeme ahead, which shows in the lines that it names.
+    `complaint`, of an ERROR, is what the reference reports before the syntax error.
 
-    Lark asks its last lexeme for a position that we keep in `span`.
+    Lark asks the last lexeme for a position, which we keep in `span`.
     """
 
     __slots__ = ("before", "complaint", "line", "next_line", "options", "raw", "span", "text", "type")
@@ -69,9 +69,9 @@ class Lexeme:
 
 
 def lex(data: bytes, *, embedded: bool = False, whole: bool = False) -> list[Lexeme]:
-    """The lexemes of a filter file, the last one EOF, or ERROR where the text is none.
+    """The lexemes of a filter file, the last one EOF, or ERROR at text that is not a lexeme.
 
-    `embedded` refuses what maildrop(1) does not allow in embedded mode.  `whole` goes on behind an ERROR.
+    `embedded` refuses what maildrop(1) does not allow in embedded mode.  `whole` continues after an ERROR.
     """
     lexer = _Lexer(data, embedded)
     lexemes = lexer.lexemes
@@ -185,7 +185,7 @@ class _Lexer:
         self._add(kind, bytes(text), start)
 
     def _continuation(self, at: int) -> int:
-        """Where a string goes on whose line ends in a backslash, blanks and a comment; 0 when it does not."""
+        """Where a string continues whose line ends in a backslash, blanks and a comment; 0 if it does not."""
         data, end = self.data, len(self.data)
         if at >= end or data[at] not in _SPACE:
             return 0
@@ -207,7 +207,7 @@ class _Lexer:
             self._add("DIVIDE", b"/", start)
             return
         while at < end and data[at] != 0x2F and data[at] not in _NEWLINE:
-            # The byte behind a backslash is its own, unless the line ends there.
+            # A backslash keeps the byte after it, unless the line ends there.
             at += 2 if data[at] == 0x5C and at + 1 < end and data[at + 1] not in _NEWLINE else 1
         if at >= end or data[at] != 0x2F:
             self.pos = at

@@ -1,4 +1,4 @@
-"""Tree to program (maildrop/instructions).  Nothing is lost but the layout."""
+"""Tree to program (maildrop/instructions).  Only the layout is lost."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _COMMANDS: dict[str, CommandKind] = {
     "unset": op.UNSET,
 }
 _WHOLE, _EXPRESSION, _VALUE = b"whole", b"expression", b"value"
-"""Kinds of Finding, as the engine calls them."""
+"""Kinds of Finding, by their names in the engine."""
 _NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
 _ENDS_BRACED = frozenset(b" \t\n\v\f\r}")
 _WEIGHTS = frozenset(b"0123456789+-.")
 
 
 def lower(tree: FilterFile, *, told: bool = False) -> Program:
-    """The program of `tree`; with `told` it tells the values of conditions and of their parts (TELL)."""
+    """The program of `tree`; with `told` it reports the values of conditions and of their parts (TELL)."""
     return _statements(tree.statements, told)
 
 
@@ -115,7 +115,7 @@ def _condition(node: Branch | While, told: bool) -> Evaluated:
 
 
 def _told(node: Expression) -> Evaluated:
-    """The expression, each part of which tells its value that stands between &&, || and !."""
+    """The expression; each part between &&, || and ! reports its value."""
     match node:
         case Unary(operator="!"):
             return (op.NOT, node.line, _told(node.operand))
@@ -139,7 +139,7 @@ def _told(node: Expression) -> Evaluated:
 
 
 def _compared(node: Expression) -> Evaluated:
-    """What is compared or given to a function: unless it stands there, its value is told."""
+    """An operand of a comparison or an argument; it reports its value unless it is a literal."""
     value = _expression(node)
     return value if value[0] == op.LITERAL else (op.TELL, node.line, _VALUE, node.span.start, value)
 

@@ -1,8 +1,8 @@
-"""The tree of a filter file: what people write, with its places.
+"""The tree of a filter file: the text that people write, with its places.
 
-`line` is the line that messages of the running filter name.  `own` are the terminals of a node that are in none of its
-parts, so that all terminals of a tree, with what stands before each, are the file (`unparse`).  Parentheses that only
-hold an expression together are in its `parentheses`; its span is without them.
+`line` is the line in messages of the running filter.  `own` are the terminals of a node that are in none of its
+parts, so that all terminals of a tree, each with the text before it, are the file (`unparse`).  Parentheses that only
+group an expression are in its `parentheses`; its span is without them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Parentheses:
     inner: Parentheses | None = None
 
     def lexemes(self) -> list[Lexeme]:
-        """All of them, the outermost first."""
+        """All parentheses, the outermost first."""
         found: list[Lexeme] = []
         pair: Parentheses | None = self
         while pair is not None:
@@ -65,7 +65,7 @@ class Text:
 
     @property
     def variable(self) -> bytes | None:
-        """The name that it is on the left side of an assignment; None where it cannot be one."""
+        """The name of the variable if it is on the left of an assignment; None if it cannot be there."""
         if len(self.pieces) == 1 and self.pieces[0].kind is TextKind.DOUBLE:
             return self.pieces[0].value
         return None
@@ -73,7 +73,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`/pattern/:options`, searched for in the message unless it stands behind `=~`."""
+    """`/pattern/:options`, searched for in the message unless it follows `=~`."""
 
     text: bytes
     options: bytes
@@ -149,7 +149,7 @@ Expression = Text | Pattern | Match | Binary | Unary | Call | Assign
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """Nothing: a separator where a statement may stand."""
+    """Nothing: a separator where a statement is allowed."""
 
     span: Span
     line: int
@@ -255,7 +255,7 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """What the parser could make nothing of; all of it is in `own`."""
+    """Text that the parser could not use; all of it is in `own`."""
 
     span: Span
     line: int
@@ -345,7 +345,7 @@ def unparse(node: Node) -> bytes:
 
 
 def comments(tree: FilterFile) -> Iterator[Comment]:
-    """The comments of a file, those behind a backslash at the end of a line as well."""
+    """The comments of a file, those after a backslash at the end of a line as well."""
     for lexeme in terminals(tree):
         start = lexeme.span.start - len(lexeme.before)
         for found in _COMMENT.finditer(lexeme.before):

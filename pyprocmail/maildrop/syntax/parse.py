@@ -15,10 +15,10 @@ from pyprocmail.maildrop.syntax.nodes import FilterFile
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What keeps a file from being run.
+    """A fault that prevents a file from running.
 
-    `text` and `line` are what maildrop prints: it names the line where its lexer stands.  `complaint` is what it
-    prints before.  `read` is the number of lexemes that it has read.
+    `text` and `line` are what maildrop prints: it names the line where its lexer is.  `complaint` is printed
+    before that.  `read` is the number of lexemes that maildrop has read.
     """
 
     text: str
@@ -38,9 +38,9 @@ class Parsed:
 
 
 def parse(data: bytes, *, embedded: bool = False) -> tuple[FilterFile, list[Diagnostic]]:
-    """The tree of the filter file `data`, and what is wrong with it.
+    """The tree of the filter file `data`, and its faults.
 
-    Behind a fault it goes on, with a Faulty in the place of what it leaves out.  maildrop stops at the first one.
+    After a fault it continues, with a Faulty in place of what it leaves out.  maildrop stops at the first one.
     """
     parsed = read(data, embedded=embedded)
     if parsed.tree is not None:
@@ -51,10 +51,10 @@ def parse(data: bytes, *, embedded: bool = False) -> tuple[FilterFile, list[Diag
 
 
 def read(data: bytes, *, embedded: bool = False) -> Parsed:
-    """As `parse`, with all that maildrop says of a fault."""
+    """As `parse`, with all that maildrop reports of a fault."""
     lexemes = lex(data, embedded=embedded)
     try:
-        # Lark hands on what it is given to the lexer; its signature speaks of text only.
+        # Lark passes its input on to the lexer; its signature mentions only text.
         tree = cast("FilterFile", parser().parse(cast("str", lexemes)))
     except UnexpectedToken as error:
         at = len(lexemes) - 1 if error.token.type == "$END" else index(lexemes, cast("Lexeme", error.token))

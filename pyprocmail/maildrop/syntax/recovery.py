@@ -1,8 +1,8 @@
-"""Going on behind a fault, for those who read a filter file instead of running it.
+"""Parsing continues after a fault, for tools that read a filter file instead of running it.
 
-The parser goes back to where a statement may begin, takes what it has read of this one, and what follows up to the end
-of the statement or the next brace, as one Faulty, and goes on.  Where only a separator or the `}` of the last blocks is
-missing, it goes on as if that were there.
+The parser goes back to a place where a statement may begin.  It takes what it has read of the statement, and what
+follows up to its end or the next brace, as one Faulty, and continues.  If only a separator or the `}` of the last
+blocks is missing, it continues as if that were there.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _MOST_DIAGNOSTICS = 100
 
 
 def recovered(lexemes: list[Lexeme]) -> tuple[FilterFile, list[Diagnostic]]:
-    """The tree of lexemes that are a filter file with faults, and what is wrong."""
+    """The tree of the lexemes of a filter file with faults, and the faults."""
     recovery = _Recovery(lexemes)
     tree = recovery.run()
     return replace(tree, own=(lexemes[-1],)), recovery.diagnostics
 
 
 class _Recovery:
-    """The parser, and `at`, the lexeme that is next.
+    """The parser, and `at`, the next lexeme.
 
-    `ends` has for each depth of the parser's stack how many lexemes are in it up to there.  `mended` is the last lexeme
-    before which something was put in, `told` the last one that was complained of.
+    `ends` has for each depth of the parser's stack the number of lexemes up to there.  `mended` is the last lexeme
+    before which something was inserted, `told` the last one that was reported.
     """
 
     def __init__(self, lexemes: list[Lexeme]) -> None:
@@ -66,9 +66,9 @@ class _Recovery:
                 self.leave_out()
 
     def feed(self, lexeme: Lexeme, start: int, end: int) -> None:
-        """Feed what the lexemes from `start` to `end` are."""
+        """Feed the terminal for the lexemes from `start` to `end`."""
         self.parser.feed_token(cast("Token", lexeme))
-        # It is the last on the stack; the parser may have joined what was there before it.
+        # It is on top of the stack; the parser may have joined what was there before it.
         depth = len(self.parser.parser_state.state_stack) - 1
         self.ends[depth - 1 :] = [start, end]
 
@@ -81,7 +81,7 @@ class _Recovery:
         self.told = self.at
 
     def mend(self, lexeme: Lexeme) -> None:
-        """Put in what is missing before the lexeme, or leave the statement out."""
+        """Insert what is missing before the lexeme, or leave the statement out."""
         behind_block = self.at > 0 and self.lexemes[self.at - 1].type == "CLOSE"
         if lexeme.type == "EOF" and self.accepts("CLOSE"):
             self.put_in("CLOSE")
@@ -98,7 +98,7 @@ class _Recovery:
         self.feed(Lexeme(kind, b"", Span(start, start), lexeme.line), self.at, self.at)
 
     def leave_out(self) -> None:
-        """Make a Faulty of the statement."""
+        """Turn the statement into a Faulty."""
         state = self.parser.parser_state
         while not self.accepts("FAULT"):
             state.state_stack.pop()
@@ -115,9 +115,9 @@ class _Recovery:
         self.at = end
 
     def end_of_fault(self, start: int, *, within: bool) -> int:
-        """The lexeme at which to go on; `within` a block its `}` is one.
+        """The lexeme at which to continue; `within` a block its `}` is one.
 
-        Nothing may be left out where a statement is missing, but once only.
+        Where a statement is missing, at most one empty Faulty is made.
         """
         end = self.at
         kind = self.lexemes[end].type
