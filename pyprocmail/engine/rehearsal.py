@@ -330,7 +330,7 @@ class Rehearsal(World):
         """The run continues here."""
         return True
 
-    # -- where the run is, and who hears of it ---------------------------------------------
+    # -- where the run is, and logs --------------------------------------------------------
 
     def enter(self, path: bytes) -> None:
         """Work in the folder from now on.

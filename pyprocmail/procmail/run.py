@@ -1,4 +1,4 @@
-"""One mail for one recipient: the phases of a delivery, told in order.
+"""One mail for one recipient: the phases of a delivery in order.
 
 The assignments of the command line, the system mailbox, /etc/procmailrc, the recipient's rcfiles, the ending.
 procmail(1), DESCRIPTION.

@@ -341,7 +341,7 @@ class Scanner:
             self.empty = False
             self.started = True
         else:
-            self.pos = pos + (byte == 0)  # a NUL behind a `$` is lost
+            self.pos = pos + (byte == 0)  # a NUL after a `$` is lost
             self.put(b"$")
             if pos == len(text):
                 self.quoted = False  # quotes that end in `$` at the end of the file are not complained of

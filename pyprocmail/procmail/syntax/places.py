@@ -121,7 +121,7 @@ class Places(Scanner):
     def put(self, literal_text: bytes) -> None:
         start = self.pos - len(literal_text) if self.text_start < 0 else self.text_start
         if self.text[start : start + len(literal_text)] != literal_text:
-            start -= 1  # a NUL behind a `$` is lost
+            start -= 1  # a NUL after a `$` is lost
         self.text_places += range(start, start + len(literal_text))
         super().put(literal_text)
 
