@@ -93,21 +93,23 @@ def codes(_context: click.Context, _parameter: click.Parameter, value: tuple[str
     return tuple(code.strip().upper() for text in value for code in text.split(",") if code.strip())
 
 
-@click.command(epilog="Exit status: 0 nothing found, 1 something, 2 trouble.  See pyprocmail-check(1).")
+@click.command(epilog="Exit status: 0 no findings, 1 findings, 2 an error.  See pyprocmail-check(1).")
 @click.argument("rcfiles", metavar="[RCFILE]...", nargs=-1)
-@option("--select", callback=codes, multiple=True, metavar="CODES", help="Only codes that begin so.")
-@option("--ignore", callback=codes, multiple=True, metavar="CODES", help="No codes that begin so.")
-@option("--baseline", metavar="FILE", default="", help="Leave out what FILE (of the format json) has.")
-@option("--output-format", type=click.Choice(list(_FORMATS)), default="full", help="How it is written.")
+@option("--select", callback=codes, multiple=True, metavar="CODES", help="Report only codes that begin like this.")
+@option("--ignore", callback=codes, multiple=True, metavar="CODES", help="Do not report codes that begin like this.")
+@option("--baseline", metavar="FILE", default="", help="Leave out the findings in FILE (format json).")
+@option("--output-format", type=click.Choice(list(_FORMATS)), default="full", help="The format of the findings.")
 @option("--statistics", is_flag=True, help="Count the findings by code.")
-@option("--explain", metavar="CODE", default="", help="Tell all about a code.")
-@option("--fix", is_flag=True, help="Mend what can be mended without a change for good mail.")
-@option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: mend the rest, too.")
-@option("--diff", is_flag=True, help="Show what --fix would do, and do nothing.")
-@option("--show", is_flag=True, help="Show the file with what it includes in place.")
-@option("--permissions", is_flag=True, help="Also look who may write to the files and folders.")
-@option("--no-follow", is_flag=True, help="Do not check the files that it includes.")
-@option("--language", type=click.Choice(["procmail", "maildrop"]), help="If neither name nor text tell.")
+@option("--explain", metavar="CODE", default="", help="Explain a code.")
+@option("--fix", is_flag=True, help="Correct what can be corrected safely.")
+@option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: correct the rest as well.")
+@option("--diff", is_flag=True, help="Show what --fix would change; change nothing.")
+@option("--show", is_flag=True, help="Show the file with its included files in place.")
+@option("--permissions", is_flag=True, help="Also check who may write to the files and folders.")
+@option("--no-follow", is_flag=True, help="Do not check included files.")
+@option(
+    "--language", type=click.Choice(["procmail", "maildrop"]), help="The language, if neither name nor text show it."
+)
 @option("--home", metavar="DIR", default="", help="The value of HOME; by default yours.")
 def check(
     rcfiles: tuple[str, ...],
@@ -126,7 +128,7 @@ def check(
     language: str | None,
     home: str,
 ) -> None:
-    """Find mistakes in rcfiles and filter files, and mend them.
+    """Find mistakes in rcfiles and filter files, and correct them.
 
     Without RCFILE, ~/.procmailrc and ~/.mailfilter are read.
 

@@ -71,9 +71,9 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@option("--force", is_flag=True, help="Replace programs or pages in DIR that are not ours.")
-@option("--uninstall", is_flag=True, help="Remove ours from DIR, and nothing else.")
-@option("--man", "pages", is_flag=True, help="The manual pages instead, in DIR/man1, DIR/man5 and so on.")
+@option("--force", is_flag=True, help="Replace programs or pages in DIR that pyprocmail did not write.")
+@option("--uninstall", is_flag=True, help="Remove what pyprocmail wrote to DIR, and nothing else.")
+@option("--man", "pages", is_flag=True, help="Write the manual pages instead, to DIR/man1, DIR/man5 and so on.")
 def links(folder: Path, force: bool, uninstall: bool, pages: bool) -> None:
     """Write launchers for procmail and the other programs into DIR, and list them.
 

@@ -34,9 +34,9 @@ class _RefusedError(Exception):
 @option("--timeout", type=Seconds(1), default=600.0, show_default=True, help="For each reply, in seconds.")
 @click.argument("recipients", metavar="RECIPIENT...", nargs=-1, required=True)
 def deliver(address: str, sender: str, timeout: float, recipients: tuple[str, ...]) -> None:
-    """Hand the mail on standard input to an LMTP server, `pyprocmail lmtp` or another one.
+    """Pass the mail on standard input to an LMTP server: `pyprocmail lmtp` or another one.
 
-    The exit status is that of sysexits.h for the replies: 0 when all took the mail, 75 when one may take it later.
+    The exit status is 0 if every recipient was accepted, 75 if one may be accepted later, or another of sysexits.h.
 
     \b
       pyprocmail deliver --socket /run/pyprocmail/lmtp.sock -f sender@example.org alice

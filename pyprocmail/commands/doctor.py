@@ -18,14 +18,18 @@ ILL = 1
 TROUBLE = 2
 
 
-@click.command(epilog="Exit status: 0 all is well, 1 something is wrong, 2 trouble.  See pyprocmail-doctor(1).")
+@click.command(epilog="Exit status: 0 no mistakes, 1 mistakes, 2 an error.  See pyprocmail-doctor(1).")
 @click.argument("words", metavar="[USER] | --report [RCFILE] [MAIL]", nargs=-1)
-@option("--root", metavar="DIR", default="/", help="Look at the machine that is below DIR.")
+@option("--root", metavar="DIR", default="/", help="Examine the system below DIR.")
 @option("--report", is_flag=True, help="Write a report for an issue, with private data replaced.")
 @option("-o", "output", metavar="FILE", default="", help="Write the report to FILE.")
 @option("--hide", metavar="WORD", multiple=True, help="Replace this word in the report, too.")
-@option("--language", type=click.Choice(("procmail", "maildrop")), help="Of RCFILE, if its text does not tell.")
-@option("--with-reference", is_flag=True, help="Also run the installed procmail or maildrop, closed in.")
+@option(
+    "--language",
+    type=click.Choice(("procmail", "maildrop")),
+    help="The language of RCFILE, if its text does not show it.",
+)
+@option("--with-reference", is_flag=True, help="Also run the installed procmail or maildrop, in a sandbox.")
 @option("--allow-commands", "allow", is_flag=True, help="Let the rules start programs, without network.")
 def doctor(
     words: tuple[str, ...],
@@ -40,7 +44,7 @@ def doctor(
     """Tell why the rcfile of USER is ignored, or where the mail goes.
 
     Looks at who calls procmail, at owners and modes, the system mailbox, the folders that the rcfile names, and the
-    last errors in its log.  Each finding has the command that mends it; nothing is changed.  Without USER it is you.
+    last errors in its log.  Each finding has the command that corrects it; nothing is changed.  USER is you by default.
 
     With --report it writes what an issue needs: versions, RCFILE with what it includes, the header of MAIL, and what
     becomes of that mail; addresses, names and passwords are replaced.  Read it before you send it.

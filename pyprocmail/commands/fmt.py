@@ -12,15 +12,17 @@ from pyprocmail.maildrop.syntax import layout as maildrop_layout
 from pyprocmail.procmail.syntax import layout as procmail_layout
 
 
-@click.command(epilog="Exit status: 0, 1 if --check or --diff find another layout, 2 trouble.  See pyprocmail-fmt(1).")
+@click.command(epilog="Exit status: 0, 1 if --check or --diff find another layout, 2 an error.  See pyprocmail-fmt(1).")
 @click.argument("rcfiles", metavar="RCFILE...", nargs=-1, required=True)
 @option("--check", "only_check", is_flag=True, help="Name the files whose layout would change; change nothing.")
 @option("--diff", is_flag=True, help="Show what would change; change nothing.")
-@option("--language", type=click.Choice(["procmail", "maildrop"]), help="If neither name nor text tell.")
+@option(
+    "--language", type=click.Choice(["procmail", "maildrop"]), help="The language, if neither name nor text show it."
+)
 def fmt(rcfiles: tuple[str, ...], only_check: bool, diff: bool, language: str | None) -> None:
-    """Lay out rcfiles and filter files: indentation, blanks, empty lines.
+    """Format rcfiles and filter files: indentation, blanks, empty lines.
 
-    Comments stay, and what a file means never changes: it is read again and compared before it is replaced.  `-` is
+    Comments stay, and the meaning never changes: the result is compared with the file before it replaces it.  `-` is
     standard input, written to standard output.
 
     \b

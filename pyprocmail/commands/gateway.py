@@ -118,36 +118,64 @@ class _Ruleset:
 @click.command()
 @option(
     "--listen", "addresses", metavar="ADDR", multiple=True,
-    help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; with lmtp: in front, LMTP is spoken there.",
+    help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; lmtp:ADDR for LMTP.",
 )  # fmt: skip
 @option("--next-hop", metavar="ADDR", required=True, help="The mail server that mail is passed on to, by SMTP.")
 @option(
     "--rules", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The table of patterns and rcfiles."
 )
-@option("--once", is_flag=True, help="Pass the mail on standard input on, and end.")
+@option("--once", is_flag=True, help="Pass on the mail on standard input, and exit.")
 @click.option("-f", "sender", metavar="SENDER", default="", help="With --once: the envelope sender; none by default.")
 @option("--on-error", type=click.Choice([each.value for each in OnError]), default="tempfail", show_default=True,
               help="What becomes of a mail whose rules fail.")  # fmt: skip
-@option("--name", metavar="HOST", default="", help="What the gateway calls itself; the name of the machine.")
-@option("--user", metavar="NAME", default="", help="Started by root: be this user.")
+@option("--name", metavar="HOST", default="", help="The name of the gateway in SMTP; by default that of the machine.")
+@option("--user", metavar="NAME", default="", help="Started by root: become this user.")
 @option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
 @option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
-@option("--tls-cert", metavar="FILE", default="", help="A certificate with its chain: STARTTLS is offered.")
-@option("--tls-key", metavar="FILE", default="", help="Its key, if it is in a file of its own.")
-@option("--connections", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@option("--tls-cert", metavar="FILE", default="", help="A certificate with its chain; offers STARTTLS.")
+@option("--tls-key", metavar="FILE", default="", help="The key of the certificate, if it is in another file.")
 @option(
-    "--max-size", type=click.IntRange(1024, 1 << 30), default=50 << 20, show_default=True, help="Of a mail, in bytes."
+    "--connections",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="The most connections at a time.",
 )
-@option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
-@option("--max-hops", type=click.IntRange(1, 1000), default=50, show_default=True, help="Servers behind a mail.")
-@option("--max-passes", type=click.IntRange(1, 1000), default=4, show_default=True, help="Times it came by here.")
+@option(
+    "--max-size",
+    type=click.IntRange(1024, 1 << 30),
+    default=50 << 20,
+    show_default=True,
+    help="The largest mail, in bytes.",
+)
+@option(
+    "--max-recipients",
+    type=click.IntRange(1, 100_000),
+    default=1000,
+    show_default=True,
+    help="The most recipients of a mail.",
+)
+@option(
+    "--max-hops",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="The most servers that a mail may have passed.",
+)
+@option(
+    "--max-passes",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="The most times that a mail may pass here.",
+)
 @option("--session-timeout", type=Seconds(1), default=300.0, show_default=True,
-              help="Of a silent client, in seconds.")  # fmt: skip
+              help="How long a client may be silent, in seconds.")  # fmt: skip
 @option("--mail-timeout", type=Seconds(1), default=600.0, show_default=True,
-              help="Of a mail, its rules and the next hop together.")  # fmt: skip
+              help="How long a mail may take, with its rules and the next hop.")  # fmt: skip
 @option("--hop-timeout", type=Seconds(1), default=300.0, show_default=True,
-              help="Of one reply of the next hop.")  # fmt: skip
-@option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
+              help="How long one reply of the next hop may take.")  # fmt: skip
+@option("--metrics", metavar="FILE", default="", help="Write counters for Prometheus to this file.")
 @click.argument("recipients", metavar="[RECIPIENT...]", nargs=-1)
 def gateway(
     addresses: tuple[str, ...],
@@ -173,9 +201,9 @@ def gateway(
     metrics: str,
     recipients: tuple[str, ...],
 ) -> None:
-    """Take mail by SMTP or LMTP, have rcfiles decide about it, and pass it on to the next mail server.
+    """Take mail by SMTP or LMTP, let rcfiles decide about it, and pass it on to the next mail server.
 
-    A mail is the client's until the next server has it: nothing is stored here.
+    Nothing is stored here: the client keeps a mail until the next server has accepted it.
 
     \b
       pyprocmail gateway --listen 127.0.0.1:10025 --next-hop 127.0.0.1:10026 --rules /etc/pyprocmail/gateway

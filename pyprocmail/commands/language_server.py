@@ -21,8 +21,8 @@ TROUBLE = 2
 def language_server(home: str) -> None:
     """Serve an editor by the Language Server Protocol, on standard input and output.
 
-    It shows mistakes in rcfiles and filter files while you type, mends them, tells what a flag, variable or macro
-    means, opens included files, folds, lays out and completes.  An editor starts it; it needs
+    It shows and corrects mistakes in rcfiles and filter files while you type, explains flags, variables and macros,
+    opens included files, folds, formats and completes.  An editor starts it; it needs
     pip install 'pyprocmail[editor]'.
     """
     try:

@@ -41,43 +41,65 @@ _DEEPEST = 20_000
     metavar="ADDR",
     multiple=True,
     required=True,
-    help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; more than once for several.",
+    help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; may be repeated.",
 )
 @option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
 @option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
-@option("--user", metavar="NAME", default="", help="Started by root: be this user, and serve as that user does.")
+@option("--user", metavar="NAME", default="", help="Started by root: become this user, and serve only this user.")
 @option("--virtual", metavar="DIR", default="", help="Serve addresses without accounts: folders DIR/DOMAIN/NAME.")
-@option("--rules", metavar="RC", default="", help="With --virtual: the rcfile for all of them.")
-@option("--language", type=click.Choice(["procmail", "maildrop"]), default="procmail", show_default=True)
-@option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Processes that deliver.")
-@option("--connections", type=click.IntRange(1, 10_000), default=200, show_default=True)
+@option("--rules", metavar="RC", default="", help="With --virtual: the rcfile for all addresses.")
 @option(
-    "--max-size", type=click.IntRange(1024, 1 << 30), default=50 << 20, show_default=True, help="Of a mail, in bytes."
+    "--language",
+    type=click.Choice(["procmail", "maildrop"]),
+    default="procmail",
+    show_default=True,
+    help="The language of --rules.",
 )
-@option("--max-recipients", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Processes that deliver.")
+@option(
+    "--connections",
+    type=click.IntRange(1, 10_000),
+    default=200,
+    show_default=True,
+    help="The most connections at a time.",
+)
+@option(
+    "--max-size",
+    type=click.IntRange(1024, 1 << 30),
+    default=50 << 20,
+    show_default=True,
+    help="The largest mail, in bytes.",
+)
+@option(
+    "--max-recipients",
+    type=click.IntRange(1, 100_000),
+    default=1000,
+    show_default=True,
+    help="The most recipients of a mail.",
+)
 @option(
     "--session-timeout",
     type=Seconds(1),
     default=300.0,
     show_default=True,
-    help="Of a silent client, in seconds.",
+    help="How long a client may be silent, in seconds.",
 )
 @option(
     "--recipient-timeout",
     type=Seconds(1),
     default=300.0,
     show_default=True,
-    help="Of one delivery, in seconds.",
+    help="How long a delivery may take, in seconds.",
 )
 @option(
     "--stop-timeout",
     type=Seconds(0),
     default=60.0,
     show_default=True,
-    help="How long to finish what is begun, in seconds.",
+    help="How long deliveries in progress may take at the end, in seconds.",
 )
-@option("--spool", metavar="DIR", default="/var/tmp", show_default=True, help="Where large mails wait.")  # noqa: S108
-@option("--metrics", metavar="FILE", default="", help="Write counters there, for Prometheus.")
+@option("--spool", metavar="DIR", default="/var/tmp", show_default=True, help="The folder for large mails.")  # noqa: S108
+@option("--metrics", metavar="FILE", default="", help="Write counters for Prometheus to this file.")
 def lmtp(
     addresses: tuple[str, ...],
     socket_mode: str,
@@ -96,10 +118,10 @@ def lmtp(
     spool: str,
     metrics: str,
 ) -> None:
-    """Deliver mail that a mail server hands over by LMTP, with the recipients' own rules.
+    """Deliver the mail that a mail server passes on by LMTP, with the rules of each recipient.
 
-    Started by root, it serves every user, each as that user.  Started by anybody else, it serves that user; with
-    --virtual, addresses that have no account.
+    Started by root, it serves every user, and delivers as that user.  Started by another user, it serves only that
+    user, or with --virtual addresses without accounts.
 
     \b
       pyprocmail lmtp --listen unix:/run/pyprocmail/lmtp.sock --socket-group postfix

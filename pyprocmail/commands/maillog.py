@@ -15,8 +15,8 @@ from pyprocmail.tools import maillog as log_lines
 
 
 @click.command()
-@option("--json", "as_json", is_flag=True, help="An object for each mail.")
-@option("--decode", is_flag=True, help="Have subjects in UTF-8.")
+@option("--json", "as_json", is_flag=True, help="Write a JSON object for each mail.")
+@option("--decode", is_flag=True, help="Write subjects in UTF-8.")
 def maillog(as_json: bool, decode: bool) -> None:
     """Write the line of each mail of the mailbox on standard input, as the milter logs them.
 

@@ -76,7 +76,7 @@ def _complain(text: str) -> None:
 )
 @option("-f", "log", metavar="LOG", default="", help="Append a line for each mail.")
 @option("-h", "header_log", metavar="LOG", default="", help="Append the header of each mail.")
-@option("-P", "command", metavar="COMMAND", default="", help="Give each mail to this command of the shell.")
+@option("-P", "command", metavar="COMMAND", default="", help="Pipe each mail into this shell command.")
 @option("--rules", metavar="RCFILE", default="", help="Run each mail through this rcfile.")
 @option("--policy", metavar="RCFILE", default="", help="Have this rcfile decide about each mail.")
 @option("--at-rcpt", metavar="RCFILE", default="", help="Have this rcfile decide about each recipient.")
@@ -124,9 +124,9 @@ def _complain(text: str) -> None:
     type=click.Choice(["pass", "tempfail"]),
     default="pass",
     show_default=True,
-    help="What the mail server is told of a mail that cannot be kept.",
+    help="The answer to the mail server if a mail cannot be kept.",
 )
-@option("-u", "user", metavar="USER", default="", help="Started by root: be this user.")
+@option("-u", "user", metavar="USER", default="", help="Started by root: become this user.")
 @option("--group", metavar="GROUP", default="", help="The group of a Unix socket: that of the mail server.")
 @option("--mode", metavar="OCTAL", default="0660", show_default=True, help="Permissions of a Unix socket.")
 @option(
@@ -135,15 +135,15 @@ def _complain(text: str) -> None:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="text is mailspy's line, json an object a line.",
+    help="mailspy's line, or a JSON object in each line.",
 )
-@option("--decode", is_flag=True, help="Have subjects in UTF-8 in the lines.")
+@option("--decode", is_flag=True, help="Write subjects in UTF-8.")
 @option(
     "--max-size",
     metavar="BYTES",
     type=click.IntRange(min=0),
     default=0,
-    help="Rotate a log that has grown beyond this; 0 is never.",
+    help="Rotate a log that is larger; 0: never.",
 )
 @option(
     "--keep",
@@ -162,8 +162,10 @@ def _complain(text: str) -> None:
     help="The most connections at a time.",
 )
 @option("--pid-file", metavar="FILE", type=click.Path(path_type=Path), help=f"By default {PID_FILE}.")
-@option("--metrics", metavar="FILE", type=click.Path(path_type=Path), help="Write counters there, for Prometheus.")
-@option("--check", is_flag=True, help="Look whether it could start, and say what is wrong.")
+@option(
+    "--metrics", metavar="FILE", type=click.Path(path_type=Path), help="Write counters for Prometheus to this file."
+)
+@option("--check", is_flag=True, help="Check whether it can start, and report what is wrong.")
 def milter(
     address: Address,
     log: str,
@@ -190,10 +192,10 @@ def milter(
     metrics: Path | None,
     check: bool,
 ) -> None:
-    """Log every mail that passes a mail server, or have rules decide about it.
+    """Log every mail that passes a mail server, or let rules decide about it.
 
-    The mail server connects as to any milter.  Without --policy and --at-rcpt it is always told to go on, whatever
-    happens here.  SIGUSR1 opens the logs anew.  See pyprocmail-milter(8).
+    The mail server connects to it as to any milter.  Without --policy and --at-rcpt every mail passes, even after an
+    error here.  SIGUSR1 reopens the logs.  See pyprocmail-milter(8).
     """
     if not (log or header_log or command or rules or policy or at_rcpt):
         _refuse("nothing to do: name a log with -f or -h, or rules with -P, --rules or --policy", NOTHING_TO_DO)

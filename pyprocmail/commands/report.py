@@ -24,7 +24,7 @@ from pyprocmail.report.archive import Archive, Taken
     metavar="DIR",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the pages are; made if it is not there.",
+    help="The folder of the pages; made if it is missing.",
 )
 @option(
     "--days",
@@ -32,7 +32,7 @@ from pyprocmail.report.archive import Archive, Taken
     type=click.IntRange(1, 10_000),
     default=366,
     show_default=True,
-    help="Keep so many of the newest days.",
+    help="Keep the newest N days.",
 )
 def report(logs: tuple[Path, ...], output: Path, days: int) -> None:
     """Write pages of the mails in logs: by day, sender, recipient, domain, subject and attachment, and a search.

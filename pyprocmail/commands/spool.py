@@ -26,7 +26,7 @@ from pyprocmail.servers.spool import FOLDER, Spool, Waiting, read
 )
 @click.pass_context
 def spool(ctx: click.Context, folder: Path) -> None:
-    """Look at the mails that wait for the rules of a milter, or that these could not take."""
+    """Show and manage the mails that wait for the rules of a milter, or failed there."""
     ctx.obj = Spool(folder)
 
 
@@ -81,7 +81,7 @@ def spool_show(found: Spool, name: str) -> None:
 @option("--all", "every", is_flag=True, help="All that failed.")
 @click.pass_obj
 def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
-    """Have mails tried again now, whether they wait or have failed."""
+    """Try mails again now, whether they wait or have failed."""
     if bool(names) == every:
         raise click.UsageError("name the mails to try again; --all is for those that failed")
     chosen = found.waiting("failed") if every else [_named(found, name) for name in names]

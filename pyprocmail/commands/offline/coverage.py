@@ -35,9 +35,14 @@ _LONGEST_LINE_BYTES = 1 << 20
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="coverage"))
 @click.argument("rcfile")
 @click.argument("mail", nargs=-1)
-@option("--log", metavar="FILE", default="", help="Count what a VERBOSE log says, instead of mail.")
+@option("--log", metavar="FILE", default="", help="Count from a VERBOSE log instead of mails.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
+@option(
+    "--threshold",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Exit with 1 if fewer percent of the recipes matched.",
+)
 @about_workers
 @about_rules
 def coverage(
@@ -50,7 +55,7 @@ def coverage(
     cluster: str,
     **named: object,
 ) -> None:
-    """List RCFILE with how often each recipe and condition was tried, and held.
+    """List RCFILE with how often each recipe and condition was tried, and matched.
 
     It also says which conditions were the only ones to fail, which never decided, and which recipes no mail reaches.
 

@@ -37,7 +37,7 @@ class DiffCommand(OfflineCommand):
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
 @option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")
-@option("-q", "--quiet", is_flag=True, help="Print the sums only.")
+@option("-q", "--quiet", is_flag=True, help="Print the totals only.")
 @about_workers
 @about_rules
 def diff(
@@ -54,7 +54,7 @@ def diff(
 ) -> None:
     """Show which mails the rcfile NEW would put elsewhere than OLD does, and why.
 
-    The exit status is 0 if there is none, 1 if there are some, 2 if something cannot be read.
+    The exit status is 0 if there are no such mails, 1 if there are, 2 if a file cannot be read.
 
     \b
       pyprocmail diff ~/.procmailrc new.rc ~/Mail/inbox

@@ -15,14 +15,14 @@ from pyprocmail.offline.sources import mails
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="explain"))
 @click.argument("rcfile")
 @click.argument("mail", nargs=-1)
-@option("--recipe", type=int, default=0, metavar="LINE", help="Only the recipe that begins in this line.")
-@option("--all", "everything", is_flag=True, help="Variables, programs, locks and what is passed over, too.")
+@option("--recipe", type=int, default=0, metavar="LINE", help="Show only the recipe that begins in this line.")
+@option("--all", "everything", is_flag=True, help="Also show variables, programs, locks and skipped recipes.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @about_rules
 def explain(rcfile: str, mail: tuple[str, ...], recipe: int, everything: bool, as_json: bool, **named: object) -> None:
-    """Show the way of each MAIL through RCFILE, and why it ends where it does.
+    """Show how each MAIL passes through RCFILE, and why it ends where it does.
 
-    Of a pattern that is not found it says how far it got, and what is nearly right.
+    If a pattern does not match, it shows how far it got, and which text nearly matches.
 
     \b
       pyprocmail explain ~/.procmailrc message.eml

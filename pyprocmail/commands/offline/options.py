@@ -54,19 +54,35 @@ class OfflineCommand(click.Command):
 def about_rules(function: Function) -> Function:
     """Add the options for the rules' user, values and programs."""
     options = [
-        option("-m", "mail_filter", is_flag=True, help="As procmail -m: MAILDIR is this folder; no DEFAULT."),
-        option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Assign before the rcfile."),
-        click.option("-a", "arguments", metavar="ARGUMENT", multiple=True, help="$1, $2 and so on."),
-        click.option("-f", "sender", metavar="SENDER", default="", help="The envelope sender."),
-        option("--user", default="", help="Whom the rules are for; by default you."),
-        option("--home", metavar="DIR", default="", help="The home of that user, if it is another one."),
         option(
-            "--language", type=click.Choice((PROCMAIL, MAILDROP)), default=None, help="Of the rules, if it is not seen."
+            "-m", "mail_filter", is_flag=True, help="As procmail -m: MAILDIR is the current folder, without DEFAULT."
+        ),
+        option(
+            "--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Set a variable before the rcfile runs."
+        ),
+        click.option(
+            "-a", "arguments", metavar="ARGUMENT", multiple=True, help="An argument of the rules: $1, $2 and so on."
+        ),
+        click.option("-f", "sender", metavar="SENDER", default="", help="The envelope sender."),
+        option("--user", metavar="NAME", default="", help="The user of the rules; by default you."),
+        option(
+            "--home", metavar="DIR", default="", help="The home of that user, if the user database has another one."
+        ),
+        option(
+            "--language",
+            type=click.Choice((PROCMAIL, MAILDROP)),
+            default=None,
+            help="The language of the rules, if the file does not show it.",
         ),
         option("--before", metavar="FILE", default="", help="Rules that run first, as /etc/procmailrc does."),
         option("--date", metavar="DATE", default="", help="The time that the rules see, as 2026-01-31T12:00."),
-        option("--canned", metavar="FILE", default="", help="Answers of programs, a TOML file."),
-        option("--allow-commands", "allow", is_flag=True, help="Run filters and conditions, without network."),
+        option("--canned", metavar="FILE", default="", help="A TOML file with the output of programs."),
+        option(
+            "--allow-commands",
+            "allow",
+            is_flag=True,
+            help="Run the programs of filters and conditions, without network.",
+        ),
     ]
     for decorator in reversed(options):
         function = decorator(function)

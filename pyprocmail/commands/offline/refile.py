@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 @click.command(cls=OfflineCommand, epilog="See pyprocmail-refile(1).")
 @click.argument("rcfile")
 @click.argument("folder")
-@option("--execute", is_flag=True, help="Do it; without this the plan is shown, and nothing done.")
+@option("--execute", is_flag=True, help="Move the mails; without this only the plan is shown.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @about_rules
 def refile(rcfile: str, folder: str, execute: bool, as_json: bool, **named: object) -> None:
     """Run RCFILE over the mail that is in FOLDER: an mbox, a Maildir or an MH folder.
 
-    What a recipe puts elsewhere is delivered there, and then taken out of FOLDER; what no recipe wants stays.  The exit
-    status is 1 if a mail could not be delivered.
+    A mail that a recipe puts elsewhere is delivered there, and then taken out of FOLDER; the other mails stay.  The
+    exit status is 1 if a mail could not be delivered.
 
     \b
       pyprocmail refile ~/.procmailrc ~/Mail/inbox

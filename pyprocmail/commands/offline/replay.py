@@ -26,7 +26,7 @@ from pyprocmail.offline.replay import Summary, outcomes, summed
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="replay"))
 @click.argument("rcfile")
 @click.argument("mail", nargs=-1)
-@option("--list", "folder", metavar="FOLDER", default="", help="Show the mails that go there, and why.")
+@option("--list", "folder", metavar="FOLDER", default="", help="Show the mails for this folder, and why they go there.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object, with every mail.")
 @option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
 @option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")

@@ -18,14 +18,19 @@ from pyprocmail.offline.rules import RulesError
     "form",
     type=click.Choice(("full", "concise", "junit", "github")),
     default="concise",
-    help="How the results are written.",
+    help="The format of the results.",
 )
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@option("--threshold", type=click.FloatRange(0, 100), default=0.0, help="Exit 1 if fewer recipes matched (%).")
-@option("--update", is_flag=True, help="Write what happens into the tests that fail.")
+@option(
+    "--threshold",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Exit with 1 if fewer percent of the recipes matched.",
+)
+@option("--update", is_flag=True, help="Write the actual result into the tests that fail.")
 @option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
 def test(names: tuple[str, ...], form: str, as_json: bool, threshold: float, update: bool, workers: int) -> None:
-    """Run the tests of rcfiles: TOML files that say what must become of mails.
+    """Run the tests of rcfiles: TOML files with mails and what must become of them.
 
     The exit status is 1 if a test fails.
 
