@@ -91,7 +91,7 @@ class BatchHost(Host):
         return known
 
     def read(self, fd: int, size: int) -> bytes:
-        """Read.  The mailbox, which is standard input, is read in one piece for many mails."""
+        """Read.  Standard input is the mailbox, read once for many mails: such a read forgets what is remembered."""
         if fd == 0:
             self.forget()
         return os.read(fd, size)

@@ -165,7 +165,7 @@ class Session:
         self._view: mime.View | None = None
         self.areas: dict[tuple[bytes, bytes], Lines] = {}
         self.decoded: tuple[bytes, Decoded] | None = None
-        """The decoded areas of the mail, by name and servers: see areas.py."""
+        """The trusted servers, and the decoded areas of the mail for them: see areas.py."""
         self._message = message
 
     # -- variables -------------------------------------------------------------------------

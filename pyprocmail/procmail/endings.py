@@ -157,7 +157,7 @@ def _trap(session: Session, planned: int) -> int:
 
 
 def by_import(session: Session, name: str) -> int:
-    """The installation lacks a module, and as the recipient it is too late to import it."""
+    """A module is needed that was not imported before we became the recipient; now it is too late."""
     return _requeued(session, "late-import", name.encode())
 
 

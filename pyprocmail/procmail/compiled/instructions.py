@@ -23,7 +23,8 @@ and tuples are in it.  Every instruction begins with its kind and the byte offse
         notes: logged after the action is expanded.
         unmatched: logged when the recipe is read but its action is not executed.
         elsewhere: the offset where procmail continues to read if it does not execute the action, 0 if that is the
-            end of the action; for a block an offset in it where a statement ends elsewhere if it is not executed.
+            end of the action; for a block the offset after its `{` if a statement in it ends elsewhere when it is
+            not executed.
         The notes of start_line.conflicting() and extraneous() on the flags are in `skipping` only:
         the engine, which knows the flags of a DYNAMIC start, logs the former before the conditions
         and the latter after them, before `notes` or `unmatched`.

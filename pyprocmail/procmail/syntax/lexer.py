@@ -62,7 +62,7 @@ class Parser(Protocol):
 
 
 def lex(data: bytes, parser: Parser, *, strict: bool = False, passing: int | None = None) -> list[Diagnostic]:
-    """Feed the lexemes of an rcfile to the parser; the diagnostics.
+    """Feed the lexemes of an rcfile to the parser; returns the diagnostics.
 
     A carriage return before a newline is not part of the text, except with `strict`.  The first block inside `passing`
     others is read as one that is passed over.
@@ -343,7 +343,7 @@ class _Lexer:
         return False
 
     def rest_of_line(self) -> None:
-        """A comment, and the newline."""
+        """Emit a comment, and the newline."""
         if self.peek() == b"#":
             self.emit("COMMENT", self.line_end(self.pos))
         if self.peek() == b"\n":
