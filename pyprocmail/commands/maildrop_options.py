@@ -12,7 +12,7 @@ Usage: maildrop [options] [filter file] [arguments]
   -m                  embedded mode: the filter file may not deliver
   -M name             embedded mode with ~/.mailfilters/name
   -V level            say what is done, 1 to 9
-  -w percent          put a warning into a maildir that is so full
+  -w percent          store a warning in a maildir that is this full
   -W file             the text of that warning
   -v                  the version
   -h                  this text

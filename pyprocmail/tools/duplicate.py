@@ -29,7 +29,7 @@ _ON_THE_WAY = (b"received:", b"delivered-to:", b"x-original-to:")
 _USAGE = b"""\
 Usage: pyprocmail duplicate [--cache FILE] [--days N] [--handle NAME] [--header NAME] [--exact] [--last]
 
-    Ends with 0 if the mail on standard input was here before, with 1 if not.
+    Exits with 0 if the mail on standard input was here before, with 1 if not.
 """
 
 

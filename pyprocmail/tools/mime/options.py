@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 USAGE = b"""\
 Usage: pyprocmail mime COMMAND [options] < mail
 
-Shows, takes apart or changes a mail; writes it, with every other byte as it was.
+Shows, takes apart or changes a mail; every other byte stays unchanged.
 
   list                   a line for each part: number, type, size, name
   headers --decode       the header, decoded
-  extract --dir DIR      write attachments to files of DIR, never over a file
+  extract --dir DIR      write attachments to new files in DIR
   strip                  put a note in the place of attachments
-  footer --text FILE     append a text to what people read; --html FILE for HTML
+  footer --text FILE     append a text to the readable parts; --html FILE for HTML
   compress, decompress   pack attachments as zip, and unpack them
-  scan                   ask clamd: 0 clean, 1 infected, 75 nobody knows
+  scan                   ask clamd: 0 clean, 1 infected, 75 unknown
   encrypt --to KEY, decrypt, sign, verify   with gpg
 
 Which attachments: --type GLOB, --name GLOB, --larger BYTES.

@@ -21,12 +21,12 @@ Usage: pyprocmail vacation --text FILE [--address ADDRESS] [options] [-- program
 
     -t, --text FILE        the text of the answer, in UTF-8
     -a, --address ADDRESS  an address of mine: only mail to one of them is answered
-    -f, --from ADDRESS     whom the answer is from
+    -f, --from ADDRESS     the From address of the answer
     -s, --subject TEXT     the subject, instead of Auto: and that of the mail
     -d, --days N           answer the same sender only after so many days: 7
-    -c, --cache FILE       who has had an answer: ~/.vacation.cache
+    -c, --cache FILE       the file of answered senders: ~/.vacation.cache
     --sender ADDRESS       the envelope sender, instead of that of the From_ line
-    --handle NAME          answers of one name are one, whatever their text
+    --handle NAME          answers with one name count as one, whatever their text
     -n, --show             write the answer, or why there is none; send and remember nothing
 """
 
