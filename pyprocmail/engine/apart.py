@@ -19,7 +19,7 @@ _RUN = "import sys; sys.path[:] = %a; from %s import main; main()"
 
 
 def ask(host: Host, module: str, words: list[bytes], data: bytes, stderr: int, deadline: float | None) -> bytes:
-    """What the `main` of the module answers to the data on its standard input; nothing if it fails.
+    """The answer of the module's `main` to the data on its standard input; empty if it fails.
 
     The process gets the words after its name, and may run until `deadline`, on the monotonic clock.
     """

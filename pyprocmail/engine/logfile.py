@@ -62,7 +62,7 @@ class LogFile:
             pass
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self._host.close(self.fd)
 
 

@@ -1,4 +1,4 @@
-"""What a Rehearsal hands out: locks, clones and logs that change nothing."""
+"""The locks, clones and logs of a Rehearsal, which change nothing."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class Trace:
         return self.rcfile, self.offset
 
     def set_verbose(self, on: bool) -> None:
-        """What SIGUSR1 and SIGUSR2 do.  procmail(1), SIGNALS."""
+        """Handle SIGUSR1 and SIGUSR2.  procmail(1), SIGNALS."""
         self.verbose = on
 
     def note(self, kind: str, *texts: bytes | int) -> None:

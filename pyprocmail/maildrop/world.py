@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         def __setitem__(self, key: bytes, value: bytes) -> None: ...
 
         def close(self) -> None:
-            """Give the file back."""
+            """Close the file."""
 
 
 class World(engine.World):

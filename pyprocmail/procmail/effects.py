@@ -1,4 +1,4 @@
-"""What assigning a special variable does.  procmailrc(5), Environment."""
+"""The effects of assigning special variables.  procmailrc(5), Environment."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ class Session:
     def decide(self) -> None:
         """The mail is delivered: from now on nothing in this run changes the status.
 
-        A caller that hears of a failure now would deliver the mail twice.
+        A caller that gets a failure now would deliver the mail twice.
         """
         self.fate.delivered = True
         self.host.settle()

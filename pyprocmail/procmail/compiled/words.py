@@ -344,7 +344,7 @@ class Scanner:
             self.pos = pos + (byte == 0)  # a NUL after a `$` is lost
             self.put(b"$")
             if pos == len(text):
-                self.quoted = False  # quotes that end in `$` at the end of the file are not complained of
+                self.quoted = False  # quotes that end in `$` at the end of the file are not reported
 
     def variable(self, name: bytes) -> None:
         self.emit((VARIABLE, name, self.quoted))

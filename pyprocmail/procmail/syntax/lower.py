@@ -181,7 +181,7 @@ class _Lowering:
             self.open.append(_Open(iter(item.action.items), item.action, at))
 
     def passed(self, word: Word) -> tuple[Notes, int, int]:
-        """What is logged about a word that is passed over.
+        """The notes of a word that is passed over.
 
         Also the offset where reading continues then, 0 if it is the usual one, and the length without expansions.
         """
