@@ -1,1 +1,1 @@
-"""The companions of procmail, as functions over a Host."""
+"""The companion programs of procmail and maildrop, as functions over a Host."""

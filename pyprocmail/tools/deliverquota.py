@@ -38,7 +38,7 @@ class Options:
 
 
 def parse_options(words: Sequence[bytes]) -> Options | None:
-    """Read the command line; None when it cannot be read."""
+    """Read the command line; None if it is invalid."""
     options = Options()
     rest = list(words)
     while rest and rest[0].startswith(b"-") and len(rest[0]) > 1:
@@ -70,15 +70,15 @@ def run(
     write: Write,
     note: Write,
 ) -> int:
-    """Run deliverquota with `argv` on the mail that `read` gives; the exit status.
+    """Run deliverquota with `argv` on the mail that `read` returns; returns the exit status.
 
     Raises:
-        OSError: the mail is not stored, because the system refused something.
+        OSError: the mail is not stored, because a system call failed.
     """
     options = parse_options(argv[1:])
     if options is None:
         note(_USAGE)
-        # A command line can be mended: the mail server keeps the mail.
+        # The administrator can correct a command line: the mail server keeps the mail until then.
         return EX_CANTCREAT if environ.get(b"PYPROCMAIL_STRICT") == b"yes" else EX_TEMPFAIL
     mail = read()
     folder = options.maildir
@@ -100,12 +100,12 @@ def run(
             usage.add(len(mail))
             _warn(host, options, usage)
         except OSError:
-            pass  # the mail is there; who looks at the quota next counts anew
+            pass  # the mail is stored; the next check of the quota counts again
     return EX_OK
 
 
 def _usage(host: Host, folder: bytes, given: bytes, note: Write) -> quota.Usage | None:
-    """What is in a maildir with a quota: the given one, else its own; None without."""
+    """The usage of a maildir under the quota `given`, else its own quota; None without a quota."""
     limit = quota.written(given)
     if limit is None:
         note(b"WARN: quota string '%b' not parseable\n" % given)

@@ -1,7 +1,7 @@
-"""pyprocmail duplicate: whether a mail was here before.  pyprocmail-duplicate(1), RFC 7352
+"""pyprocmail duplicate: whether a mail has been seen before.  pyprocmail-duplicate(1), RFC 7352
 
-A mail whose delivery failed comes again, the same copy: that is no duplicate, or it would be lost.  Copies are told
-apart by what mail servers wrote on their ways.
+After a failed delivery the same copy of a mail comes again.  It must not count as a duplicate, or it would be lost.
+Copies are distinguished by the fields that mail servers add, such as Received.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def run(
     """Run `duplicate` with `argv`; DUPLICATE, NEW, or EX_USAGE.
 
     Raises:
-        OSError: the cache cannot be used: nobody knows whether the mail was here before.
+        OSError: the cache cannot be used, so it is unknown whether the mail has been seen.
     """
     del write
     options = parse_options(argv[1:])
@@ -114,13 +114,13 @@ def run(
 
 
 def copy_of(mail: Mail) -> bytes:
-    """What tells this copy from others: the trace of its way.  `-` when no mail server wrote any."""
+    """The identity of this copy: a hash of the fields that mail servers added.  `-` if there are none."""
     fields = [field for field in mail.fields if name_of(field) in _ON_THE_WAY]
     return key_of(*fields) if fields else b"-"
 
 
 def in_home(environ: Mapping[bytes, bytes], name: bytes) -> bytes:
-    """The file in the home directory; in the current one without HOME."""
+    """The path of the file in the home directory, or in the current directory without HOME."""
     home = environ.get(b"HOME", b"")
     return home + b"/" + name if home else name
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyprocmail.host import Host
 
     class Lock(Protocol):
-        """A lockfile that was made."""
+        """A lockfile that this program created."""
 
         def release(self) -> bool: ...
 
@@ -41,7 +41,7 @@ _SUSPEND = b"s"
 
 
 class _Stop(PyprocmailError):
-    """Nothing more is done: `status` ends the program after `text` was said."""
+    """Stop: the program prints `text` and exits with `status`."""
 
     def __init__(self, status: int, text: bytes) -> None:
         super().__init__(status, text)
@@ -52,10 +52,10 @@ class _Stop(PyprocmailError):
 def run(
     host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], note: Callable[[bytes], None], take: Take
 ) -> int:
-    """Do what `lockfile` does when called with `argv` (its own name first); the exit status.
+    """Run `lockfile` with `argv` (its own name first); returns the exit status.
 
-    `take(path)` tries once to make a lockfile: it returns the lock, or the age in seconds of what is in
-    its place, or raises OSError.  When the call fails, the locks that it made are removed.
+    `take(path)` tries once to create a lockfile: it returns the lock, or the age in seconds of the existing
+    file, or raises OSError.  If the run fails, the locks that it has created are removed.
     """
     call = _Call(host, environ, note, take)
     try:
@@ -76,7 +76,7 @@ def run(
 
 
 class _Call:
-    """The state of one call: options stay in force for the names behind them."""
+    """The state of one call: an option applies to all names after it."""
 
     __slots__ = (
         "inverted", "locks", "path", "_environ", "_host", "_note", "_retries", "_sleep_s", "_stale_s", "_suspend_s",
@@ -86,24 +86,24 @@ class _Call:
     def __init__(self, host: Host, environ: Mapping[bytes, bytes], note: Callable[[bytes], None], take: Take) -> None:
         self.inverted = False
         self.locks: list[Lock] = []
-        # What is being locked.
+        # The lockfile that is being taken.
         self.path = b""
         self._environ = environ
         self._host = host
         self._note = note
         self._take = take
-        # Less than 0 is any number of retries.
+        # Less than 0: any number of retries.
         self._retries = -1
         self._sleep_s = 8
-        # 0 is never.
+        # 0: never.
         self._stale_s = 0
         self._suspend_s = 16
 
     def read(self, arguments: Sequence[bytes]) -> None:
-        """Do what the words say, one after the other.
+        """Carry out the words of the command line, one after another.
 
         Raises:
-            _Stop: one of them cannot be done.
+            _Stop: one of them is invalid or fails.
         """
         words = list(arguments)
         asked = False
@@ -118,7 +118,7 @@ class _Call:
             raise _Stop(EX_USAGE, _USAGE)
 
     def _read_option(self, letters: bytes, words: list[bytes]) -> bool:
-        """Read the options of one word; whether it did something with the system mailbox."""
+        """Read the options of one word; returns whether it locked or unlocked the system mailbox."""
         while letters.startswith(b"!"):
             self.inverted = not self.inverted
             letters = letters[1:]
@@ -155,7 +155,7 @@ class _Call:
         )
 
     def _system_lock(self) -> bytes:
-        """The lockfile of the system mailbox of whoever runs this; LOGNAME is a hint between names of one uid."""
+        """The lockfile of the caller's system mailbox; LOGNAME chooses between several names of the uid."""
         uid = self._host.getuid()
         hinted = self._host.user_by_name(self._environ.get(b"LOGNAME", b""))
         user = hinted if hinted is not None and hinted.uid == uid else self._host.user_by_id(uid)
@@ -172,7 +172,7 @@ class _Call:
             raise _Stop(EX_USAGE, b'lockfile: Can\'t unlock "%b"\n%b' % (path, _USAGE)) from None
 
     def _lock(self, path: bytes) -> None:
-        """Wait for one lock."""
+        """Take one lock; waits until it is free."""
         self.path = path
         while True:
             try:
@@ -196,7 +196,7 @@ class _Call:
             self._host.sleep(self._sleep_s)
 
     def _force(self) -> bool:
-        """Remove a stale lockfile; a folder in its place stays, and counts as a lock that is held."""
+        """Remove a stale lockfile; a folder in its place stays, and counts as a held lock."""
         try:
             self._host.unlink(self.path)
         except FileNotFoundError:
@@ -209,7 +209,7 @@ class _Call:
 
 
 def _number(text: bytes, letter: bytes) -> int:
-    """All of the text as the number of an option; no text is 0.  What is slept cannot be less than 0 or too long."""
+    """The whole text as the number of an option; no text is 0.  A time to sleep must not be negative or too long."""
     number, end = integer_at(text)
     if end != len(text) or (letter == _SUSPEND and not 0 <= number <= LONGEST_S):
         raise _Stop(EX_USAGE, _USAGE)
@@ -223,5 +223,5 @@ def _number_word(words: list[bytes], letter: bytes) -> int:
     try:
         return _number(words.pop(0), letter)
     except _Stop:
-        # The reference says it twice.
+        # The reference prints the usage twice.
         raise _Stop(EX_USAGE, _USAGE + _USAGE) from None

@@ -1,4 +1,4 @@
-"""lockmail: run a program while a mailbox is locked in three ways.  lockmail(1)"""
+"""lockmail: run a program while it holds three kinds of lock on a mailbox.  lockmail(1)"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LARGEST = 1024
 
 
 def run(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], note: Write) -> int:
-    """Run lockmail with `argv`; the exit status."""
+    """Run lockmail with `argv`; returns the exit status."""
     words = list(argv[1:])
     read_only, tries = False, _TRIES
     while words and words[0].startswith(b"-") and len(words[0]) > 1:
@@ -79,9 +79,9 @@ def _run_program(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, byte
 
 
 class Locks:
-    """The C-client lock in /tmp, the dotlock and the kernel lock of a mailbox, which is made if it is missing.
+    """The C-client lock in /tmp, the dotlock and the kernel lock of a mailbox, which is created if it is missing.
 
-    `removed_stale`: a lock that nobody held was in the way, and is gone.
+    `removed_stale`: a stale lock was in the way and has been removed.
     """
 
     __slots__ = (
@@ -108,7 +108,7 @@ class Locks:
         """Take all three, or none.
 
         Raises:
-            OSError: the mailbox cannot be opened, or one of the locks cannot be had, however long one waits.
+            OSError: the mailbox cannot be opened, or a lock fails in a way that waiting does not help.
         """
         taken = False
         try:
@@ -120,7 +120,7 @@ class Locks:
         return taken
 
     def release(self) -> None:
-        """Give back what is taken."""
+        """Release all locks."""
         host = self._host
         if self._dotlock is not None:
             self._dotlock.release()
@@ -129,7 +129,7 @@ class Locks:
             try:
                 host.unlink(self._folder_path)
             except OSError:
-                pass  # somebody took it for stale
+                pass  # another process removed it as stale
             host.close(self._folder_lock)
             self._folder_lock = -1
         if self._mailbox >= 0:
@@ -148,7 +148,7 @@ class Locks:
     def _take_folder_lock(self) -> bool:
         host = self._host
         status = host.fstat(self._mailbox)
-        path = b"/tmp/.%x.%x" % (status.st_dev, status.st_ino)  # where C-client looks for it
+        path = b"/tmp/.%x.%x" % (status.st_dev, status.st_ino)  # the name that C-client uses
         try:
             fd = host.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except FileExistsError:
@@ -164,7 +164,7 @@ class Locks:
         try:
             self._dotlock = dotlocks.attempt(host, path, b"%d:%b\n" % (host.getpid(), host.hostname()))
         except dotlocks.NoLockError as error:
-            # In the spool of the system only the kernel lock can be had.
+            # In the system's spool folder users can take only the kernel lock.
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             return True
@@ -185,7 +185,7 @@ class Locks:
         return True
 
     def _remove_stale(self, path: bytes, hosts: Sequence[bytes]) -> None:
-        """Remove a lock whose process is gone, or, when that cannot be known, one of five minutes ago."""
+        """Remove a lock whose process is gone, or, if that cannot be determined, one older than five minutes."""
         host = self._host
         try:
             fd = host.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0)
@@ -206,4 +206,4 @@ class Locks:
                 host.unlink(path)
                 self.removed_stale = True
             except OSError:
-                pass  # not ours to remove: the next try says so
+                pass  # we may not remove it: the next try reports that

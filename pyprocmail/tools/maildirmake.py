@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _USAGE = b"Usage: maildirmake [ options ] maildir\n"
 _SHARED = b"/shared-maildirs"
 _LASTING = (errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
-"""What does not get better by itself: 1, as the reference ends.  Anything else is 75."""
+"""Permanent errors: exit status 1, like the reference.  Any other error is 75."""
 _READ, _WRITE = (0o755, 0o755), (0o1755, 0o1777)
 _OTHERS = 0o7
 
 
 class Refusal(Exception):
-    """The program ends with `status` and says `text`."""
+    """The program prints `text` and exits with `status`."""
 
     def __init__(self, text: bytes, status: int = 1) -> None:
         super().__init__(text)
@@ -35,7 +35,7 @@ class Refusal(Exception):
 
 
 class UsageError(Exception):
-    """The command line cannot be read; `text` says why, on standard output as with the reference."""
+    """The command line is invalid; `text` is the reason, for standard output as with the reference."""
 
     def __init__(self, text: bytes = _USAGE) -> None:
         super().__init__(text)
@@ -45,8 +45,8 @@ class UsageError(Exception):
 class Options:
     """The command line.
 
-    `modes` are those of a shared folder and of what is in it.  `folder` is a name as it stands in the maildir; None
-    when the maildir itself is meant.
+    `modes` are those of a shared folder and of the folders in it.  `folder` is its name in the maildir, encoded; None
+    for the maildir itself.
     """
 
     __slots__ = ("sharable", "modes", "folder", "quota", "add", "delete", "maildir")
@@ -62,10 +62,10 @@ class Options:
 
 
 def run(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], write: Write, note: Write) -> int:
-    """Run maildirmake with `argv`; the exit status.
+    """Run maildirmake with `argv`; returns the exit status.
 
     Raises:
-        OSError: the system refused something that may work another time.
+        OSError: a system call failed for a reason that may pass.
     """
     try:
         options = parse_options(argv[1:], charsets.of_locale(environ))
@@ -83,8 +83,8 @@ def parse_options(words: Sequence[bytes], charset: bytes) -> Options:
     """Read the command line; `charset` is that of the name after -F.
 
     Raises:
-        UsageError: it cannot be read, or a folder cannot have the name.
-        Refusal: the character set lacks the name.
+        UsageError: it is invalid, or a folder cannot have that name.
+        Refusal: the name is not valid in the character set.
     """
     options = Options()
     rest = list(words)
@@ -121,7 +121,7 @@ def parse_options(words: Sequence[bytes], charset: bytes) -> Options:
 
 
 def _modes(keywords: bytes) -> tuple[int, int]:
-    """The modes of a shared folder, and of new, cur and tmp in it: the last of `read` and `write` counts."""
+    """The modes of a shared folder, and of new, cur and tmp in it; the last of `read` and `write` counts."""
     modes = _READ
     words = [word.strip() for word in keywords.split(b",")]
     for word in words:
@@ -146,7 +146,7 @@ def _folder_name(name: bytes, charset: bytes) -> bytes:
 
 
 def modified_utf7(text: str) -> bytes:
-    """The name of a folder as IMAP writes it.  RFC 3501, section 5.1.3"""
+    """The name of a folder in IMAP's encoding.  RFC 3501, section 5.1.3"""
     from binascii import b2a_base64
 
     out = bytearray()
@@ -197,7 +197,7 @@ def _make(host: Host, path: bytes, options: Options) -> None:
 
 
 def _limit(host: Host, path: bytes, text: bytes, note: Write) -> None:
-    """-q: give a maildir that is there a quota, and count what is in it."""
+    """-q: give an existing maildir a quota, and count its contents."""
     limit = quota.written(text)
     if limit is None:
         note(b"WARN: quota string '%b' not parseable\n" % text)
@@ -210,7 +210,7 @@ def _limit(host: Host, path: bytes, text: bytes, note: Write) -> None:
 
 
 def _share(host: Host, maildir: bytes, name: bytes, path: bytes) -> None:
-    """--add: a shared maildir gets a name in the list of this one."""
+    """--add: add a shared maildir to this one's list, under a name."""
     if b"/" in name or b"." in name or b"\t" in name or b"\n" in name + path:
         raise Refusal(b"%b: invalid name\n" % name)
     host.stat(path)
@@ -222,7 +222,7 @@ def _share(host: Host, maildir: bytes, name: bytes, path: bytes) -> None:
 
 
 def _unshare(host: Host, maildir: bytes, name: bytes) -> None:
-    """--del: a name leaves the list."""
+    """--del: remove a name from the list."""
     host.stat(maildir)
     lines = _shared(host, maildir)
     kept = [line for line in lines if line.partition(b"\t")[0] != name]

@@ -1,7 +1,7 @@
-"""maillog: a line for each mail, as mailspy's log has it; from a milter, or from saved mail.
+"""maillog: a line for each mail in mailspy's format; from a milter, or from saved mail.
 
 The fields are date (GMT), time, from, a `to` for each recipient, size of the body in bytes, subject, a `file` for each
-attachment, with tabs between them.  Nothing is cut, and no text of a mail can look like a field.
+attachment, with tabs between them.  Nothing is truncated, and no text of a mail can imitate a field.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _BLANKED = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
 
 
 class Entry:
-    """What is logged of a mail: `when` in seconds since 1970, envelope, `size` of the body in bytes, subject, names.
+    """The logged data of a mail: `when` in seconds since 1970, envelope, body `size` in bytes, subject, file names.
 
-    Addresses stand as the mail server wrote them; the null sender is `<>`.  The subject is as the mail has it.
+    Addresses are as the mail server wrote them; the null sender is `<>`.  The subject is that of the mail, undecoded.
     """
 
     __slots__ = ("when", "sender", "recipients", "size", "subject", "files")
@@ -67,7 +67,7 @@ class Entry:
         return b"\t".join(fields) + b"\n"
 
     def json(self) -> bytes:
-        """The same as an object on one line; texts are decoded, what is not UTF-8 is marked."""
+        """The same as a JSON object on one line; texts are decoded, and bytes that are not UTF-8 are replaced."""
         found = {
             "time": int(self.when),
             "from": _text(self.sender),
@@ -80,7 +80,7 @@ class Entry:
 
 
 def _field(text: bytes) -> bytes:
-    """The text without what would end a field or a line."""
+    """The text with control characters as blanks, so that it cannot end a field or a line."""
     return text.translate(_BLANKED)
 
 
@@ -89,14 +89,14 @@ def _text(text: bytes) -> str:
 
 
 def subject_of(head: bytes) -> bytes:
-    """The value of the first Subject: field, with the blanks of its folds; each newline is a blank."""
+    """The value of the first Subject: field; each newline of a fold becomes a blank."""
     for _, _, value in header.named(head, (b"subject",)):
         return value.strip(b" \t\r\n").replace(b"\r\n", b" ").replace(b"\n", b" ")
     return b""
 
 
 def entry_of(mail: bytes, now: float) -> Entry:
-    """What is to be logged of a saved mail: its From_ line names the sender, To: and Cc: the recipients."""
+    """The log entry of a saved mail: its From_ line names the sender, To: and Cc: the recipients."""
     message = Message(mail)
     head = message.head
     start = envelope_end(head)
@@ -121,7 +121,7 @@ def run(
     write: Write,
     note: Write,
 ) -> int:
-    """Write the line of each mail of the mailbox that `read` gives; the exit status."""
+    """Write a line for each mail of the mailbox that `read` returns; returns the exit status."""
     options = set(argv[1:])
     if options - {b"--json", b"--decode"}:
         note(USAGE)

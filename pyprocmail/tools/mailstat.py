@@ -38,7 +38,7 @@ _DIAGNOSTIC = b" ## "
 _DIGITS = b"0123456789"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _HALF_A_YEAR_S = 31556952 // 2
-# How the lines begin that procmail writes only when VERBOSE is on, behind `procmail: `.
+# How the lines that procmail writes only with VERBOSE begin, after `procmail: `.
 _TRACE = (
     b"Assigning ", b"Executing ", b"Match on", b"No match on", b'Matched "', b"Score: ", b"Locking ",
     b"Unlocking ", b"Opening ", b"Acquiring kernel-lock", b"Linking to ", b"Rcfile: ", b"HOST mismatched ",
@@ -47,7 +47,7 @@ _TRACE = (
 
 
 class _UsageError(PyprocmailError):
-    """The command line cannot be used; `text` is what the user is told."""
+    """The command line is invalid; `text` is the message for the user."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__(text)
@@ -76,7 +76,7 @@ class _Options:
                 self.flags.add(letter)
         if len(names) > 1:
             raise _UsageError(_HELP)
-        # None is standard input.
+        # None: standard input.
         self.log = names[0] if names and names[0] != b"-" else None
 
     def has(self, letter: bytes) -> bool:
@@ -85,7 +85,7 @@ class _Options:
 
 
 class Row:
-    """What is known of one folder, or of one line that is no folder line."""
+    """The counts of one folder, or of one line that is not a folder line."""
 
     __slots__ = ("count", "size")
 
@@ -102,9 +102,9 @@ def run(
     write: Write,
     note: Write,
 ) -> int:
-    """Do what `mailstat` does when called with `argv` (its own name first); the exit status.
+    """Run `mailstat` with `argv` (its own name first); returns the exit status.
 
-    `read` gives standard input, `write` and `note` take standard output and error.
+    `read` reads standard input; `write` and `note` write to standard output and standard error.
     """
     strict = environ.get(b"PYPROCMAIL_STRICT") == b"yes"
     try:
@@ -136,7 +136,7 @@ def run(
 
 
 def _missing(host: Host, log: bytes, path: bytes, complain: Write | None) -> bytes:
-    """What to say when there is no log, or nothing in it; empty when there is."""
+    """The message if there is no log, or an empty one; else empty."""
     try:
         status = host.stat(path)
     except OSError:
@@ -156,14 +156,14 @@ def _missing(host: Host, log: bytes, path: bytes, complain: Write | None) -> byt
 
 
 def _when(changed: float, now: float) -> bytes:
-    """A time as ls(1) shows it: the year instead of the hour when it is not of the last six months."""
+    """A time in the form of ls(1): the year instead of the hour unless it is in the last six months."""
     recent = now - _HALF_A_YEAR_S < changed <= now
     text = time.strftime("%b %e %H:%M" if recent else "%b %e %Y", time.localtime(changed))
     return b" ".join(text.encode().split())
 
 
 def _count_file(host: Host, path: bytes, *, keep: bool, verbose: bool) -> dict[bytes, Row]:
-    """Count a log, which is first put aside as LOG.old with an empty one in its place unless `keep`."""
+    """Count a log.  Unless `keep`, the log is first renamed to LOG.old, and an empty one created."""
     if not keep:
         host.rename(path, path + b".old")
         host.close(host.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -176,7 +176,7 @@ def _count_file(host: Host, path: bytes, *, keep: bool, verbose: bool) -> dict[b
 
 
 def _lines(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """The lines of a file, without their newlines; of one without end only the beginning."""
+    """The lines of a file without their newlines; a very long line is truncated."""
     rest = b""
     while piece := read(_CHUNK_BYTES):
         *lines, last = piece.split(b"\n")
@@ -192,7 +192,7 @@ def _lines(read: Callable[[int], bytes]) -> Iterator[bytes]:
 def count(lines: Iterable[bytes], *, verbose: bool) -> dict[bytes, Row]:
     """Add up the folder lines of a log, and count its other lines by their text.
 
-    From_ and Subject lines count as nothing; so do the lines of VERBOSE, unless `verbose`.
+    From_ and Subject lines are ignored; so are the lines of VERBOSE unless `verbose`.
     """
     rows: dict[bytes, Row] = {}
     for line in lines:
@@ -225,7 +225,7 @@ def _is_trace(line: bytes) -> bool:
 
 
 def _folder(name: bytes) -> bytes:
-    """The folder that a file is in, when its name is one that procmail makes."""
+    """The folder of a file if procmail generates such file names; else the name itself."""
     folder, slash, file = name.rpartition(b"/")
     if slash and file:
         if file.isdigit():
@@ -239,7 +239,7 @@ def _folder(name: bytes) -> bytes:
 
 
 def _number(text: bytes) -> int:
-    """The number that `text` begins with; 0 without."""
+    """The number at the beginning of `text`; 0 if there is none."""
     end = 1 if text[:1] in (b"-", b"+") else 0
     while text[end : end + 1].isdigit():
         end += 1
@@ -248,7 +248,7 @@ def _number(text: bytes) -> int:
 
 
 def _merge(rows: dict[bytes, Row]) -> None:
-    """Put all lines that are no folder lines into one row."""
+    """Put all lines that are not folder lines into one row."""
     merged = Row()
     for name in [name for name in rows if name.startswith(_DIAGNOSTIC)]:
         merged.count += rows.pop(name).count
@@ -257,7 +257,7 @@ def _merge(rows: dict[bytes, Row]) -> None:
 
 
 def _table(rows: dict[bytes, Row], *, long: bool, terse: bool) -> bytes:
-    """The report: with averages when `long`, without head and sums when `terse`."""
+    """The report: `long` adds averages, `terse` omits the heading and the sums."""
     lines = []
     if not terse:
         lines.append(b"\n  Total Average  Number Folder" if long else b"\n  Total  Number Folder")
@@ -266,7 +266,7 @@ def _table(rows: dict[bytes, Row], *, long: bool, terse: bool) -> bytes:
     for name, row in sorted(rows.items()):
         total.count += row.count
         total.size += row.size
-        # A folder without name is in the sums only.  procmail's mailstat does the same.
+        # A folder without a name counts in the sums only.  procmail's mailstat does the same.
         if name:
             lines.append(b"%b %b" % (_columns(row, long=long), name))
     if not terse:
@@ -281,7 +281,7 @@ def _columns(row: Row, *, long: bool) -> bytes:
 
 
 def _json(rows: dict[bytes, Row]) -> bytes:
-    """The report for programs.  Bytes that are no UTF-8 are shown as lone surrogates."""
+    """The report for programs.  Bytes that are not UTF-8 are lone surrogates."""
     import json
 
     folders = []

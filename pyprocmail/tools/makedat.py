@@ -23,10 +23,10 @@ _MODE = 0o644
 
 
 def run(host: Host, argv: Sequence[bytes], read: Callable[[], bytes], note: Write) -> int:
-    """Run makedat with `argv`; `read` gives standard input.  The exit status.
+    """Run makedat with `argv`; `read` reads standard input.  Returns the exit status.
 
     Raises:
-        OSError: the system refused something that may work another time; the database is as it was.
+        OSError: a system call failed for a reason that may pass; the database is unchanged.
     """
     given = dict(word.partition(b"=")[::2] for word in argv[1:])
     if not all(given.get(name) for name in _OPTIONS) or len(given) != len(_OPTIONS):
@@ -58,7 +58,7 @@ def run(host: Host, argv: Sequence[bytes], read: Callable[[], bytes], note: Writ
 
 
 def _write(host: Host, path: bytes, text: bytes) -> bytes | None:
-    """Make the database; a key that comes twice ends it, and is the answer."""
+    """Write the database; stops at a key that occurs twice, and returns it."""
     database = gdbm.Database(path, gdbm.NEW, _MODE)
     try:
         for line in header.lines(text):

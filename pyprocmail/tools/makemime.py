@@ -1,7 +1,7 @@
-"""makemime: make MIME sections of files, and multiparts of sections.  makemime(1)
+"""makemime: make MIME sections from files, and multiparts from sections.  makemime(1)
 
-What the reference does with processes and pipes between them, for `( options )` in the place of a file, is done here
-in one process: each section is a value.
+For `( options )` in place of a file the reference starts processes with pipes between them.  Here one process does it
+all: each section is a value.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _LASTING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EBADF, errno.ENAMET
 
 
 class UsageError(Exception):
-    """The command line cannot be read."""
+    """The command line is invalid."""
 
 
 class UnusableError(Exception):
-    """A file is not what it has to be: `text` says so."""
+    """An input file is not of the required kind; `text` is the message."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__(text)
@@ -51,7 +51,7 @@ class UnusableError(Exception):
 
 
 class Job:
-    """One section to be made: `kind` is c, m or j; a file is a name or another Job."""
+    """One section to make: `kind` is c, m or j; a file is a name or another Job."""
 
     __slots__ = ("kind", "type", "encoding", "charset", "name", "fields", "output", "files")
 
@@ -67,10 +67,10 @@ class Job:
 
 
 def run(host: Host, argv: Sequence[bytes], write: Write, note: Write) -> int:
-    """Run makemime with `argv`; the exit status.
+    """Run makemime with `argv`; returns the exit status.
 
     Raises:
-        OSError: the system refused something that may work another time.
+        OSError: a system call failed for a reason that may pass.
     """
     inputs = _Inputs(host)
     try:
@@ -81,7 +81,7 @@ def run(host: Host, argv: Sequence[bytes], write: Write, note: Write) -> int:
         _deliver(host, job.output, _Maker(host, inputs).make(job), write)
     except UsageError:
         note(_USAGE)
-        # The reference ends with 0 here, and a script takes the empty output for a section.
+        # The reference exits with 0 here, so that a script would use the empty output as a section.
         return 1
     except UnusableError as error:
         note(error.text)
@@ -99,10 +99,10 @@ def _place(error: OSError) -> bytes:
 
 
 def parse(words: Sequence[bytes]) -> Job:
-    """What the words ask for.
+    """The job that the words describe.
 
     Raises:
-        UsageError: nothing that can be done.
+        UsageError: they are invalid.
     """
     job, end = _parse(words, 0, 0)
     if end != len(words):
@@ -111,7 +111,7 @@ def parse(words: Sequence[bytes]) -> Job:
 
 
 def _parse(words: Sequence[bytes], at: int, depth: int) -> tuple[Job, int]:
-    """The job that begins at a word, and the word after it."""
+    """The job that begins at word `at`, and the index of the word after it."""
     kind = words[at][1:2] if at < len(words) and words[at].startswith(b"-") else b""
     if kind not in (b"c", b"m", b"j") or not kind or depth > _DEEPEST:
         raise UsageError
@@ -133,7 +133,7 @@ def _parse(words: Sequence[bytes], at: int, depth: int) -> tuple[Job, int]:
 
 
 def _parse_word(job: Job, words: Sequence[bytes], at: int, depth: int) -> int:
-    """An option or a file of the job; the word after it."""
+    """Read an option or a file of the job; returns the index of the word after it."""
     word = words[at]
     if word == b"(":
         inner, at = _parse(words, at + 1, depth + 1)
@@ -168,7 +168,7 @@ def _parse_word(job: Job, words: Sequence[bytes], at: int, depth: int) -> int:
 
 
 class _Inputs:
-    """What is read: a descriptor once only, from where the options on it ended."""
+    """The inputs.  A descriptor is read only once; if it had options, its content begins after them."""
 
     __slots__ = ("_host", "_rests")
 
@@ -177,7 +177,7 @@ class _Inputs:
         self._rests: dict[int, bytes] = {}
 
     def options(self, name: bytes) -> list[bytes]:
-        """The words in a file of options; what follows a line with a single `-` is the descriptor's content."""
+        """The words in a file of options; after a line with a single `-` the descriptor's content follows."""
         data = self.content(name)
         words = []
         at = 0
@@ -196,7 +196,7 @@ class _Inputs:
         return words
 
     def content(self, name: bytes) -> bytes:
-        """What is in a file: a name, `-` or `&n`.
+        """The content of a file, given as a name, `-` or `&n`.
 
         Raises:
             MailTooLargeError: it does not fit into memory.
@@ -228,7 +228,7 @@ class _Inputs:
 
 
 def _descriptor(name: bytes) -> int | None:
-    """The descriptor that `-` and `&n` name; None when it is a file."""
+    """The descriptor that `-` or `&n` names; None for a file."""
     if name == b"-":
         return 0
     return whole(name[1:]) if name.startswith(b"&") else None
@@ -244,7 +244,7 @@ class _Maker:
         self._inputs = inputs
 
     def make(self, job: Job) -> bytes:
-        """The section that a job asks for."""
+        """The section that the job describes."""
         files = [self.make(one) if isinstance(one, Job) else self._inputs.content(one) for one in job.files]
         if job.kind == b"j":
             return self._join(files[0], files[1])
@@ -256,7 +256,7 @@ class _Maker:
         return _single(job, files[0])
 
     def _boundary(self, parts: Sequence[bytes]) -> bytes:
-        """What begins no line of the parts."""
+        """A boundary that does not occur in the parts."""
         number = 0
         while True:
             number += 1
@@ -265,9 +265,9 @@ class _Maker:
                 return boundary
 
     def _join(self, multipart: bytes, section: bytes) -> bytes:
-        """-j: the multipart with one more section, and another boundary.
+        """-j: the multipart with one more section, and a new boundary.
 
-        Other parameters of its type stay, which the reference loses.
+        Other parameters of its Content-Type stay; the reference loses them.
         """
         if multipart[: multipart.find(b"\n") + 1].endswith(b"\r\n"):
             multipart = multipart.replace(b"\r\n", b"\n")
@@ -297,10 +297,10 @@ class _Maker:
 
 
 def _boundary_of(multipart: bytes) -> tuple[tuple[int, int], bytes]:
-    """Where the Content-Type field of a multipart lies, and its boundary.
+    """The offsets of a multipart's Content-Type field, and its boundary.
 
     Raises:
-        UnusableError: there is none.
+        UnusableError: there is no boundary.
     """
     end = 0 if multipart.startswith(b"\n") else multipart.find(b"\n\n")
     head = multipart if end < 0 else multipart[:end]
@@ -332,7 +332,7 @@ def _section(fields: Sequence[bytes], kind: bytes, encoding: bytes, body: bytes)
 
 
 def _deliver(host: Host, output: bytes, section: bytes, write: Write) -> None:
-    """Write the section to where it is wanted; a file is on disk afterwards."""
+    """Write the section to the output; a file is on disk when this returns."""
     if not output or output == b"-":
         write(section)
         return

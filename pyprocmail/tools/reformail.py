@@ -1,6 +1,6 @@
 """reformail: rewrite a header, print fields, split a mailbox, remember Message-IDs.  reformail(1)
 
-A field is its bytes as they stand, folds included, without the last newline.  Names are compared up to their colon.
+A field is its unchanged bytes, folds included, without the last newline.  Names are compared up to their colon.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ _CACHE_MODE = 0o600
 
 
 class UsageError(Exception):
-    """The command line is none."""
+    """The command line is invalid."""
 
 
 class Options:
-    """What the command line asks for.
+    """The command line.
 
-    `line_end` of the output; `postmark`: None as it is, False to Return-Path, True to a From_ line.
+    `line_end` is that of the output.  `postmark`: None keeps the From_ line, False turns it into Return-Path, True
+    generates one.
     """
 
     __slots__ = (
@@ -62,7 +63,7 @@ def parse_options(words: Sequence[bytes]) -> Options:
     """Read the command line.
 
     Raises:
-        UsageError: there is something in it that is no option, or an option without its value.
+        UsageError: a word is not an option, or an option lacks its value.
     """
     options = Options()
     rest = list(words)
@@ -123,7 +124,7 @@ def _set(options: Options, letter: bytes, value: bytes) -> None:
 def run(
     host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write
 ) -> int:
-    """Run reformail with `argv` on the mail `data`; the exit status."""
+    """Run reformail with `argv` on the mail `data`; returns the exit status."""
     try:
         options = parse_options(argv[1:])
     except UsageError:
@@ -146,7 +147,7 @@ def run(
 
 
 class Mail:
-    """A mail as reformail reads it: with LF at every line's end, no empty lines in front, a newline at the end."""
+    """A mail in reformail's form: lines end in LF, no empty lines come first, and a newline ends the mail."""
 
     __slots__ = ("postmark", "fields", "body", "empty")
 
@@ -157,26 +158,26 @@ class Mail:
         head, _, self.body = data.partition(b"\n\n")
         self.empty = not data
         self.postmark = b""
-        # A head that is one newline has one empty field.
+        # A head that is a single newline has one empty field.
         self.fields = list(header.fields(head.removesuffix(b"\n"))) or [b""] * bool(head)
         if self.fields and self.fields[0].startswith(b"From "):
             self.postmark = self.fields.pop(0)
 
     def values(self, name: bytes) -> Iterator[bytes]:
-        """The values of the fields of the lower-case name, with its colon, on one line each."""
+        """The values of the fields with the lower-case `name`, which ends with a colon, each on one line."""
         for field in self.fields:
             if name_of(field) == name:
                 yield unfolded(field[len(name) :]).lstrip(_BLANKS)
 
 
 def name_of(field: bytes) -> bytes:
-    """The lower-case name, with its colon; the whole text when there is none."""
+    """The lower-case name with its colon; the whole text if there is no colon."""
     name, colon, _ = field.partition(b":")
     return (name + colon).lower()
 
 
 def unfolded(text: bytes) -> bytes:
-    """The text on one line: a newline and the blanks behind it are one blank."""
+    """The text on one line: a newline and the blanks after it become one blank."""
     if b"\n" not in text:
         return text
     out = bytearray()
@@ -200,7 +201,7 @@ def _extract(mail: Mail, wanted: Sequence[tuple[bytes, bool]], write: Write) -> 
 
 
 class _Rewriting:
-    """One mail on its way to standard output."""
+    """Rewrites one mail to standard output."""
 
     __slots__ = ("host", "options", "mail")
 
@@ -210,7 +211,7 @@ class _Rewriting:
         self.mail = mail
 
     def run(self, write: Write) -> None:
-        """Write the mail as the options want it."""
+        """Write the mail with the changes of the options."""
         mail, options = self.mail, self.options
         if mail.empty:
             return
@@ -285,7 +286,7 @@ class _Rewriting:
         return out + list(kept.values())
 
     def _made(self, text: bytes) -> bytes:
-        """A field to add; an empty Message-ID becomes one."""
+        """A field to add; an empty Message-ID gets a new id."""
         if text.lower() != b"message-id:":
             return text
         numbers = (int(self.host.time()), self.host.getpid())
@@ -297,9 +298,9 @@ class _Rewriting:
 
 
 def _seen(host: Host, path: bytes, limit: int, mail: Mail) -> bool:
-    """-D: whether the Message-ID is in the cache; now it is.
+    """-D: whether the Message-ID was in the cache; adds it.
 
-    The file holds NUL-terminated ids, the oldest first, and one more NUL.
+    The file has NUL-terminated ids, the oldest first, and one more NUL.
     """
     key = next(mail.values(b"message-id:"), b"").rstrip()
     if not key:
@@ -331,7 +332,7 @@ def _newest(keys: list[bytes], limit: int) -> list[bytes]:
 
 
 def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, note: Write) -> int:
-    """-s: each mail of a mailbox to a program of its own; it stops when one fails."""
+    """-s: start a program for each mail of a mailbox; stops when one fails."""
     number = environ.get(b"FILENO", b"000")
     for mail in mails(data):
         child = {**environ, b"FILENO": number}
@@ -349,7 +350,7 @@ def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes],
             while rest:
                 rest = rest[host.write(feed, rest) :]
         except BrokenPipeError:
-            pass  # whoever reads only a header is no failure
+            pass  # a program that reads only the header has not failed
         finally:
             host.close(feed)
         if host.wait(pid, None):
@@ -359,7 +360,7 @@ def _split(host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes],
 
 
 def next_number(number: bytes) -> bytes:
-    """The FILENO behind `number`, as wide; what is no number stays."""
+    """The FILENO after `number`, with the same width; a text that is not a number is unchanged."""
     return b"%0*d" % (len(number), bounded(number) + 1) if number.isdigit() or not number else number
 
 

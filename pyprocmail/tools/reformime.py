@@ -1,7 +1,7 @@
-"""reformime: what a MIME message consists of.  reformime(1)
+"""reformime: the sections of a MIME message.  reformime(1)
 
-Listing sections, taking them out, decoding them and header text, reading delivery reports.  `reformime_rewrite` is
-what changes messages and makes them.
+Lists, extracts and decodes sections, decodes header text, and reads delivery reports.  `reformime_rewrite` changes and
+creates messages.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _LISTED = (b"content-id", b"content-description", b"content-language", b"content-md5")
 _FAILED = 20
 _LONGEST_NAME = 200
-"""Bytes of a file's name that are used, the last ones; file systems know 255."""
+"""How many bytes of a file's name are used, the last ones; file systems allow 255."""
 
 _ACTIONS = (b"V", b"h", b"H", b"o", b"O", b"u", b"d", b"D", b"m")
 _WITH_VALUE = (b"s", b"h", b"H", b"o", b"O", b"c", b"X")
@@ -53,7 +53,7 @@ _HEX = b"0123456789ABCDEFabcdef"
 
 
 class Options:
-    """What the command line asks for: one of the letters `action`, or a list of sections."""
+    """The command line: one of the letters `action`, or a list of sections."""
 
     __slots__ = ("action", "text", "charset", "sections", "info", "extract", "prefix", "program")
 
@@ -69,7 +69,7 @@ class Options:
 
 
 def parse_options(words: Sequence[bytes]) -> Options | None:
-    """Read the command line; None when it is none."""
+    """Read the command line; None if it is invalid."""
     options = Options()
     rest = list(words)
     while rest:
@@ -107,10 +107,10 @@ def run(
     write: Write,
     note: Write,
 ) -> int:
-    """Run reformime with `argv` on the message that `read` gives; the exit status.
+    """Run reformime with `argv` on the message that `read` returns; returns the exit status.
 
     Raises:
-        OSError: the system refused something that may work another time.
+        OSError: a system call failed for a reason that may pass.
     """
     options = parse_options(argv[1:])
     if options is None:
@@ -141,13 +141,13 @@ def _encode(options: Options, environ: Mapping[bytes, bytes], write: Write, note
     """-o and -O: header text, in the character set of the command line."""
     name = options.charset or charsets.of_locale(environ)
     if name == b"US-ASCII":
-        name = b"UTF-8"  # all that ASCII lacks has to be written somehow
+        name = b"UTF-8"  # other letters than those of ASCII must be written as well
     codec = charsets.find(name.decode("latin-1"))
     if codec is None:
         note(b"Unknown charset: %b\n" % name)
         return 1
     text = options.text.decode(codec, "replace")
-    # The name stands in what is written; Python knows the character set by its own.
+    # The output has this name; Python may know the character set by another.
     charset = word_encoding.Charset(name, codec)
     if options.action == b"o":
         write(word_encoding.encode(text, charset) + b"\n")
@@ -157,7 +157,7 @@ def _encode(options: Options, environ: Mapping[bytes, bytes], write: Write, note
 
 
 def _digest(host: Host, names: bytes, write: Write, note: Write) -> int:
-    """-m: a digest of the messages in the files; nothing of none."""
+    """-m: a digest of the messages in the files; without files, nothing."""
     if not names:
         return 0
     messages = []
@@ -177,7 +177,7 @@ def _in_charset(text: bytes, charset: bytes) -> bytes:
 
 
 def _list(host: Host, options: Options, environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write) -> int:
-    """-i, -e, -x, -X, or the numbers alone."""
+    """-i, -e, -x, -X, or only the section numbers."""
     found = list(sections(mime.parse(data)))
     chosen = options.sections
     if not (options.extract or options.info or options.program or options.prefix is not None):
@@ -210,7 +210,7 @@ def _list(host: Host, options: Options, environ: Mapping[bytes, bytes], data: by
 def _give(
     host: Host, program: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, part: mime.Part, note: Write
 ) -> int:
-    """-X: the section for a program; its status."""
+    """-X: give the section to a program; returns its exit status."""
     name = file_name(part).replace(b"\0", b"")
     variables = {**environ, b"CONTENT_TYPE": mime.content_type(part) or b"text/plain", b"FILENAME": name}
     stdin, feed = host.pipe()
@@ -227,7 +227,7 @@ def _give(
         while rest:
             rest = rest[host.write(feed, rest) :]
     except BrokenPipeError:
-        pass  # its status says what it thinks of the section
+        pass  # its exit status tells whether it accepted the section
     finally:
         host.close(feed)
     status = host.wait(pid, None)
@@ -235,7 +235,7 @@ def _give(
 
 
 def _report(data: bytes, write: Write, *, original: bool) -> int:
-    """-d and -D: what became of each address, says the delivery report; 1 when it is none.  RFC 3464."""
+    """-d and -D: the result for each address in a delivery report; 1 if it is not a report.  RFC 3464."""
     parts = sections(mime.parse(data))
     part = next((one for one in parts if mime.content_type(one) == b"message/delivery-status"), None)
     if part is None:
@@ -258,7 +258,7 @@ def _report(data: bytes, write: Write, *, original: bool) -> int:
 
 
 def sections(part: mime.Part) -> Iterator[mime.Part]:
-    """The part and all in it, in order; the message in a message/rfc822 is a section of its own."""
+    """The part and all parts in it, in order; the message in a message/rfc822 is a separate section."""
     yield part
     for child in part.children:
         yield from sections(child)
@@ -290,7 +290,7 @@ def _described(data: bytes, part: mime.Part) -> bytes:
 
 
 def _named(value: bytes, name: bytes) -> bytes:
-    """A parameter that may be written as RFC 2231 wants it, in UTF-8."""
+    """A parameter, which may be in the form of RFC 2231; returns UTF-8."""
     plain = mime.parameter(value, name)
     charset, mark, rest = mime.parameter(value, name + b"*").partition(b"'")
     if plain or not mark:
@@ -308,13 +308,13 @@ def _named(value: bytes, name: bytes) -> bytes:
 
 
 def file_name(part: mime.Part) -> bytes:
-    """The name that the mail gives to a section; empty without."""
+    """The file name of a section in the mail; empty if there is none."""
     disposition, kind = part.value(b"content-disposition"), part.value(b"content-type")
     return _named(disposition, b"filename") or _named(kind, b"name")
 
 
 def _write_file(host: Host, data: bytes, part: mime.Part, prefix: bytes, taken: dict[bytes, int]) -> None:
-    """-x: a section that has a name.  The name comes from a stranger: no folders, no hidden files, nothing replaced."""
+    """-x: write a section that has a name, which a stranger chose: no folder, no hidden file, no file replaced."""
     name = file_name(part).replace(b"\\", b"/").rpartition(b"/")[2][-_LONGEST_NAME:]
     if not name or part.children:
         return
@@ -329,7 +329,7 @@ def _write_file(host: Host, data: bytes, part: mime.Part, prefix: bytes, taken: 
 
 
 def _create(host: Host, prefix: bytes, name: bytes, taken: dict[bytes, int]) -> int:
-    """A new file; a number goes before a name that is taken.  `taken`: the numbers that this run has used."""
+    """Create a new file; a name that exists gets a number before it.  `taken`: the numbers that this run has used."""
     number = taken.get(name, -1) + 1
     while True:
         path = b"%b%d-%b" % (prefix, number, name) if number else prefix + name

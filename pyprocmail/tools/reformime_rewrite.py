@@ -1,7 +1,7 @@
-"""reformime -r: what MIME asks for is in each header, and bodies are 7bit or 8bit.  reformime -m: digests.
+"""reformime -r: adds the MIME fields to each header, and makes bodies 7bit or 8bit.  reformime -m: digests.
 
-What is signed or encrypted stays as it is, byte for byte; so does every header but for the fields that are put in
-order: Content-Type, Content-Transfer-Encoding, Mime-Version.
+Signed and encrypted parts are unchanged, byte for byte.  In headers only these fields change: Content-Type,
+Content-Transfer-Encoding, Mime-Version.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pyprocmail.host import Host
 
 _LONGEST_LINE = 500
-"""Bytes of a line that is left as it is."""
+"""Longer lines, in bytes, are encoded."""
 _SEALED = (b"multipart/signed", b"multipart/encrypted")
 _ORDERED = (b"mime-version", b"content-type", b"content-transfer-encoding")
 _CONVERTED = b"X-Mime-Autoconverted: from %b to %b by reformime (pyprocmail %b)"
 
 
 def rewrite(host: Host, data: bytes, mode: bytes, charset: bytes) -> bytes:
-    """The message with MIME headers; `mode` is 7, 8 or nothing, `charset` that of text which says none."""
+    """The message with MIME headers; `mode` is 7, 8 or empty, `charset` is for text parts that name none."""
     if data[: data.find(b"\n") + 1].endswith(b"\r\n"):
         data = data.replace(b"\r\n", b"\n")
     return _Rewriting(host, data, mode, charset).message()
@@ -44,7 +44,7 @@ def digest(host: Host, messages: Sequence[bytes]) -> bytes:
 
 
 class _Rewriting:
-    """One message on its way."""
+    """Rewrites one message."""
 
     __slots__ = ("_data", "_mode", "_charset", "_out", "_stem", "_number")
 
@@ -62,7 +62,7 @@ class _Rewriting:
                 break
 
     def message(self) -> bytes:
-        """All of it, with a newline at its end."""
+        """The whole message, with a newline at its end."""
         root = mime.parse(self._data)
         self._entity(root)
         text = b"".join(self._out)
@@ -73,7 +73,7 @@ class _Rewriting:
         if kind in _SEALED:
             self._out.append(self._data[part.begin : part.end])
         elif part.children and part.children[0].message:
-            # A part of a digest is one without saying so.
+            # In a digest, a part without Content-Type is a message/rfc822.
             self._header(part, None if part.value(b"content-type") else b"message/rfc822", b"", b"")
             self._entity(part.children[0])
         elif part.children:
@@ -107,7 +107,7 @@ class _Rewriting:
             if self._mode != b"8":
                 return old, raw
             body = mime.body(self._data, part)
-            # What would not survive as lines of text stays as it is.
+            # A body that would not survive as lines of text is unchanged.
             if b"\0" in body or b"\r" in body or _is_long(body):
                 return old, raw
             return (b"7bit" if body.isascii() else b"8bit"), body
@@ -121,7 +121,7 @@ class _Rewriting:
         return old or b"8bit", raw
 
     def _typed(self, part: mime.Part, kind: bytes, body: bytes) -> bytes | None:
-        """The Content-Type that the header gets; None for what it has."""
+        """The Content-Type that the header gets; None to keep the present one."""
         value = part.value(b"content-type")
         if not value:
             return b"text/plain; charset=" + self._charset_of(body)
@@ -131,13 +131,13 @@ class _Rewriting:
         return None
 
     def _charset_of(self, body: bytes) -> bytes:
-        """That of text which says none: nothing but ASCII is called so."""
+        """The character set for text that names none; US-ASCII only if the body is ASCII."""
         if self._charset == b"US-ASCII" and not body.isascii():
             return b"UTF-8"
         return self._charset
 
     def _header(self, part: mime.Part, kind: bytes | None, encoding: bytes, note: bytes) -> None:
-        """The header: `kind` and `encoding` are what it says now, `note` is a field at its end."""
+        """Write the header with the new `kind` and `encoding`, and the field `note` at its end."""
         head = self._data[part.begin : min(part.start, len(self._data), max(part.end, part.begin))].rstrip(b"\n")
         fields = list(header.fields(head))
         version = b"Mime-Version: 1.0"

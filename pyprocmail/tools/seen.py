@@ -1,7 +1,7 @@
-"""A file that remembers: what was seen, until when.  Many processes use it at once.
+"""A file of keys that were seen, each with an expiry time.  Many processes use it at once.
 
-Each line is `until key value`, the last one of a key counts, and one that a crash left unfinished does not.  The lock
-is on a file beside it that stays, so that the file itself may be replaced when it has grown.
+Each line is `until key value`; the last line of a key counts, and a line that a crash left unfinished does not.  The
+lock is on a separate permanent file, so that the file itself can be replaced when it has grown.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from pyprocmail.host import Host
 
 _LARGEST_BYTES = 1 << 20
-"""A file that would grow beyond is written anew, without what is over, and with half as much at most."""
+"""A file that would grow beyond this is rewritten without expired lines, and with at most half as much."""
 _READ_BYTES = 8 << 20
 _PATIENCE_S = 30.0
 _MODE = 0o600
 _TORN = b" ! !\n"
-"""Ends a line that a crash cut off, so that it never counts."""
+"""Completes a line that a crash truncated, so that it never counts."""
 _KEY_BYTES = 20
 
 
 def key_of(*parts: bytes) -> bytes:
-    """A short key for any texts."""
+    """A key of fixed length for any texts: a hash."""
     text = b"".join(b"%d:%b" % (len(part), part) for part in parts)
     return blake2b(text, digest_size=_KEY_BYTES).hexdigest().encode()
 
@@ -39,7 +39,7 @@ class Seen:
     """The file, locked until `close()`.
 
     Raises:
-        OSError: it cannot be read, or others have held its lock for half a minute.
+        OSError: it cannot be read, or other processes hold its lock for half a minute.
     """
 
     __slots__ = ("_host", "_path", "_lock", "_data")
@@ -57,7 +57,7 @@ class Seen:
             raise
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._host.close(self._lock)
 
     def _read(self) -> bytes:
@@ -67,7 +67,7 @@ class Seen:
             return b""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of the key; None when there is none, or its time is over."""
+        """The value of the key; None if there is none, or it has expired."""
         data = self._data
         at = data.rfind(b" %b " % key)
         if at < 0:
@@ -80,7 +80,7 @@ class Seen:
         return words[2]
 
     def put(self, key: bytes, value: bytes, until: float) -> None:
-        """Remember the value, which has no blank in it; it is on disk afterwards.
+        """Store the value, which must not contain blanks; it is on disk when this returns.
 
         Raises:
             OSError: it cannot be written.
@@ -95,7 +95,7 @@ class Seen:
         self._data += line
 
     def forget(self, key: bytes) -> None:
-        """What was remembered counts no longer.
+        """Remove the key.
 
         Raises:
             OSError: it cannot be written.

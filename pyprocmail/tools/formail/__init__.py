@@ -33,11 +33,11 @@ def run(
     write: Callable[[bytes], None],
     note: Callable[[bytes], None],
 ) -> int:
-    """Do what `formail` does when called with `argv` (its own name first); the exit status.
+    """Run `formail` with `argv` (its own name first); returns the exit status.
 
-    `read(n)` gives up to n bytes of the input, none at its end.  `write` takes output whole, or raises
-    OSError.  `note` takes the lines meant for standard error.  Programs that -s names get descriptors 1
-    and 2 of this process for output; see `starts_programs`.
+    `read(n)` returns up to n bytes of the input, none at its end.  `write` writes all of its argument, or
+    raises OSError.  `note` writes lines to standard error.  The programs of -s get descriptors 1 and 2 of
+    this process for output; see `starts_programs`.
     """
     try:
         options = parse(argv[1:])
@@ -61,7 +61,7 @@ def run(
 
 
 def starts_programs(argv: Sequence[bytes]) -> bool:
-    """Whether `formail` with `argv` would start programs, which need descriptors of their own."""
+    """Whether `formail` with `argv` would start programs, which need real descriptors for output."""
     try:
         return bool(parse(argv[1:]).program)
     except (UsageError, VersionAsked):
@@ -113,7 +113,7 @@ class _Run:
         )
 
     def run(self) -> int:
-        """Treat the input; the exit status."""
+        """Process the input; returns the exit status."""
         if self.options.splitting:
             return self._split()
         self.source.skip_newlines()
@@ -130,7 +130,7 @@ class _Run:
         numbering = Numbering(self.environ)
         if options.babyl:
             if not source.at_end() and not source.skip_past(_BABYL_START):
-                # The reference looks for the beginning for ever.
+                # The reference searches for the beginning for ever.
                 self.note(b"formail: No BABYL mail in the input\n")
                 return EX_NOINPUT
             source.line()
@@ -164,9 +164,9 @@ class _Run:
         return EX_NOUSER if self.no_sender else EX_OK
 
     def _treat(self, write: Callable[[bytes], None] | None) -> bool:
-        """Read one mail and write what has to be written of it; whether another one follows.
+        """Read one mail and write what the options ask for; returns whether another mail follows.
 
-        Without `write` it is only read, and counts for -D and the exit status.
+        Without `write` the mail is only read; it still counts for -D and the exit status.
         """
         options, layout = self.options, self.layout
         fields, ended = read_header(self.source, digest=layout.digest or layout.babyl, babyl=layout.babyl)
@@ -192,7 +192,7 @@ class _Run:
         return follows
 
     def _treat_body(self, outlet: Outlet, fields: list[Field], *, adjacent: bool, after_postmark: bool) -> bool:
-        """Read the body behind the header `fields`, and put it; whether another mail follows."""
+        """Copy the body that follows the header `fields`; returns whether another mail follows."""
         options, layout = self.options, self.layout
         outlet.tail = b"\n\n"
         body = Body(self.source, outlet, layout)
@@ -201,7 +201,7 @@ class _Run:
             body.skip_shown_header(adjacent=adjacent)
         length = 0 if ignored else _content_length(fields)
         follows = body.copy(length=length, adjacent=adjacent, after_postmark=after_postmark)
-        # The reference counts one byte more than there is.  tests/conformance/formail/cl-long-verbose.json
+        # The reference counts one byte too many.  tests/conformance/formail/cl-long-verbose.json
         if body.missing > 1 and not options.quiet:
             self.note(b"formail: Content-Length: field exceeds actual length by %d bytes\n" % (body.missing - 1))
         if self.strict and body.ends_within and not adjacent and not outlet.tail.endswith(b"\n"):
@@ -217,7 +217,7 @@ class _Run:
         return sender.find(fields, sender.ENVELOPE)
 
     def _is_duplicate(self, cache: bytes, fields: list[Field]) -> bool:
-        """Whether there is nothing to write because of -D: without splitting there never is."""
+        """Whether -D suppresses the output: for a duplicate, and without -s always."""
         if self.options.reply:
             key = self._sender(fields)
         else:
@@ -231,13 +231,13 @@ class _Run:
         return not self.options.splitting
 
     def _result(self, fields: list[Field]) -> list[Field]:
-        """The fields that go out, apart from those that options append."""
+        """The fields of the output, without those that options append."""
         options = self.options
         if options.reply:
             address = self._sender(fields)
             self.no_sender |= address is None
             answer = edit.reply(fields, options, address or _NOBODY, repeat_re=self.strict)
-            # The first of several is the one of the mail, which does not go into the answer.
+            # -u keeps the first field, which is that of the mail itself and not part of the answer.
             firsts = {field.name.lower() for field in fields if options.keep_first.match(field.name.lower())}
             answer = [field for field in answer if field.name.lower() not in firsts]
             return edit.unique(answer, options.keep_first, options.keep_last)
@@ -246,7 +246,7 @@ class _Run:
         return fields
 
     def _lacks_postmark(self, fields: list[Field]) -> bool:
-        """Whether a From_ line has to be made: not when an option took it away, unless -a asks for one."""
+        """Whether a From_ line must be generated: not if an option removed it, unless -a asks for one."""
         options = self.options
         if options.forced or (fields and fields[0].is_postmark()):
             return False
@@ -257,7 +257,7 @@ class _Run:
         )
 
     def _date(self, fields: list[Field]) -> bytes:
-        """What a made From_ line says of the time: with -a Date: the words of the mail itself."""
+        """The date of a generated From_ line; with -a Date: it is the mail's own Date field."""
         if any(insertion.name.lower() == b"date:" for insertion in self.options.add_if_absent):
             date = last(fields, b"date:")
             if date is not None and date.content:
@@ -265,7 +265,7 @@ class _Run:
         return time.asctime(self.host.localtime()).encode()
 
     def _message_id(self) -> bytes:
-        """A Message-ID that no other mail has."""
+        """A unique Message-ID."""
         host = self.host
         self.ids_made += 1
         parts = (int(host.time() * 1000000), host.getpid(), self.ids_made)
@@ -296,7 +296,7 @@ class _Run:
 
 
 def _content_length(fields: Sequence[Field]) -> int:
-    """The number in the first Content-Length: field, as strtol(3) reads it; 0 without."""
+    """The number in the first Content-Length: field, read like strtol(3); 0 without the field."""
     for field in fields:
         if field.name.lower() == b"content-length:":
             text = field.content.lstrip(b" \t\n\v\f\r").removeprefix(b"+")

@@ -16,7 +16,7 @@ _UNFOLD = bytes.maketrans(b"\t\n\v\f\r", b"     ")
 
 
 def abstract(fields: Iterable[Field], folder: bytes, size: int) -> bytes:
-    """The From_ line, the Subject, and where a mail of `size` bytes went."""
+    """The From_ line, the Subject, the folder and the size of a mail."""
     lines = []
     for field in fields:
         if field.is_postmark():
@@ -33,6 +33,6 @@ def abstract(fields: Iterable[Field], folder: bytes, size: int) -> bytes:
 
 
 def _unfolded(text: bytes) -> bytes:
-    """The text on one line.  Behind a NUL, which text has no use for, only the newlines go."""
+    """The text on one line.  After a NUL, which is not text, only newlines are replaced."""
     shown, nul, hidden = text.partition(b"\0")
     return shown.translate(_UNFOLD) + nul + hidden.replace(b"\n", b" ")

@@ -1,8 +1,8 @@
-"""The bare address in a header field, and how much it is worth as an address to reply to."""
+"""The bare address in a header field, and how suitable it is for a reply."""
 
 from __future__ import annotations
 
-# Characters around which blanks mean nothing (RFC 822, 3.1.4); two words without one between them are two words.
+# Blanks around these characters mean nothing (RFC 822, 3.1.4); any other blank separates two words.
 _JOINERS = b"@.:,"
 _CLOSERS = {0x22: 0x22, 0x5B: 0x5D}
 _BACKSLASH = 0x5C
@@ -17,12 +17,12 @@ class _Scan:
         self.out = bytearray()
         self.angle = angle
         self.group = False
-        # An `@` or a dot was met.
+        # An `@` or a dot has been read.
         self.internet = False
-        # A comma or a semicolon that belongs to no group: the address keeps its angle brackets.
+        # A comma or semicolon outside a group has been read: the address keeps its angle brackets.
         self.listed = False
         self.blank = False
-        # A second word was met: only an address in angle brackets can still come.
+        # A second word has been read: only an address in angle brackets can still follow.
         self.skipping = False
         self.done = False
 
@@ -33,7 +33,7 @@ class _Scan:
         self.group = self.internet = self.listed = self.blank = self.skipping = False
 
     def word(self, text: bytes, *, quoted: bool = False) -> None:
-        """A piece of a word."""
+        """Add a piece of a word."""
         if self.blank and self.out and not self.angle and not quoted and self.out[-1] not in _JOINERS:
             self.skipping = True
         if not self.skipping:
@@ -41,16 +41,16 @@ class _Scan:
         self.blank = False
 
     def joiner(self, byte: int) -> None:
-        """`@`, `.` or `:`."""
+        """Add `@`, `.` or `:`."""
         if not self.skipping:
-            # A colon behind an address, not a phrase, begins no group.
+            # A colon after an address begins no group; only one after a phrase does.
             self.group = self.group or (byte == 0x3A and not self.internet)
             self.internet = self.internet or byte != 0x3A
             self.out.append(byte)
         self.blank = False
 
     def separator(self, byte: int) -> None:
-        """A comma or semicolon: the end, except in a group or in angle brackets."""
+        """Handle a comma or semicolon: it ends the address, except in a group or in angle brackets."""
         if self.skipping or not (self.angle or self.group):
             self.done = True
             return
@@ -63,10 +63,9 @@ class _Scan:
 
 
 def extract(text: bytes, *, angle: bool = False) -> bytes:
-    """The first address of `text` without comments, blanks and name; empty when there is none.
+    """The first address of `text` without comments, blanks and name; empty if there is none.
 
-    With `angle` the text is taken as standing in angle brackets already.  RFC 822, 6.1; a group
-    is one address.
+    With `angle` the text counts as the inside of angle brackets.  RFC 822, 6.1; a group is one address.
     """
     scan = _Scan(angle)
     position, size = 0, len(text)
@@ -99,7 +98,7 @@ def extract(text: bytes, *, angle: bool = False) -> bytes:
 
 
 def _end_of_comment(text: bytes, position: int) -> int:
-    """The offset behind the comment that begins at `position`; comments nest."""
+    """The offset after the comment that begins at `position`; comments nest."""
     depth = 0
     while position < len(text):
         byte = text[position]
@@ -116,7 +115,7 @@ def _end_of_comment(text: bytes, position: int) -> int:
 
 
 def _end_of_quote(text: bytes, position: int, closer: int) -> int:
-    """The offset behind the quoted string or domain literal that begins at `position`."""
+    """The offset after the quoted string or domain literal that begins at `position`."""
     position += 1
     while position < len(text):
         byte = text[position]
@@ -129,7 +128,7 @@ def _end_of_quote(text: bytes, position: int, closer: int) -> int:
 
 
 def penalty(address: bytes) -> int:
-    """How much less than its field an address is worth: the less it looks like one of the Internet, the more."""
+    """The points to subtract from the weight of the field; more the less the address looks like an Internet address."""
     if not any(byte in b"@!/" for byte in address):
         return 48
     if b".UUCP" in address:
@@ -142,8 +141,8 @@ def penalty(address: bytes) -> int:
 def from_postmark(content: bytes) -> bytes:
     """The address in the content of a From_ line with its `>From ` lines.
 
-    The last line names the user; `remote from host` and `forwarded by host` at the ends of lines
-    are the way there, in UUCP's notation, unless the user is an Internet address.
+    The last line names the user; `remote from host` and `forwarded by host` at the ends of lines are
+    the route, written as a UUCP path, unless the user is an Internet address.
     """
     hosts: list[bytes] = []
     user = blank = b""
@@ -159,7 +158,7 @@ def from_postmark(content: bytes) -> bytes:
 
 
 def _relay(rest: bytes) -> bytes | None:
-    """The host that a From_ line says it came from."""
+    """The host of `remote from` or `forwarded by` in a From_ line; None without."""
     found = [
         (position, words) for words in (b" remote from ", b" forwarded by ") if (position := rest.find(words)) >= 0
     ]

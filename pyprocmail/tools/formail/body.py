@@ -1,4 +1,4 @@
-"""Bodies: copied in large pieces, with From_ lines escaped or taken as the start of the next mail."""
+"""Bodies: copied in large pieces; a From_ line is escaped, or starts the next mail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pyprocmail.tools.formail.source import Source
 
-# The names after which formail takes a line for the header of a mail; X-anything and Old-anything as well.
+# The field names by which formail recognizes the header of a mail; X-anything and Old-anything as well.
 KNOWN_NAMES = frozenset(
     b"""
 Accept Acknowledge-To Allow Alternate-Recipient Anon-Post-To Anon-Send-To App-Message-ID Apparently-Resent-To
@@ -41,13 +41,13 @@ _LONGEST_NEEDLE = len(b"\nFrom ")
 
 
 class Outlet:
-    """Where one mail goes: counts it, remembers how it ends, and writes it in large pieces."""
+    """The output of one mail: counts its bytes, remembers its last two, and writes it in large pieces."""
 
     __slots__ = ("failed", "size", "tail", "_held", "_parts", "_write")
 
     def __init__(self, write: Callable[[bytes], None] | None, *, size: int = 0) -> None:
         self.size = size
-        # The last two bytes, to know whether an empty line ends the mail.
+        # The last two bytes, to know whether the mail ends with an empty line.
         self.tail = b""
         # A write failed; the rest is dropped.
         self.failed = False
@@ -66,14 +66,14 @@ class Outlet:
                 self.flush()
 
     def end_with_empty_line(self) -> None:
-        """Finish the last line, and have an empty one after it."""
+        """End the last line, and add an empty line unless there is one."""
         if not self.tail.endswith(b"\n"):
             self.put(b"\n")
         if self.tail != b"\n\n":
             self.put(b"\n")
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write what has been collected."""
         data = b"".join(self._parts)
         self._parts.clear()
         self._held = 0
@@ -117,10 +117,10 @@ class Layout:
         self.every_line = every_line
         self.babyl = babyl and splitting
         self.minimum_fields = minimum_fields
-        # Put before From_ lines that start no mail; before all lines that are not empty.
+        # `escape` goes before From_ lines that start no mail, `quote` before all lines that are not empty.
         self.escape = escape
         self.quote = quote
-        # What stands before a line that has to be looked at, and how much of it is before that line.
+        # The texts that show where a line to examine begins, and the offset of that line in each.
         self.needles: tuple[tuple[bytes, int], ...]
         if self.babyl:
             self.needles = ((b"\n\x1f", 1),)
@@ -133,11 +133,11 @@ class Layout:
 
 
 def starts_mail(source: Source, layout: Layout, *, adjacent: bool = False) -> tuple[bool, int]:
-    """Whether the lines at hand are the header of a mail, and how long they are as far as they look like it.
+    """Whether the next lines are the header of a mail, and the length of the lines that look like one.
 
-    That is `minimum_fields` fields of known names in a row, where a From_ line with two words counts
-    for one.  Length 0 when already the first line is nothing of the kind.  `adjacent` to a header, without
-    an empty line between, any From_ line will do, but without `>From ` lines.
+    A header is `minimum_fields` fields with known names in a row; a From_ line with two words counts as
+    one.  The length is 0 if the first line does not look like a header.  `adjacent`: directly after a
+    header, without an empty line between; there any From_ line counts, but without `>From ` lines.
     """
     line = source.line_at(0)
     postmark = line.startswith(POSTMARK)
@@ -161,7 +161,7 @@ def starts_mail(source: Source, layout: Layout, *, adjacent: bool = False) -> tu
 
 
 def is_known(line: bytes) -> bool:
-    """Whether a field with a name of mail headers begins at `line`."""
+    """Whether `line` begins a field with a known name."""
     name = read_name(line).lower()
     return name[:-1] in KNOWN_NAMES or name.startswith((b"x-", b"old-"))
 
@@ -172,26 +172,26 @@ def _has_two_words(text: bytes) -> bool:
 
 
 class Body:
-    """The copying of one body."""
+    """Copies one body."""
 
     __slots__ = ("ends_within", "missing", "_before", "_layout", "_outlet", "_source")
 
     def __init__(self, source: Source, outlet: Outlet, layout: Layout) -> None:
-        # The input ends within the Content-Length, or right behind it.
+        # The input ends within the Content-Length, or directly after it.
         self.ends_within = False
-        # How many bytes of a Content-Length were not there.
+        # How many bytes of the Content-Length were missing.
         self.missing = 0
         self._source = source
         self._outlet = outlet
         self._layout = layout
-        # The last two bytes consumed; an empty line precedes when both are newlines.
+        # The last two bytes consumed: two newlines mean that an empty line precedes.
         self._before = b"\n\n"
 
     def copy(self, *, length: int, adjacent: bool, after_postmark: bool) -> bool:
-        """Consume a body and put it; whether it ends because another mail follows.
+        """Copy a body; returns whether it ends because another mail follows.
 
-        `length` bytes are copied without looking at them (Content-Length).  `adjacent` says that no empty
-        line stands before the body, `after_postmark` that a From_ line begins the header.
+        `length` bytes are copied unexamined (Content-Length).  `adjacent`: no empty line precedes the body;
+        `after_postmark`: the header begins with a From_ line.
         """
         self._copy_bytes(length)
         self.ends_within = bool(length) and self._source.at_end()
@@ -207,9 +207,9 @@ class Body:
         return False
 
     def skip_shown_header(self, *, adjacent: bool) -> None:
-        """In BABYL: consume the second header, the one that rmail shows, up to the empty line behind it.
+        """In BABYL: consume the second header, the one that rmail shows, up to the empty line after it.
 
-        A line right behind the first header, `adjacent` to it, is not part of the second.
+        A line directly after the first header, `adjacent` to it, is not part of the second.
         """
         source = self._source
         if adjacent and not source.starts_with(_BABYL_END):
@@ -233,10 +233,10 @@ class Body:
         self._outlet.put(data)
 
     def _look_at_line(self, *, adjacent: bool, after_postmark: bool) -> bool:
-        """Look at the line at hand; True when a mail starts there.  What is consumed is put.
+        """Examine the next line; True if a mail starts there.  Lines that it consumes are copied.
 
-        Right behind a header that began with a From_ line, or what looked like one, a second From_ line
-        is no start of a mail.
+        Directly after a header that began with a From_ line, or after lines that looked like one, a second
+        From_ line does not start a mail.
         """
         layout, source = self._layout, self._source
         while layout.splitting:
@@ -261,10 +261,10 @@ class Body:
         return False
 
     def _put_false_header(self, length: int, *, escaped: bool) -> None:
-        """Put lines that looked like a header for a while.
+        """Copy lines that looked like a header but have too few fields.
 
-        They are not escaped, though a From_ line begins them.  tests/conformance/formail/s-escape-run.json
-        In an answer they are quoted, and those right behind a header escaped as well.
+        They are not escaped, although the first is a From_ line.  tests/conformance/formail/s-escape-run.json
+        In an answer they are quoted, and those directly after a header are escaped as well.
         """
         source = self._source
         end = source.position + length
@@ -278,7 +278,7 @@ class Body:
             self._pass_on(line)
 
     def _mark_line(self, *, escaped: bool = True) -> None:
-        """Put what has to be before the line at hand."""
+        """Write the escape or the quotation prefix of the next line."""
         layout, source = self._layout, self._source
         if escaped and layout.escape and source.starts_with(POSTMARK):
             self._outlet.put(layout.escape)
@@ -286,7 +286,7 @@ class Body:
             self._outlet.put(layout.quote)
 
     def _copy_run(self) -> None:
-        """Put what is before the next line that has to be looked at, or what there is in memory."""
+        """Copy everything before the next line to examine, or all that is in memory."""
         source = self._source
         while True:
             data = source.data
@@ -296,7 +296,7 @@ class Body:
                 if found >= 0 and (end < 0 or found + ahead < end):
                     end = found + ahead
             if end < 0:
-                # The beginning of a needle may be all that has been read of it.
+                # The last bytes may be the beginning of a needle that is not read completely.
                 end = len(data) - (0 if source.ended or not self._layout.needles else _LONGEST_NEEDLE - 1)
             if end > source.position:
                 self._pass_on(data[source.position : end])
@@ -307,11 +307,11 @@ class Body:
 
 
 def skip_to_mail(source: Source, layout: Layout) -> bool:
-    """In BABYL: consume lines up to what looks like the header of a mail; False when none follows."""
+    """In BABYL: consume lines up to one that begins the header of a mail; False if none follows."""
     while not source.at_end():
         starts, length = starts_mail(source, layout)
         if starts:
             return True
-        # No fewer fields in a row are enough either.
+        # A header cannot begin within these lines: fewer fields in a row are too few as well.
         source.position += length or len(source.line_at(0))
     return False

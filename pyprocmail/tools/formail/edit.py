@@ -1,4 +1,4 @@
-"""What the options do to the fields of a header."""
+"""The options that change the fields of a header."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _KEPT_IN_REPLY = b"x-loop:"
 
 
 def revise(fields: list[Field], options: Options) -> list[Field]:
-    """The fields after -i, -I, -R, -c and -z, each by the first option that names it.
+    """The fields after -i, -I, -R, -c and -z; the first option that names a field applies.
 
-    For an auto-reply -i renames nothing yet: there it says what is kept.
+    For an auto-reply -i renames nothing here: there it names the fields to keep.
     """
     revised = []
     for field in fields:
         changed = field
         replacing = _content(field, options.replace)
         if options.supersede_names.match(field.name):
-            # An answer keeps such a field, or is given another one later.
+            # An answer keeps such a field, or gets a new one later.
             if options.reply and replacing == b"":
                 continue
             if not options.reply:
@@ -44,7 +44,7 @@ def revise(fields: list[Field], options: Options) -> list[Field]:
 
 
 def _rename(field: Field, options: Options) -> Field:
-    """-R: the beginning of a name is exchanged for another beginning, or the whole name for a whole one."""
+    """-R: replace the beginning of a name by another beginning, or the whole name by a whole name."""
     index = options.rename_old.find(field.name)
     if index < 0:
         return field
@@ -73,7 +73,7 @@ def unique(fields: list[Field], first: Names, final: Names) -> list[Field]:
 
 
 def additions(fields: list[Field], options: Options, make_id: Callable[[], bytes]) -> list[Field]:
-    """The fields that are appended: those of -a that are missing, then those of -A, -i and -I."""
+    """The fields to append: those of -a that are missing, then those of -A, -i and -I."""
     present = {field.name.lower() for field in fields} if options.add_if_absent else ()
     added = []
     for insertion in options.add_if_absent:
@@ -89,9 +89,9 @@ def additions(fields: list[Field], options: Options, make_id: Callable[[], bytes
 
 
 def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: bool) -> list[Field]:
-    """The header of an answer to a mail with `fields`: what is kept of it, and what answers it.
+    """The header of an answer to a mail with `fields`: the fields that are kept, then those of the answer.
 
-    With `repeat_re` a subject that begins with `Re:` gets another one.
+    With `repeat_re` a subject that begins with `Re:` gets a second `Re:`.
     """
     kept = []
     for field in fields:
@@ -120,7 +120,7 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
 
 
 def _content(field: Field, insertions: list[Insertion]) -> bytes | None:
-    """What the first -i or -I that names the field puts in its place; None when none names it."""
+    """The replacement in the first -i or -I that names the field; None if no option does."""
     index = Names(insertion.name for insertion in insertions).find(field.name)
     return None if index < 0 else insertions[index].content
 

@@ -1,4 +1,4 @@
-"""A header as formail sees it: a list of fields, and the names that pick from it."""
+"""A header in formail's form: a list of fields, and the names that select fields."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 BLANKS = b" \t"
 POSTMARK = b"From "
 QUOTED_POSTMARK = b">From "
-# What may not be in a field name: control characters, blanks and the colon; bytes above 127 may.
+# The bytes of a field name: no control characters, blanks or colons; bytes above 127 are allowed.
 _NAME_BYTES = bytes(byte for byte in range(256) if 32 < byte != 127 and byte != 58)
 
 
 class Field:
-    """One field: `name` with its colon (or `From `), `content` up to the last newline, which is left out."""
+    """One field: `name` with its colon (or `From `), `content` without its last newline."""
 
     __slots__ = ("name", "content")
 
@@ -26,7 +26,7 @@ class Field:
         self.content = content
 
     def text(self) -> bytes:
-        """The field as it stands in a mail."""
+        """The field in the form it has in a mail."""
         return b"%b%b\n" % (self.name, self.content)
 
     def is_postmark(self) -> bool:
@@ -38,7 +38,7 @@ class Field:
         return self.content in (b"", b" ", b"\t")
 
     def renamed(self, name: bytes) -> Field:
-        """The field under another name; `>From ` lines become folds, and folds `>` lines of a From_ line."""
+        """The field under another name; `>From ` lines become folds, and for a From_ line folds become `>` lines."""
         if self.is_postmark() == (name == POSTMARK):
             return Field(name, self.content)
         if self.is_postmark():
@@ -46,18 +46,18 @@ class Field:
         return Field(name, self.content.replace(b"\n ", b"\n>").replace(b"\n\t", b"\n>"))
 
     def unquoted(self) -> bytes:
-        """The content as that of an ordinary field: without `>From ` lines."""
+        """The content for an ordinary field: `>From ` lines become folds."""
         return self.content.replace(b"\n>", b"\n ") if self.is_postmark() else self.content
 
     def joined(self) -> Field:
-        """The field on one line: -c.  The `>From ` lines of a From_ line stay lines."""
+        """The field on one line: -c.  A From_ line keeps its `>From ` lines."""
         return Field(self.name, self.content.replace(b"\n", b" ")) if not self.is_postmark() else self
 
 
 class Names:
     """Field names of one option, in the order given.
 
-    A name with its colon (or `From `) means that field, any other one all fields that begin with it.
+    A name with its colon (or `From `) selects that field, any other name all fields that begin with it.
     """
 
     __slots__ = ("_names",)
@@ -69,7 +69,7 @@ class Names:
         return bool(self._names)
 
     def find(self, field_name: bytes) -> int:
-        """The index of the first name that means the field; -1 without."""
+        """The index of the first name that selects the field; -1 if none does."""
         if self._names:
             wanted = field_name.lower()
             for index, (name, complete) in enumerate(self._names):
@@ -78,17 +78,17 @@ class Names:
         return -1
 
     def match(self, field_name: bytes) -> bool:
-        """Whether one of the names means the field."""
+        """Whether one of the names selects the field."""
         return self.find(field_name) >= 0
 
 
 def is_complete(name: bytes) -> bool:
-    """Whether `name` is a whole name, and not the beginning of names."""
+    """Whether `name` is a whole name, and not just the beginning of one."""
     return name.endswith(b":") or name.lower() == b"from "
 
 
 def name_length(line: bytes) -> int:
-    """The length of `line` up to its colon and with it, when a field name stands before it; else 0."""
+    """The length of `line` up to and including the colon if a field name precedes it; else 0."""
     colon = line.find(b":")
     if colon < 1:
         return 0
@@ -97,7 +97,7 @@ def name_length(line: bytes) -> int:
 
 
 def read_name(line: bytes) -> bytes:
-    """The name of the field that begins at `line`, blanks before the colon left out; empty when there is none."""
+    """The name of the field that begins at `line`, without blanks before the colon; empty if there is none."""
     length = name_length(line)
     return line[: length - 1].rstrip(BLANKS) + b":" if length else b""
 

@@ -1,7 +1,8 @@
 """The cache of Message-IDs (or senders) already seen: -D.
 
-The file is a ring of keys, each ended by a NUL; an empty key marks where the next one goes.  Keys behind
-the mark are the oldest ones and still count.  Its format is procmail's, and a procmail may use it at the same time.
+The file is a ring of keys, each ended by a NUL; an empty key marks the place for the next one.  Keys after
+the mark are the oldest ones and still count.  The format is procmail's, and a procmail may use the file at the same
+time.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ def create(host: Host, path: bytes) -> None:
 
 
 def seen(host: Host, path: bytes, key: bytes, limit_bytes: int) -> bool:
-    """Whether `key` is in the cache; if not, it is put there.
+    """Whether `key` is in the cache; if not, it is added.
 
-    A key may reach over the limit by its length.  The file is locked meanwhile, so that of two
-    processes with one new key exactly one is told that it is new.
+    A key may exceed the limit by its length.  The file is locked meanwhile, so that of two processes with
+    the same new key only one gets False.
     """
     fd = _open(host, path)
     try:
         host.lock_to_end(fd)
-        # No key that begins behind the limit counts, and no longer one is ours: a stranger's Message-ID may be long.
+        # Keys that begin after the limit do not count, so this much suffices, however long a stranger's Message-ID is.
         found, place = _search(_content(host, fd, limit_bytes + len(key) + 1), key, limit_bytes)
         if not found:
             host.lseek(fd, place, os.SEEK_SET)
@@ -57,7 +58,7 @@ def _content(host: Host, fd: int, most: int) -> bytes:
     """The first `most` bytes of the file.
 
     Raises:
-        OSError: it cannot be read; EFBIG, more than LARGEST_FILE_BYTES would have to be.
+        OSError: it cannot be read; EFBIG: more than LARGEST_FILE_BYTES of it are needed.
     """
     pieces = []
     left = most
@@ -70,9 +71,9 @@ def _content(host: Host, fd: int, most: int) -> bytes:
 
 
 def _search(content: bytes, key: bytes, limit: int) -> tuple[bool, int]:
-    """Whether `key` is in `content`, and where a new key goes.
+    """Whether `key` is in `content`, and the place for a new key.
 
-    Keys that begin at `limit` or later are not looked at, and without a mark before it the ring starts over.
+    Keys that begin at `limit` or later are ignored; without a mark before `limit` the ring starts at 0 again.
     """
     place = 0
     marked = False
@@ -82,7 +83,7 @@ def _search(content: bytes, key: bytes, limit: int) -> tuple[bool, int]:
             return True, 0
         if start == end and not marked:
             place, marked = start, True
-            # What follows the mark is the rest of a key that was written over.
+            # The mark is followed by the rest of an overwritten key.
             end = content.find(b"\0", end + 1)
             if end < 0:
                 break
@@ -91,5 +92,5 @@ def _search(content: bytes, key: bytes, limit: int) -> tuple[bool, int]:
 
 
 def key_of(content: bytes) -> bytes:
-    """The key that stands for a field: without the blanks in front, and without what follows a NUL."""
+    """The key for the content of a field: without leading blanks, and up to the first NUL."""
     return content.lstrip(b" ").partition(b"\0")[0]

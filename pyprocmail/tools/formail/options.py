@@ -1,4 +1,4 @@
-"""The command line of formail(1), read once.  It has a grammar of its own, older than getopt(3)."""
+"""The command line of formail(1), read once.  Its grammar is older than getopt(3)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _DEFAULT_MINIMUM_FIELDS = 2
 
 
 class UsageError(PyprocmailError):
-    """The command line cannot be used; `text` is what the user is told."""
+    """The command line is invalid; `text` is the message for the user."""
 
     def __init__(self, text: bytes = USAGE) -> None:
         super().__init__(text)
@@ -57,11 +57,11 @@ class UsageError(PyprocmailError):
 
 
 class VersionAsked(PyprocmailError):
-    """The user wants to know the version and nothing else."""
+    """The command line asks for the version."""
 
 
 class Insertion:
-    """The field that -a, -A, -i or -I adds; without content it is only a name."""
+    """The field of -a, -A, -i or -I; without content it is only a name."""
 
     __slots__ = ("name", "content")
 
@@ -70,12 +70,12 @@ class Insertion:
         self.content = content
 
     def text(self) -> bytes:
-        """The field as it is written."""
+        """The field in the form it has in a mail."""
         return b"%b%b\n" % (self.name, self.content)
 
 
 class Options:
-    """A command line, understood."""
+    """A parsed command line."""
 
     __slots__ = (
         "add_always", "add_if_absent", "babyl", "berkeley", "cache", "cache_limit_bytes", "digest", "every_line",
@@ -97,7 +97,7 @@ class Options:
         self.minimum_fields = _DEFAULT_MINIMUM_FIELDS
         self.skip = 0
         self.total = UNLIMITED
-        # Programs at the same time; 0 is one after the other.
+        # How many programs run at the same time; 0: one after another.
         self.parallel = 0
         self.program: list[bytes] = []
         self.add_if_absent: list[Insertion] = []
@@ -112,7 +112,7 @@ class Options:
         self.renames: list[tuple[bytes, bytes]] = []
 
     def finish(self) -> None:
-        """Make what is looked up in every mail."""
+        """Prepare the Names that are looked up in every mail."""
         self.extract = Names(self._extract)
         self.extract_whole = Names(self._extract_whole)
         self.keep_first = Names(self._keep_first)
@@ -126,7 +126,7 @@ class Options:
         return bool(self._extract or self._extract_whole)
 
     def whole_header(self) -> bool:
-        """Whether -X '' asks for the header as it is."""
+        """Whether -X '' asks for the unchanged header."""
         return b"" in self._extract_whole
 
 
@@ -142,20 +142,20 @@ class _Words:
         self.position = 0
 
     def argument(self) -> bytes:
-        """The argument of the option just read: the rest of its word, or the word behind it."""
+        """The argument of the option just read: the rest of its word, or the next word."""
         rest = self.word[self.position :]
         self.position = len(self.word)
         return rest or self.another()
 
     def another(self) -> bytes:
-        """The next word whole."""
+        """The next word as a whole."""
         if self.next == len(self.words):
             raise UsageError
         self.next += 1
         return self.words[self.next - 1]
 
     def number(self, *, signed: bool) -> int | None:
-        """The number at the reading position, which moves behind it."""
+        """The number at the reading position, which moves to after it."""
         end = self.position
         if signed:
             while self.word[end : end + 1] in (b" ", b"\t"):
@@ -173,7 +173,7 @@ class _Words:
         return value
 
     def number_argument(self, *, signed: bool = False) -> int:
-        """The number that is the argument of the option just read; what stands behind it are options again."""
+        """The number that is the argument of the option just read; options may follow in the same word."""
         if self.position == len(self.word):
             self.word, self.position = self.another(), 0
         value = self.number(signed=signed)
@@ -191,10 +191,10 @@ _INSERTIONS = {b"a": "add_if_absent", b"A": "add_always", b"i": "supersede", b"I
 
 
 def parse(arguments: Sequence[bytes]) -> Options:
-    """The Options that `arguments` (without the program's name) ask for.
+    """The Options in `arguments` (without the program's name).
 
     Raises:
-        UsageError: they cannot be understood, or do not fit together, or ask for help.
+        UsageError: they are invalid, or contradict each other, or ask for help.
         VersionAsked: they ask for the version.
     """
     options = Options()
@@ -215,7 +215,7 @@ def parse(arguments: Sequence[bytes]) -> Options:
 
 
 def _read_bundle(options: Options, words: _Words) -> None:
-    """Read the rest of one word: options without argument, and a last one that may have one."""
+    """Read the rest of one word: options without an argument; the last one may have an argument."""
     while words.position < len(words.word):
         letter = words.word[words.position : words.position + 1]
         if letter.isdigit():
@@ -263,7 +263,7 @@ def _read_other(options: Options, letter: bytes, words: _Words) -> None:
 
 
 def _read_parallel(options: Options, words: _Words) -> None:
-    """-n: an upper limit may follow in the word, and does follow as a word of its own when -n ends its word."""
+    """-n: a limit may follow in the same word; if -n ends its word, the next word is the limit."""
     options.parallel = UNLIMITED
     if words.position == len(words.word):
         limit: int | None = words.number_argument(signed=True)
@@ -286,7 +286,7 @@ def _invalid(name: bytes) -> UsageError:
 
 
 def _name(argument: bytes) -> tuple[bytes, bytes]:
-    """Split an argument into the name of a field, or its beginning, and what follows the name."""
+    """Split an argument into the name of a field, or the beginning of one, and the text after it."""
     if argument.startswith(b"From "):
         return argument[:5], argument[5:]
     length = name_length(argument)
@@ -299,7 +299,7 @@ def _name(argument: bytes) -> tuple[bytes, bytes]:
 
 
 def _read_insertion(options: Options, letter: bytes, argument: bytes) -> None:
-    """-a, -A, -i, -I: only the latter two take the beginning of a name."""
+    """-a, -A, -i, -I: only the latter two accept the beginning of a name."""
     name, content = _name(argument)
     if letter in b"aA" and not (is_complete(name) and name != b"from "):
         if letter == b"a" and name.lower() == b"resent-":
@@ -310,7 +310,7 @@ def _read_insertion(options: Options, letter: bytes, argument: bytes) -> None:
 
 
 def _read_rename(options: Options, words: _Words) -> None:
-    """-R: a whole name becomes a whole name, the beginning of a name anything."""
+    """-R: a whole name needs a whole new name; the beginning of a name accepts either."""
     old, content = _name(words.argument())
     if content:
         raise _invalid(content + b"\n")
@@ -324,7 +324,7 @@ def _read_rename(options: Options, words: _Words) -> None:
 
 
 def _check(options: Options) -> None:
-    """Refuse what makes no sense together."""
+    """Refuse options that make no sense together."""
     if options.resent and not (options.reply and options.trust_header):
         raise _invalid(b"Resent-")
     splits_only = (

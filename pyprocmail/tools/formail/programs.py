@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Numbering:
-    """FILENO: counts the programs started, from what the environment says and as wide as it says."""
+    """FILENO: the number of the next program, with the start and the width that the environment gives."""
 
     __slots__ = ("_environ", "_number", "_width")
 
@@ -41,7 +41,7 @@ class Numbering:
 
 
 class Programs:
-    """The children: at most `limit` at a time, 0 for one after the other, less than 0 for any number."""
+    """The children: at most `limit` at a time; 0: one after another; less than 0: any number."""
 
     __slots__ = ("_argv", "_feed", "_host", "_limit", "_pids", "_status")
 
@@ -54,10 +54,10 @@ class Programs:
         self._status = 0
 
     def start(self, environment: Mapping[bytes, bytes]) -> Callable[[bytes], None]:
-        """Start the program for the next mail; what is returned writes to it.
+        """Start the program for the next mail; returns the function that writes to it.
 
         Raises:
-            OSError: there is no process to be had.
+            OSError: no process can be started.
         """
         if 0 < self._limit <= len(self._pids):
             self._reap_one()
@@ -79,7 +79,7 @@ class Programs:
                 if not self._pids:
                     raise
                 self._reap_one()
-        # What cannot be executed is given to the shell, as a script or to say what is wrong with it.
+        # If it cannot be executed, the shell tries: it may be a script, or the shell prints the error.
         shell = [b"/bin/sh", *self._argv]
         return self._host.spawn(shell, environment, stdin=stdin, stdout=1, stderr=2)
 

@@ -1,4 +1,4 @@
-"""Whom a mail comes from, and whom an answer goes to: the fields that say it, weighed against each other."""
+"""The sender of a mail, to whom an answer goes: the best address among several fields, chosen by weight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pyprocmail.tools.formail.header import Field
 
-# Weight of each field: for the envelope sender, for the header sender (-rt), and for it with -a Resent-.
+# Weight of each field: for the envelope sender, for the header sender (-rt), and for the latter with -a Resent-.
 ENVELOPE, HEADER, RESENT = 0, 1, 2
 _WEIGHTS = {
     b"from ": (10, 4, 3),
@@ -25,12 +25,12 @@ _WEIGHTS = {
     b"from:": (1, 7, 6),
     b"reply-to:": (0, 8, 7),
 }
-# `Return-Path: <>`, or any text without an address, marks a bounce, which nobody may answer: it outweighs everything.
+# `Return-Path: <>`, or any text without an address, marks a bounce, which must not be answered: it outweighs all.
 _BOUNCE = 12
 
 
 def find(fields: Iterable[Field], order: int) -> bytes | None:
-    """The best address in `fields`, the first one among equals; None when there is none at all."""
+    """The best address in `fields`, the first one among equals; None if there is no address."""
     best, best_weight = None, -1000
     for field in fields:
         weights = _WEIGHTS.get(field.name.lower())

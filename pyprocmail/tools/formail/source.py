@@ -1,4 +1,4 @@
-"""The input: read in pieces, looked at by lines, so that a mailbox of any size takes little memory."""
+"""The input: read in pieces and examined by lines, so that a mailbox of any size needs little memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CHUNK_BYTES = 1 << 18
 
 
 class Source:
-    """Bytes not yet consumed: `data` from `position` on, and what `read` has still to give.
+    """Bytes not yet consumed: `data` from `position` on, then the rest that `read` returns.
 
-    Not more than `limit_bytes` are held at once.
+    At most `limit_bytes` are in memory at once.
     """
 
     __slots__ = ("data", "ended", "position", "_found", "_read", "_limit_bytes")
@@ -26,24 +26,24 @@ class Source:
     def __init__(self, read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> None:
         self.data = b""
         self.position = 0
-        # Where each text that `find` was asked for stands in `data`.
+        # The next offset in `data` of each text that `find` has searched for.
         self._found: dict[bytes, int] = {}
         self.ended = False
         self._read = read
         self._limit_bytes = limit_bytes
 
     def more(self) -> bool:
-        """Read another piece; False at the end of the input.  What is consumed is forgotten.
+        """Read another piece; False at the end of the input.  Consumed bytes are dropped.
 
         Raises:
-            MailTooLargeError: what is not consumed yet is too much.
+            MailTooLargeError: more than `limit_bytes` are not consumed yet.
         """
         if self.ended:
             return False
         pieces = [self.data[self.position :]]
         if len(pieces[0]) > self._limit_bytes:
             raise MailTooLargeError(self._limit_bytes)
-        # As much again as is there, so that a long line is copied a few times and not once a piece.
+        # Double the size, so that a long line is copied a few times only, and not once for each piece.
         wanted = max(len(pieces[0]), 1)
         while wanted > 0 and not self.ended:
             piece = self._read(_CHUNK_BYTES)
@@ -88,14 +88,14 @@ class Source:
             self.position += 1
 
     def find(self, text: bytes) -> int:
-        """Where `text` stands next in `data`, -1 for nowhere.  What has been read is searched once."""
+        """The next offset of `text` in `data`; -1 if it is not there.  Each piece is searched only once."""
         found = self._found.get(text, 0)
         if 0 <= found < self.position or text not in self._found:
             found = self._found[text] = self.data.find(text, self.position)
         return found
 
     def skip_past(self, text: bytes) -> bool:
-        """Consume everything up to `text` and `text` itself; False when the input ends before it."""
+        """Consume everything up to and including `text`; False if the input ends before it."""
         while True:
             found = self.data.find(text, self.position)
             if found >= 0:
@@ -108,10 +108,10 @@ class Source:
 
 
 def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Field], bool]:
-    """Consume a header, as far as there are valid fields, and the empty line behind it.
+    """Consume a header, as far as its fields are valid, and the empty line after it.
 
-    The second value says whether there was such a line.  A From_ line counts as a field at the very
-    beginning only.  There a digest may have `Article 1 of group:`, and BABYL `Mail-from: From who`.
+    The second value is whether there was an empty line.  A From_ line counts as a field only at the very
+    beginning.  There a digest may have `Article 1 of group:`, and BABYL `Mail-from: From who`.
     """
     fields = []
     names = SameNames()
@@ -132,7 +132,7 @@ def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Fiel
 
 
 def _read_first(source: Source, *, digest: bool, babyl: bool) -> Field | None:
-    """Consume what may stand in the place of the first field only."""
+    """Consume a line that is valid only in place of the first field."""
     if source.starts_with(POSTMARK) and not name_length(source.line_at(0)):
         return Field(POSTMARK, _with_folds(source, source.line()[5:], (QUOTED_POSTMARK,)))
     if digest and source.starts_with(b"Article "):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run(
     host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], data: bytes, write: Write, note: Write
 ) -> int:
-    """Run mailbot with `argv` on the mail `data`; the exit status."""
+    """Run mailbot with `argv` on the mail `data`; returns the exit status."""
     try:
         options = parse_options(argv[1:])
     except UsageError:
@@ -59,7 +59,7 @@ def run(
 
 
 def _text(host: Host, options: Options) -> bytes | None:
-    """What the answer says; None when there is no draft, and no answer."""
+    """The text of the answer; None if there is no draft, so that no answer is sent."""
     path = options.values.get(b"t") or options.values.get(b"m")
     if options.kind == DRAFT:
         draft = newest(host, options.values[b"l"]) if b"l" in options.values else None
@@ -84,7 +84,7 @@ def _send(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], ans
         while rest:
             rest = rest[host.write(feed, rest) :]
     except BrokenPipeError:
-        pass  # its status says what it thinks of the answer
+        pass  # its exit status tells whether it accepted the answer
     finally:
         host.close(feed)
     status = host.wait(pid, None)

@@ -22,7 +22,7 @@ _AS_LINES = bytes.maketrans(_SPACE, b"\n" * len(_SPACE))
 
 
 class Answer:
-    """The mail that goes out."""
+    """The mail to send."""
 
     __slots__ = ("host", "options", "mail", "data", "text", "charset")
 
@@ -108,7 +108,7 @@ class Answer:
         return self.options.values.get(b"F", _MARKER)
 
     def _forwarded(self) -> bytes:
-        """The original as text: the fields that people read, and what they say."""
+        """The original as text: the fields that people read, and the text."""
         shown = (b"from:", b"to:", b"cc:", b"subject:", b"message-id:", b"date:")
         fields = [unfolded(field) for field in self.mail.fields if name_of(field) in shown]
         return b"".join(field + b"\n" for field in fields) + b"\n" + self._original_text()
@@ -121,18 +121,18 @@ class Answer:
         return head + reports.multipart(boundary, parts)
 
     def _with_header(self, fields: list[bytes], typed: list[bytes], text: bytes) -> bytes:
-        """A draft, and the header of the mail that it answers."""
+        """A draft with the header of the mail that it answers."""
         boundary = self._boundary(text)
         kind = b'Content-Type: multipart/mixed; boundary="%b"' % boundary
         parts = [_lines(*typed, b"") + text, reports.original(self.mail, b"", whole=False)]
         return _lines(*fields, kind, b"") + reports.multipart(boundary, parts)
 
     def _template(self) -> list[bytes]:
-        """-S, if it is given."""
+        """The value of -S if it is given."""
         return [self.options.values[b"S"]] if b"S" in self.options.values else []
 
     def _report(self, fields: list[bytes], text: bytes) -> bytes:
-        """The text for people, the same for machines, and the mail that it is about."""
+        """A report: the text for people, the same for programs, and the original mail."""
         options, host = self.options, self.host
         boundary = self._boundary(text)
         if options.kind == DSN:
@@ -147,7 +147,7 @@ class Answer:
         return _lines(*fields, typed, b"") + reports.multipart(boundary, [text, machine, original])
 
     def _boundary(self, text: bytes) -> bytes:
-        """What occurs nowhere in the answer."""
+        """A boundary that does not occur in the answer."""
         host = self.host
         number = 0
         while True:
@@ -170,7 +170,7 @@ class Answer:
         return mime.decoded(mime.body(data, part), part.charset)
 
     def _quoted(self) -> bytes:
-        """The salutation, and the original with `>` in front."""
+        """The salutation, and the original with `>` before each line."""
         quoted = bytearray()
         text = self._original_text().rstrip(b"\n")
         for line in header.lines(text) if text else ():
@@ -192,7 +192,7 @@ def _is_plain(part: mime.Part) -> bool:
 
 
 def _wrapped(line: bytes) -> list[bytes]:
-    """A long line in pieces that flow: RFC 3676 with DelSp."""
+    """A long line split into format=flowed lines: RFC 3676 with DelSp."""
     pieces = []
     at = 0
     while len(line) - at > _WIDTH:

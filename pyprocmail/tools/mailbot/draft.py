@@ -1,4 +1,4 @@
-"""-l: the maildir that has the text of an answer as its latest mail."""
+"""-l: the maildir whose latest mail is the text of the answer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def newest(host: Host, maildir: bytes) -> bytes | None:
-    """The mail that was stored last, of those that are not in the trash; None when there is none.
+    """The mail that was stored last and is not flagged as trash; None if there is none.
 
     Raises:
-        OSError: the maildir is there and cannot be read.
+        OSError: the maildir exists and cannot be read.
     """
     found: list[tuple[float, bytes]] = []
     for part in (b"/cur/", b"/new/"):
@@ -27,5 +27,5 @@ def newest(host: Host, maildir: bytes) -> bytes | None:
                 found.append((host.stat(path).st_mtime, path))
             except FileNotFoundError:
                 continue  # it was moved or removed meanwhile
-    # Of those of one moment the first one.
+    # Of several mails with the same time, the first.
     return max(found, key=lambda one: one[0])[1] if found else None

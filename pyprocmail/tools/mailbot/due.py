@@ -1,4 +1,4 @@
-"""-d: the database of those who have had an answer."""
+"""-d: the database of the addresses that have got an answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TIME_BYTES = 8
 
 
 def is_due(host: Host, options: Options, recipient: bytes) -> bool:
-    """-d: whether the address had no answer for -D days; now it has.
+    """-d: whether the address got no answer for -D days; if so, records the answer now.
 
-    As with the reference: in NAME.gdbm the time of the last answer, a C time_t, under the lower-case address;
+    As with the reference, NAME.gdbm has the time of the last answer, a C time_t, under the lower-case address;
     NAME.lock is locked meanwhile.
 
     Raises:

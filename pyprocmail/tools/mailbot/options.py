@@ -52,7 +52,7 @@ Usage: mailbot [ options ] [ $MAILER arg arg... ]
 
 
 class UsageError(Exception):
-    """The command line cannot be read."""
+    """The command line is invalid."""
 
 
 class Options:
@@ -76,7 +76,7 @@ def parse_options(words: Sequence[bytes]) -> Options:
     """Read the command line.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it is invalid.
     """
     options = Options()
     rest = list(words)

@@ -1,4 +1,4 @@
-"""The machine's part of mailbot's reports: that a mail was delivered, or what is wrong with it.  RFC 3464, RFC 5965."""
+"""The machine-readable part of mailbot's reports: delivery status or abuse feedback.  RFC 3464, RFC 5965."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FEEDBACK = (
     b"original-envelope-id", b"original-mail-from", b"reporting-mta", b"source-ip", b"incidents",
     b"authentication-results", b"original-rcpt-to", b"reported-domain",
 )  # fmt: skip
-"""What --feedback-NAME tells."""
+"""The names of the --feedback-NAME options."""
 
 
 def delivery_status(host: Host, recipient: bytes) -> bytes:
-    """The part that says that the mail was delivered to the recipient."""
+    """The part that reports the delivery to the recipient."""
     return (
         b"Content-Type: message/delivery-status\nContent-Transfer-Encoding: 7bit\n\n"
         b"Arrival-Date: %b\n\nFinal-Recipient: rfc822; %b\nAction: delivered\nStatus: 2.0.0\n"
@@ -31,8 +31,8 @@ def delivery_status(host: Host, recipient: bytes) -> bytes:
 
 
 def feedback(host: Host, kind: bytes, values: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The part that says what is wrong with the mail: `kind`, and names of FEEDBACK with what they tell."""
-    # maildrop 2.9.3 leaves Feedback-Type out, without which it is no report.  RFC 5965, section 3.1.
+    """The part that reports what is wrong with the mail: `kind`, and names of FEEDBACK with their values."""
+    # maildrop 2.9.3 omits Feedback-Type, which a report must have.  RFC 5965, section 3.1.
     lines = [
         b"Feedback-Type: " + kind,
         b"Arrival-Date: " + _now(host),
@@ -45,7 +45,7 @@ def feedback(host: Host, kind: bytes, values: Iterable[tuple[bytes, bytes]]) -> 
 
 
 def original(mail: Mail, data: bytes, *, whole: bool) -> bytes:
-    """The part with the mail that it is about, or with its header."""
+    """The part with the original mail, or with its header only."""
     if whole:
         return b"Content-Type: message/rfc822\nContent-Disposition: attachment\n\n" + data
     fields = bytearray()
@@ -59,7 +59,7 @@ def original(mail: Mail, data: bytes, *, whole: bool) -> bytes:
 
 
 def multipart(boundary: bytes, parts: Sequence[bytes]) -> bytes:
-    """The body of a multipart: its parts with their headers, each ending in a newline."""
+    """The body of a multipart, from parts with their headers, each ending in a newline."""
     middle = b"".join(b"--%b\n%b\n" % (boundary, part) for part in parts)
     return b"%b\n%b--%b--\n" % (NOT_MIME, middle, boundary)
 

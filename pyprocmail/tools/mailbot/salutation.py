@@ -17,7 +17,7 @@ _DATE = b"%a, %d %b %Y %H:%M:%S %z"
 
 
 def salutation(host: Host, mail: Mail, template: bytes = _USUAL) -> bytes:
-    """The template with what the mail says in the place of %F and its like."""
+    """The template with %F and the other % sequences replaced by values from the mail."""
     out = bytearray()
     at = 0
     while at < len(template):

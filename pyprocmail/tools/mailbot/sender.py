@@ -1,4 +1,4 @@
-"""Whom to answer, and whether at all."""
+"""The address to answer, and whether to answer at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BULK = (b"junk", b"bulk", b"list")
 
 
 def first_value(mail: Mail, name: bytes) -> bytes:
-    """What the first field of the name says; empty without."""
+    """The value of the first field of that name; empty if there is none."""
     return next(mail.values(name), b"").strip()
 
 
@@ -24,7 +24,7 @@ def _first_address(text: bytes) -> bytes:
 
 
 def sender_field(mail: Mail, options: Options) -> bytes:
-    """The field that says whom to answer, as it stands."""
+    """The unchanged value of the field that names the address to answer."""
     names = [b"reply-to:", b"from:"]
     if options.errors_to:
         names = [b"errors-to:", b"return-path:", *names]
@@ -32,7 +32,7 @@ def sender_field(mail: Mail, options: Options) -> bytes:
 
 
 def answerable(mail: Mail, options: Options) -> bytes | None:
-    """The address that gets the answer; None when there must not be one."""
+    """The address that gets the answer; None if the mail must not be answered."""
     if first_value(mail, b"precedence:").lower() in _BULK:
         return None
     submitted = first_value(mail, b"auto-submitted:").lower()
@@ -49,5 +49,5 @@ def answerable(mail: Mail, options: Options) -> bytes | None:
 
 
 def addresses(mail: Mail, name: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """The addresses of all fields of the name, each with its name."""
+    """The addresses in all fields of that name, each with its display name."""
     return ((one.text, one.name) for value in mail.values(name) for one in address.parse(value) if one.text)

@@ -6,7 +6,7 @@ _SPACE = b" \t\n\r\v\f"
 
 
 def core_subject(subject: bytes) -> bytes:
-    """The subject without `Re:`, `Fwd:`, a list's `[name]` in front, and `(fwd)` behind it."""
+    """The subject without a leading `Re:`, `Fwd:` or a list's `[name]`, and without a trailing `(fwd)`."""
     lower = subject.lower()
     closed = b"]" in subject
     begin, end = 0, len(subject)
@@ -19,7 +19,7 @@ def core_subject(subject: bytes) -> bytes:
                 break
         if closed and subject.startswith(b"[", begin, end):
             close = subject.find(b"]", begin, end)
-            # The end is no blank: what follows the bracket is not empty.
+            # The text is stripped, so text follows the bracket.
             begin = close + 1 if 0 <= close < end - 1 else begin
             closed = close >= 0
         if lower.endswith(b"(fwd)", begin, end):

@@ -1,7 +1,7 @@
-"""`pyprocmail mime`: what gateways did around mail, as filters.  pyprocmail-mime(1).
+"""`pyprocmail mime`: the usual work of mail gateways, as filters.  pyprocmail-mime(1).
 
-Each command reads one mail and writes one, byte for byte the same but where it changes something; what is signed or
-encrypted is left alone unless told otherwise.
+Each command reads one mail and writes one; bytes that it does not change stay the same.  Signed and encrypted parts are
+left unchanged unless an option allows the change.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ COMMANDS: dict[bytes, Command] = {
     b"decompress": packing.decompress,
     b"scan": scan.scan,
 }
-"""What needs no other program."""
+"""The commands that need no other program."""
 GPG = (b"encrypt", b"decrypt", b"sign", b"verify")
-"""What gpg does."""
+"""The commands that need gpg."""
 
 
 def starts_programs(argv: Sequence[bytes]) -> bool:
-    """Whether the call `pyprocmail mime ...` is one that starts gpg."""
+    """Whether `pyprocmail mime` with `argv` starts gpg."""
     return len(argv) > 2 and argv[2] in GPG
 
 
@@ -48,7 +48,7 @@ def run(
     write: Callable[[bytes], None],
     note: Callable[[bytes], None],
 ) -> int:
-    """Run `pyprocmail mime COMMAND ...`; the exit status: 75 where a mail server had better try again."""
+    """Run `pyprocmail mime COMMAND ...`; returns the exit status: 75 if a mail server should try again."""
     name = argv[2] if len(argv) > 2 else b""
     command: Command | None = COMMANDS.get(name)
     if name in GPG:

@@ -1,4 +1,4 @@
-"""`strip`: a note in the place of an attachment."""
+"""`strip`: replaces attachments by a note."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOTE = "[ An attachment was removed here: {name} ({type}, {size} bytes) ]"
 
 
 def strip(_host: Host, mail: Mail, given: Options) -> int:
-    """Remove the attachments that are asked for; `{name}`, `{type}` and `{size}` in --note are filled in."""
+    """Remove the selected attachments; `{name}`, `{type}` and `{size}` in --note are filled in."""
     template = given.text(b"note").decode("utf-8", "replace") or _NOTE
     newline = mail.newline
     edits: list[Edit] = []
@@ -29,7 +29,7 @@ def strip(_host: Host, mail: Mail, given: Options) -> int:
             fields = b"MIME-Version: 1.0\n" + fields
         body = b"\n".join(text.encode("utf-8", "replace").splitlines()) + b"\n"
         if part.end < len(mail.message.data):
-            body = body[:-1]  # the newline before a boundary belongs to that
+            body = body[:-1]  # the newline before a boundary belongs to the boundary
         edits.append(replaced(part, fields.replace(b"\n", newline), body.replace(b"\n", newline), newline))
     mail.change(edits)
     return EX_OK

@@ -1,4 +1,4 @@
-"""`extract`: attachments as files of a folder, under names that are safe and never those of files that are there."""
+"""`extract`: writes attachments to files in a folder, under safe names; never overwrites a file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DEVICES = frozenset(("con", "prn", "aux", "nul"))
 
 
 def extract(host: Host, mail: Mail, given: Options) -> int:
-    """Write each attachment that is asked for to a file of --dir, and its path to standard output.
+    """Write each selected attachment to a file in --dir, and its path to standard output.
 
-    A file is there only when it is complete and on disk.
+    A file gets its name only when it is complete and on disk.
     """
     folder = given.text(b"dir", b".")
     taken: dict[bytes, int] = {}
@@ -39,7 +39,7 @@ def extract(host: Host, mail: Mail, given: Options) -> int:
 
 
 def safe_name(part: Part) -> str:
-    """The name of the file for a part: no folder, no dot in front, nothing that a shell or terminal would obey."""
+    """The file name for a part: without folder or leading dot, and harmless to shells and terminals."""
     name = decoded.file_name(part).replace("\\", "/").rpartition("/")[2]
     kept = "".join(one if one.isalnum() or one in "-_.+@=,() " else "_" for one in name).strip(" ")
     kept = kept.lstrip(".-") or "part." + _suffix(part)
@@ -57,7 +57,7 @@ def _suffix(part: Part) -> str:
 
 
 def _store(host: Host, folder: bytes, name: str, content: bytes, taken: dict[bytes, int]) -> bytes:
-    """Write the file under the first name that is free; its path."""
+    """Write the file under the first free name; returns its path."""
     whole = name.encode("utf-8", "replace")
     base, dot, suffix = whole.rpartition(b".")
     if not base:

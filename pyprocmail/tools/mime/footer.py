@@ -1,4 +1,4 @@
-"""`footer`: a text behind what people read, in the character set and transfer encoding that is there."""
+"""`footer`: appends a text to the readable parts of a mail, in their character set and transfer encoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRITTEN_AS_IS = (b"", b"7bit", b"8bit", b"binary")
 
 
 def footer(host: Host, mail: Mail, given: Options) -> int:
-    """Append the footer to the first text and to the first HTML that people read."""
+    """Append the footer to the first plain text and the first HTML text of the mail."""
     if b"text" not in given.texts:
         raise TroubleError(b"--text FILE is missing", EX_USAGE)
     text = host.read_file(given.text(b"text"), _LARGEST).decode("utf-8", "replace").rstrip("\r\n") + "\n"
@@ -48,7 +48,7 @@ def footer(host: Host, mail: Mail, given: Options) -> int:
 
 
 def _read_by_people(mail: Mail) -> list[Part]:
-    """The texts that are the mail itself, and no attachment."""
+    """The text parts of the mail that are not attachments."""
     found = []
     todo = [mail.root]
     while todo:
@@ -64,7 +64,7 @@ def _with(mail: Mail, part: Part, text: str) -> Edit:
     """The change that appends the text to a part."""
     newline = mail.newline
     if _flowed(part):
-        # A line that begins with a blank, a `>` or `From ` is stuffed; one that ends with a blank would go on.
+        # A line that begins with a blank, a `>` or `From ` is stuffed; one that ends with a blank would be continued.
         lines = [line.rstrip(" ") if line != "-- " else line for line in text.split("\n")]
         text = "\n".join(" " + line if line.startswith((" ", ">", "From ")) else line for line in lines)
     charset, encoding = part.charset.lower() or b"us-ascii", part.encoding
@@ -72,7 +72,7 @@ def _with(mail: Mail, part: Part, text: str) -> Edit:
     tail = _encoded(text, charset)
     fields: bytes | None = None
     if tail is None:
-        # The character set has no such letters: the text becomes UTF-8.
+        # The character set lacks letters of the footer: the part becomes UTF-8.
         whole = charsets.decode(transfer.decode(raw, encoding), part.charset)
         raw, encoding = whole.encode("utf-8", "replace"), b"8bit"
         tail = text.encode("utf-8", "replace")
@@ -100,12 +100,12 @@ def _encoded(text: str, charset: bytes) -> bytes | None:
 
 
 def _appended(part: Part, raw: bytes, tail: bytes, encoding: bytes, newline: bytes) -> bytes:
-    """The body with the tail in it, in its transfer encoding; what stood there stays as it was, but for base64."""
+    """The body with the tail, in its transfer encoding; except in base64, all present bytes stay the same."""
     if encoding == b"base64":
         content = transfer.from_base64(raw)
         joined = _placed(part, content, tail, b"\r\n" if b"\r\n" in content else b"\n")
         lines = [binascii.b2a_base64(joined[at : at + 57], newline=False) for at in range(0, len(joined), 57)]
-        # The newline behind the last line was a part of the body, or belongs to the boundary.
+        # The newline after the last line is kept if the body had one; else it belongs to the boundary.
         return newline.join(lines) + (newline if raw.endswith(b"\n") else b"")
     if encoding == b"quoted-printable":
         tail = binascii.b2a_qp(tail, istext=True)
@@ -113,14 +113,14 @@ def _appended(part: Part, raw: bytes, tail: bytes, encoding: bytes, newline: byt
 
 
 def _placed(part: Part, body: bytes, tail: bytes, newline: bytes) -> bytes:
-    """The tail behind the body; in HTML before its end."""
+    """The body with the tail at its end; in HTML before `</body`."""
     tail = tail.replace(b"\n", newline)
     if part.kind == b"text/html":
         ends = [found.start() for found in _BODY_END.finditer(body)]
         if ends:
             return body[: ends[-1]] + tail + body[ends[-1] :]
     between = b"" if not body or body.endswith(b"\n") else newline
-    # Where the last newline belongs to the boundary the tail has none either.
+    # If the last newline belongs to the boundary, the tail has none either.
     last = tail if body.endswith(b"\n") or not body else tail[: -len(newline)]
     return body + between + last
 
@@ -131,7 +131,7 @@ def _flowed(part: Part) -> bool:
 
 
 def _fields(part: Part, charset: bytes, encoding: bytes) -> bytes:
-    """The header with another character set, unless empty, and another transfer encoding."""
+    """The header with a new transfer encoding, and a new character set unless `charset` is empty."""
     before, entity, after = entity_fields(part.head)
     kept = bytearray()
     typed = False

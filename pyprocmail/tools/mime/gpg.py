@@ -1,7 +1,7 @@
 """`encrypt`, `decrypt`, `sign` and `verify` with GnuPG, through python-gnupg.  RFC 3156, OpenPGP/MIME.
 
-The fields about the body go into what is signed or encrypted, and come back from there, so that a mail that is
-encrypted and decrypted again is what it was if these fields stand together.
+The header fields about the body move into the signed or encrypted part, and come back from there.  So a mail that is
+encrypted and decrypted again is the same if these fields are adjacent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyprocmail.tools.mime.options import Options
 
 BAD = 1
-"""There is no signature, or not a good one."""
+"""Exit status: there is no signature, or it is not good."""
 _HASHES = {
     "1": b"md5",
     "2": b"sha1",
@@ -39,7 +39,7 @@ _FIELD = b"X-PGP-Signature"
 
 
 def _gnupg(mail: Mail, given: Options) -> Any:
-    """python-gnupg, on the keys of --home or of whoever runs this."""
+    """python-gnupg with the keys of --home or of the caller."""
     try:
         import gnupg  # type: ignore[import-untyped]  # the package has no types
     except ImportError:
@@ -52,17 +52,17 @@ def _gnupg(mail: Mail, given: Options) -> Any:
 
 
 def _said(result: Any) -> bytes:
-    """What gpg said, on one line."""
+    """The message of gpg, on one line."""
     text = str(result.status or "") or str(result.stderr or "").strip().rpartition("\n")[2] or "no answer"
     return b"gpg: " + text.encode("utf-8", "replace")
 
 
 def _entity(mail: Mail) -> tuple[bytes, bytes, bytes, bytes]:
-    """The header before and behind the fields about the body, these fields, and the body."""
+    """The header before the fields about the body, these fields, the header after them, and the body."""
     message = mail.message
     before, entity, after = entity_fields(message.head)
     if not message.head.endswith((b"\n\n", b"\n\r\n")) and message.head not in (b"\n", b"\r\n"):
-        # A mail that is all header.
+        # The mail has no empty line after its header.
         after += mail.newline
     return before, entity, after, message.data[message.split :]
 
@@ -100,7 +100,7 @@ def encrypt(_host: Host, mail: Mail, given: Options) -> int:
 
 
 def decrypt(_host: Host, mail: Mail, given: Options) -> int:
-    """What was encrypted, in its place; a mail that is not stays as it is."""
+    """Replace the encrypted part by its content; a mail that is not encrypted is unchanged."""
     root = mail.root
     if root.kind != b"multipart/encrypted" or len(root.children) < 2:
         mail.change([])
@@ -122,7 +122,7 @@ def sign(_host: Host, mail: Mail, given: Options) -> int:
     newline = mail.newline
     version = b"".join(line for line in _fields(entity) if line.lower().startswith(b"mime-version"))
     content = b"".join(line for line in _fields(entity) if not line.lower().startswith(b"mime-version"))
-    # The newline before the boundary is none of the signed text; lines end with CR LF in what is signed.
+    # The newline before the boundary is not part of the signed text, whose lines end with CR LF.
     signed = (content or b"Content-Type: text/plain" + newline) + newline + body.removesuffix(newline)
     canonical = signed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     key = given.text(b"key").decode("utf-8", "replace")
@@ -147,7 +147,7 @@ def sign(_host: Host, mail: Mail, given: Options) -> int:
 def verify(host: Host, mail: Mail, given: Options) -> int:
     """Whether the mail is signed and the signature is good: the exit status is 0 or 1.
 
-    With --mark the mail is written with what was found in a field of its header, and the status is 0.
+    With --mark the mail is written with the result in a header field, and the status is 0.
     """
     root = mail.root
     found = b"none"
@@ -192,7 +192,7 @@ def _fields(entity: bytes) -> list[bytes]:
 
 
 def _head_of(entity: bytes) -> int:
-    """Where the body of an entity begins, which may have no field."""
+    """The offset of the body of an entity, which may have no header field."""
     for empty in (b"\n", b"\r\n"):
         if entity.startswith(empty):
             return len(empty)
@@ -204,7 +204,7 @@ def _line(text: bytes, newline: bytes) -> bytes:
 
 
 def _rest(after: bytes, newline: bytes) -> bytes:
-    """The fields that follow, and the empty line."""
+    """The fields that follow, with the empty line."""
     return after or newline
 
 

@@ -1,4 +1,4 @@
-"""A mail in the hands of a command: its parts, and changes by offsets, so that all other bytes stay what they are."""
+"""The mail that a command works on: its parts, and changes by offsets, so that all other bytes stay the same."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PROTECTED = (
     b"application/pgp-encrypted",
 )
 _ENTITY = (b"content-", b"mime-version")
-"""How the names of the fields begin that are about the body."""
+"""The beginnings of the names of fields about the body."""
 
 
 class TroubleError(PyprocmailError):
-    """The command cannot do its work; `text` says why, `status` is that of the process."""
+    """The command cannot do its work; `text` is the reason, `status` the exit status."""
 
     def __init__(self, text: bytes, status: int = EX_TEMPFAIL) -> None:
         super().__init__(text)
@@ -37,7 +37,7 @@ class TroubleError(PyprocmailError):
 
 
 class Mail:
-    """A mail, and where what becomes of it goes.  `note` takes one line for people."""
+    """A mail, and the output of the command: `write` writes the new mail, `note` a line for people."""
 
     __slots__ = ("message", "environment", "write", "note", "_structure")
 
@@ -65,17 +65,17 @@ class Mail:
 
     @property
     def newline(self) -> bytes:
-        """What ends its lines."""
+        """The line end of the mail."""
         at = self.message.data.find(b"\n")
         return b"\r\n" if at > 0 and self.message.data[at - 1] == 0x0D else b"\n"
 
     def attachments(self, given: Options, *, signed: bool = True) -> Iterator[Part]:
-        """The attachments that are asked for; without `signed` none that is part of something signed or encrypted."""
+        """The selected attachments; without `signed` none within a signed or encrypted part."""
         data = self.message.data
         inside = self.root
         for part in self.root.walk():
             if part.start < inside.end and inside is not self.root and part.begin >= inside.begin:
-                continue  # in an attached message, which is an attachment as a whole
+                continue  # within an attached message, which counts as one attachment
             if not decoded.is_attachment(part):
                 continue
             if part.children:
@@ -85,7 +85,7 @@ class Mail:
                 yield part
 
     def change(self, edits: list[Edit]) -> None:
-        """Write the mail with other bytes between the offsets."""
+        """Write the mail with the bytes between the offsets replaced."""
         data = memoryview(self.message.data)
         at = 0
         for start, end, text in sorted(edits):
@@ -96,7 +96,7 @@ class Mail:
 
 
 def is_protected(part: Part) -> bool:
-    """Whether the part is signed or encrypted, or lies in one that is."""
+    """Whether the part is signed or encrypted, or within a part that is."""
     around: Part | None = part
     while around is not None:
         if around.kind in _PROTECTED:
@@ -106,9 +106,9 @@ def is_protected(part: Part) -> bool:
 
 
 def entity_fields(head: bytes) -> tuple[bytes, bytes, bytes]:
-    """The header in three: what stands before the first field about the body, these fields, and the rest.
+    """The header in three: the fields before the first field about the body, all fields about the body, and the rest.
 
-    Fields about the body that stand later go to the others of their kind; the empty line belongs to the rest.
+    The empty line belongs to the rest.
     """
     before, entity, after = bytearray(), bytearray(), bytearray()
     stop = head.rstrip(b"\r\n")
@@ -132,7 +132,7 @@ def entity_fields(head: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def replaced(part: Part, fields: bytes, body: bytes, newline: bytes) -> Edit:
-    """The change that gives a part other fields about its body, and another body."""
+    """The change that gives a part new fields about its body, and a new body."""
     before, _, after = entity_fields(part.head)
     if not after.strip(b"\r\n") and not after.endswith((b"\n", b"\r\n")):
         after += newline
@@ -140,7 +140,7 @@ def replaced(part: Part, fields: bytes, body: bytes, newline: bytes) -> Edit:
 
 
 def parameter(name: bytes, value: str) -> bytes:
-    """A parameter of a field: `; name="value"`, or as RFC 2231 has it."""
+    """A parameter of a field: `; name="value"`, or in the form of RFC 2231."""
     if value.isascii() and value.isprintable():
         return b'; %b="%b"' % (name, value.replace("\\", "\\\\").replace('"', '\\"').encode())
     safe = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"

@@ -59,7 +59,7 @@ _REPEATED = (b"to", b"type", b"name")
 
 
 class UsageError(PyprocmailError):
-    """The command line cannot be used; `text` is what the user is told."""
+    """The command line is invalid; `text` is the message for the user."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__(text)
@@ -67,7 +67,7 @@ class UsageError(PyprocmailError):
 
 
 class Options:
-    """A command line, understood: `texts` are the values of options by their names, `flags` the others."""
+    """A parsed command line: `texts` are the values of options by name, `flags` the options without a value."""
 
     __slots__ = ("texts", "flags")
 
@@ -76,7 +76,7 @@ class Options:
         self.flags: set[bytes] = set()
 
     def text(self, name: bytes, default: bytes = b"") -> bytes:
-        """The value of an option; the last one that was given."""
+        """The last value given to the option."""
         return self.texts[name][-1] if name in self.texts else default
 
     def number(self, name: bytes, default: int) -> int:
@@ -89,7 +89,7 @@ class Options:
         return found
 
     def chooses(self, kind: bytes, name: str, size: int) -> bool:
-        """Whether the attachment is one that is asked for."""
+        """Whether the options select an attachment of this type, name and size."""
         types = self.texts.get(b"type")
         names = self.texts.get(b"name")
         if types and not any(fnmatchcase(_text(kind), _text(one.lower())) for one in types):
@@ -107,7 +107,7 @@ def read(command: bytes, words: Sequence[bytes]) -> Options:
     """The options of a command.
 
     Raises:
-        UsageError: they cannot be used.
+        UsageError: they are invalid.
     """
     found = Options()
     known = (*TEXT[command], *(_CHOICES if command in _SELECTING else ()))

@@ -1,4 +1,4 @@
-"""`compress` and `decompress`: attachments as zip files and back, within bounds that no bomb gets past."""
+"""`compress` and `decompress`: attachments to zip files and back, with limits against zip bombs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pyprocmail.tools.mime.options import Options
 
 LIMIT_BYTES = 64 << 20
-"""What the files in one mail may come to; --limit says otherwise."""
+"""The default of --limit: the most that the unpacked files of one mail may have in total."""
 MOST_FILES = 100
 RATIO = 200
-"""How much larger than its zip file an attachment may be, but for small ones."""
+"""How many times larger than its zip file an attachment may be; small ones have no such limit."""
 _SMALL = 1 << 20
 _PACKED = frozenset(
     (
@@ -35,12 +35,12 @@ _PACKED = frozenset(
 _ZIP = (b"application/zip", b"application/x-zip-compressed", b"application/x-zip")
 _TIME = (1980, 1, 1, 0, 0, 0)
 _MARK = b"pyprocmail\n"
-"""Begins the comment in which the fields of the attachment are kept."""
+"""The first line of the zip comment that keeps the attachment's header fields."""
 _LONGEST_COMMENT = 60_000
 
 
 def compress(_host: Host, mail: Mail, given: Options) -> int:
-    """Pack each attachment that is asked for, unless that makes it no smaller."""
+    """Pack each selected attachment if that makes it smaller."""
     edits: list[Edit] = []
     for part in mail.attachments(given, signed=b"signed" in given.flags):
         name = safe_name(part)
@@ -57,7 +57,7 @@ def compress(_host: Host, mail: Mail, given: Options) -> int:
 
 
 def _comes_back(part: Part, content: bytes, newline: bytes) -> bool:
-    """Whether unpacking can make the same bytes of the content again."""
+    """Whether unpacking can restore the same bytes."""
     if part.encoding == b"base64":
         return _lines(content, newline) == part.raw.rstrip(b"\r\n")
     return part.encoding in (b"", b"7bit", b"8bit", b"binary")
@@ -75,7 +75,7 @@ def _packed(name: str, content: bytes, comment: bytes) -> bytes:
 
 
 def decompress(_host: Host, mail: Mail, given: Options) -> int:
-    """Put what is in zip files in their places; one that is broken, locked or too large stays as it is."""
+    """Replace zip files by their contents; a broken, encrypted or too large one is unchanged."""
     edits: list[Edit] = []
     left = given.number(b"limit", LIMIT_BYTES)
     for part in mail.attachments(given, signed=b"signed" in given.flags):
@@ -101,7 +101,7 @@ def _unpacked(packed: bytes, limit: int) -> list[tuple[str, bytes, bytes]]:
     """The files of an archive: name, content, comment.
 
     Raises:
-        ValueError: they are more, or larger, than they may be. Other exceptions of zipfile: there is something wrong.
+        ValueError: they are too many or too large.  Other exceptions of zipfile: the archive is broken.
     """
     found = []
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -111,7 +111,7 @@ def _unpacked(packed: bytes, limit: int) -> list[tuple[str, bytes, bytes]]:
         for info in infos:
             room = min(limit, max(_SMALL, RATIO * len(packed)))
             with archive.open(info) as source:
-                # What the archive says of the size may be a lie.
+                # The size that the archive states may be false.
                 content = source.read(room + 1)
             if len(content) > room:
                 raise ValueError(f"more than {room} bytes in {info.filename!r}")
@@ -126,7 +126,7 @@ def _in_place(mail: Mail, part: Part, found: list[tuple[str, bytes, bytes]]) -> 
     first = _restored(mail, part, name, content, comment)
     if len(found) == 1:
         return first
-    # Further files are further parts: the line before them is the boundary in front of this one.
+    # Further files become further parts; the boundary line before this part is repeated before each.
     assert part.parent is not None
     data = mail.message.data
     boundary = data[data.rfind(b"\n", 0, part.begin - 1) + 1 : part.begin]
@@ -166,7 +166,7 @@ def _fields(kind: bytes, name: str, newline: bytes) -> bytes:
 
 
 def _base64(content: bytes, part: Part, mail: Mail) -> bytes:
-    """The content in lines; the newline behind the last one is there if the part had one."""
+    """The content as base64 lines; the last one ends with a newline if the part did."""
     end = mail.newline if part.raw.endswith(b"\n") or part.end == len(mail.message.data) else b""
     return _lines(content, mail.newline) + end
 

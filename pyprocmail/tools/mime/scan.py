@@ -1,4 +1,4 @@
-"""`scan`: what clamd says of the mail.  Who cannot ask never says that it is clean.  clamd(8), INSTREAM."""
+"""`scan`: asks clamd about the mail.  If clamd cannot be asked, the result is never "clean".  clamd(8), INSTREAM."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FIELD = b"X-Virus-Status"
 
 
 def scan(host: Host, mail: Mail, given: Options) -> int:
-    """Ask; the exit status is 0, 1 or 75.
+    """Ask clamd; the exit status is 0, 1 or 75.
 
-    With --mark the mail is written with the answer in a field of its header, in the place of such fields that came with
-    it, and the status is 0 for an infected mail as well.
+    With --mark the mail is written with the answer in a header field, which replaces any such field that the mail
+    already has, and the status is 0 for an infected mail as well.
     """
     address = given.text(b"socket", SOCKET)
     try:
@@ -47,7 +47,7 @@ def scan(host: Host, mail: Mail, given: Options) -> int:
 
 
 def _ask(host: Host, address: bytes, data: bytes, seconds: float) -> bytes:
-    """The answer of clamd to a mail, on one line."""
+    """clamd's answer about a mail, on one line."""
     stream = host.stream(address, seconds)
     try:
         try:
@@ -59,7 +59,7 @@ def _ask(host: Host, address: bytes, data: bytes, seconds: float) -> bytes:
                 stream.sendall(piece)
             stream.sendall(bytes(4))
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has had enough, and has said why
+            pass  # clamd stopped reading, and its answer is the reason
         answer = bytearray()
         while len(answer) < _LONGEST_ANSWER and b"\0" not in answer:
             piece_back = stream.recv(_LONGEST_ANSWER)

@@ -1,4 +1,4 @@
-"""`list` and `headers --decode`: a mail for people to look at."""
+"""`list` and `headers --decode`: show a mail to people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def listing(_host: Host, mail: Mail, given: Options) -> int:
-    """A line for each part: its number, type, size and name."""
+    """Write a line for each part: its number, type, size and name."""
     todo: list[tuple[str, Part]] = [("1", mail.root)]
     while todo:
         number, part = todo.pop()
@@ -28,7 +28,7 @@ def listing(_host: Host, mail: Mail, given: Options) -> int:
 
 
 def headers(_host: Host, mail: Mail, given: Options) -> int:
-    """The header as it stands, or decoded."""
+    """Write the header unchanged, or decoded."""
     message = mail.message
     if b"decode" not in given.flags:
         mail.write(message.head)

@@ -1,6 +1,6 @@
 """pyprocmail vacation: answer while I am away.  pyprocmail-vacation(1), RFC 3834, RFC 5230
 
-Each sender gets one answer in a number of days; lists, robots, bulk, my own mail and null senders get none.
+Each sender gets one answer in a number of days; lists, robots, bulk mail, my own mail and null senders get none.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def run(
     write: Write,
     note: Write,
 ) -> int:
-    """Run `vacation` with `argv`; the exit status: EX_OK with and without an answer.
+    """Run `vacation` with `argv`; returns the exit status, EX_OK with and without an answer.
 
     Raises:
-        OSError: the text cannot be read, or the cache not be used; nothing was sent.
+        OSError: the text cannot be read, or the cache cannot be used; nothing was sent.
     """
     try:
         options = parse_options(argv[1:])
@@ -55,7 +55,7 @@ def run(
     if why:
         return EX_OK
     path = options.cache or in_home(environ, _FILE)
-    # Another text is another answer.  RFC 5230, section 4.2
+    # A different text is a different answer.  RFC 5230, section 4.2
     reason = options.handle or key_of(options.origin, options.subject, text)
     key = key_of(b"vacation", reason, sender.lower())
     if not _is_due(host, path, key, options.days):
@@ -72,7 +72,7 @@ def run(
 
 
 def _is_due(host: Host, path: bytes, key: bytes, days: int) -> bool:
-    """Whether the sender had no answer yet; now it has, before one is sent: two processes never send one each."""
+    """Whether the sender has had no answer yet.  Records it before it is sent, so that two processes never send two."""
     seen = Seen(host, path)
     try:
         if seen.get(key) is not None:
@@ -91,11 +91,11 @@ def _forget(host: Host, path: bytes, key: bytes) -> None:
         finally:
             seen.close()
     except OSError:
-        pass  # the sender gets the next answer when the days are over
+        pass  # the sender gets the next answer after --days
 
 
 def _send(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], answer: bytes, note: Write) -> bool:
-    """Give the answer to the program; whether it took it."""
+    """Give the answer to the program; returns whether the program succeeded."""
     stdin, feed = host.pipe()
     out = -1
     try:
@@ -116,7 +116,7 @@ def _send(host: Host, argv: Sequence[bytes], environ: Mapping[bytes, bytes], ans
             while rest:
                 rest = rest[host.write(feed, rest) :]
         except BrokenPipeError:
-            pass  # its status says what it thinks of the answer
+            pass  # its exit status tells whether it accepted the answer
         finally:
             host.close(feed)
         status = host.wait(pid, None)

@@ -15,7 +15,7 @@ _WITH_VALUE = {
     b"-a": b"--address", b"-c": b"--cache", b"-d": b"--days", b"-f": b"--from", b"-s": b"--subject", b"-t": b"--text",
 }  # fmt: skip
 _NAMING = (b"--text", b"--address", b"--from", b"--cache")
-"""The options that name a file or an address: an empty value is a mistake."""
+"""The options that name a file or an address, which must not be empty."""
 USAGE = b"""\
 Usage: pyprocmail vacation --text FILE [--address ADDRESS] [options] [-- program [argument ...]]
 
@@ -32,11 +32,11 @@ Usage: pyprocmail vacation --text FILE [--address ADDRESS] [options] [-- program
 
 
 class UsageError(Exception):
-    """The command line cannot be read."""
+    """The command line is invalid."""
 
 
 class Options:
-    """The command line; `addresses` are in lower case, `sender` is None where it is not given."""
+    """The command line; `addresses` are in lower case, `sender` is None if it is not given."""
 
     __slots__ = ("text", "addresses", "origin", "subject", "days", "cache", "sender", "handle", "show", "program")
 
@@ -57,7 +57,7 @@ def parse_options(words: Sequence[bytes]) -> Options:
     """Read the command line.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: it is invalid.
     """
     options = Options()
     rest = list(words)
@@ -109,7 +109,7 @@ def _set(options: Options, name: bytes, value: bytes) -> None:
 
 
 def program_of(options: Options, environ: Mapping[bytes, bytes], sender: bytes) -> list[bytes]:
-    """What sends the answer, with a null sender of its own: nothing answers an answer.  RFC 3834, section 3.3"""
+    """The command that sends the answer, from the null sender, so that no program answers it.  RFC 3834, 3.3"""
     if options.program:
         return [*options.program]
     words = environ.get(b"SENDMAIL", b"").split() or [b"/usr/sbin/sendmail"]

@@ -27,9 +27,9 @@ _UNSAFE = frozenset(b' \t\r\n\0"<>(),;:\\|`$&*?[]{}')
 
 
 def sender_of(mail: Mail, options: Options, environ: Mapping[bytes, bytes]) -> bytes:
-    """The envelope sender, without angles; empty when it is null or not known.
+    """The envelope sender without angle brackets; empty if it is null or unknown.
 
-    It is on the command line, in the From_ line, in Return-Path, in SENDER, or in FROM as maildrop has it.
+    It comes from the command line, the From_ line, Return-Path, SENDER, or maildrop's FROM.
     """
     if options.sender is not None:
         found = options.sender
@@ -43,7 +43,7 @@ def sender_of(mail: Mail, options: Options, environ: Mapping[bytes, bytes]) -> b
 
 
 def refusal(mail: Mail, options: Options, environ: Mapping[bytes, bytes], sender: bytes) -> str:
-    """Why there is no answer; empty when there may be one."""
+    """Why the mail gets no answer; empty if it may get one."""
     return _of_sender(sender) or _of_header(mail) or _of_people(mail, options, environ, sender)
 
 
@@ -83,7 +83,7 @@ def _of_header(mail: Mail) -> str:
 
 
 def _keyword(value: bytes) -> bytes:
-    """What Auto-Submitted says, without parameters and comments."""
+    """The keyword of Auto-Submitted, without parameters and comments."""
     return value.partition(b";")[0].partition(b"(")[0].strip()
 
 

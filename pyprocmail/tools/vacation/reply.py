@@ -21,7 +21,7 @@ _LONGEST_ID = 500
 
 
 def template(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
-    """Subject and From of the text, if it begins with such fields as in .vacation.msg, and the rest of it in UTF-8."""
+    """The fields at the beginning of the text, if there are any as in .vacation.msg, and the rest of it in UTF-8."""
     text = data.replace(b"\r\n", b"\n")
     if charsets.to_utf8(text, "utf-8") != text:
         text = charsets.to_utf8(text, "windows-1252") or b""
@@ -69,7 +69,7 @@ def reply(host: Host, options: Options, mail: Mail, sender: bytes, data: bytes) 
 
 
 def _encoded(subject: bytes) -> bytes:
-    """The subject on one line, or on several that begin with a blank."""
+    """The encoded subject, folded if it is long."""
     text = word_encoding.encode(subject.decode("utf-8", "replace"), _UTF8)
     return text.replace(b"?= =?", b"?=\n =?")
 
