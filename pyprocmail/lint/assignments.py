@@ -59,9 +59,7 @@ def words_alone(view: View) -> Iterator[Finding]:
             and not all(name in view.values and _set(view, name) for name in names)
         ):
             hint = f"{item.name.decode()}={names[1].decode()}" if item.name in SPECIAL else "a comment begins with '#'"
-            yield Finding(
-                Span(item.span.start, after[-1].span.end), "these words are taken for variables to unset", hint
-            )
+            yield Finding(Span(item.span.start, after[-1].span.end), "these words are read as variables to unset", hint)
 
 
 def _set(view: View, name: bytes) -> bool:

@@ -58,7 +58,7 @@ def area_is_no_variable(view: View) -> Iterator[Finding]:
     for use in view.uses():
         if use.name in AREAS and use.name not in view.values and use.name not in view.others and not use.excused:
             name = use.name.decode()
-            yield Finding(use.span, f"{name} is an area, and no variable", f"* {name} ?? \\/... and $MATCH")
+            yield Finding(use.span, f"{name} is an area, not a variable", f"* {name} ?? \\/... and $MATCH")
 
 
 CHECKS = (

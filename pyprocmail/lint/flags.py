@@ -34,7 +34,7 @@ def conflicting_flags(view: View) -> Iterator[Finding]:
     for rule in view.rules:
         for first, second, why in _PAIRS:
             if rule.has(first) and rule.has(second):
-                yield Finding(rule.start, f"these flags do not go together: {why}", "keep one of them")
+                yield Finding(rule.start, f"these flags exclude each other: {why}", "keep one of them")
 
 
 def flags_on_block(view: View) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def flags_on_block(view: View) -> Iterator[Finding]:
             tried = (*useless, (flag.RAW, "r"), *(() if rule.has(flag.CARBON_COPY) else waiting))
             found = "".join(letter for bit, letter in tried if rule.has(bit))
             if found:
-                yield Finding(rule.start, f"'{found}' means nothing on a block", "put it on the recipe inside")
+                yield Finding(rule.start, f"'{found}' has no effect on a block", "put it on the recipe inside")
 
 
 def areas_without_pattern(view: View) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def copy_of_filter(view: View) -> Iterator[Finding]:
         captures = isinstance(rule.recipe.action, Capture)
         if (rule.is_filter or captures) and rule.has(flag.CARBON_COPY):
             what = "where a variable takes the output" if captures else "on a filter"
-            yield Finding(rule.start, f"'c' means nothing {what}", "leave it out")
+            yield Finding(rule.start, f"'c' has no effect {what}", "leave it out")
 
 
 def nothing_to_chain_to(view: View) -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def repeated_flags(view: View) -> Iterator[Finding]:
         letters = rule.recipe.start.raw.partition(b":")[0]
         twice = [chr(byte) for byte in flag.FLAGS if letters.count(byte) > 1]
         if twice and rule.known:
-            yield Finding(rule.start, f"'{twice[0]}' is here twice", "leave one out")
+            yield Finding(rule.start, f"'{twice[0]}' is written twice", "leave one out")
 
 
 def chained_to_failing_block(view: View) -> Iterator[Finding]:
@@ -200,7 +200,7 @@ def old_start_line(view: View) -> Iterator[Finding]:
             number = re.match(rb"\s*([0-9]+)", text)
             count = number[1].decode() if number else "1"
             lines = "line" if count == "1" else "lines"
-            sentence = f"procmail takes {count} {lines} after this for conditions, with or without a '*'"
+            sentence = f"procmail takes {count} {lines} after this as conditions, with or without a '*'"
             yield Finding(rule.start, sentence, ":0 and a '*' before each")
 
 

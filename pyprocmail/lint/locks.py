@@ -102,7 +102,7 @@ def flags_as_lock(view: View) -> Iterator[Finding]:
     for rule in view.rules:
         if rule.lock and re.fullmatch(rb"[HBDAaEehbfcwWir]{1,4}", rule.lock):
             place = Span(rule.colon + 1, rule.start.end)
-            sentence = f"'{rule.lock.decode()}' is taken for the name of the lockfile"
+            sentence = f"'{rule.lock.decode()}' is read as the name of the lockfile"
             yield Finding(place, sentence, "flags come before the second ':'")
 
 

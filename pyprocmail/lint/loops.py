@@ -61,9 +61,7 @@ def forward_without_guard(view: View) -> Iterator[Finding]:
         return  # the milter changes the recipients, and sends nothing
     for rule in view.rules:
         if isinstance(rule.recipe.action, Forward) and not _LOOP.search(_conditions(view, rule)):
-            yield Finding(
-                rule.recipe.action.span, "nothing keeps this mail from going round", "test for an X-Loop field"
-            )
+            yield Finding(rule.recipe.action.span, "nothing prevents a mail loop here", "test for an X-Loop field")
 
 
 def answer_without_guard(view: View) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ def filter_without_wait(view: View) -> Iterator[Finding]:
     """
     for rule in view.rules:
         if rule.is_filter and rule.known and not _waits(rule):
-            sentence = "this filter has no 'w': if its program fails, what it left of the mail is taken"
+            sentence = "this filter has no 'w': if its program fails, its output is used anyway"
             command = rule.command.text if rule.command is not None else b""
             edits = () if _FAILS_IN_EARNEST.search(command) else add_flag(rule, b"w")
             yield Finding(rule.start, sentence, "add 'w'", edits)
@@ -102,7 +102,7 @@ def delivery_without_wait(view: View) -> Iterator[Finding]:
         if CACHE.search(pipe.text):
             continue  # that is worse, and P211 reports it
         if not re.match(rb"\s*(:|true|cat\s*>+\s*/dev/null)\s*$", pipe.text):
-            sentence = "the exit code of this program does not count: a mail that it fails to take is lost"
+            sentence = "the exit code of this program is ignored: if it fails, the mail is lost"
             yield Finding(rule.start, sentence, "add 'w'", add_flag(rule, b"w"))
 
 
@@ -149,7 +149,7 @@ def formail_to_nowhere(view: View) -> Iterator[Finding]:
             rb"[|>&;]|\s-[a-zA-Z]*[sD]|\\\n", command
         )
         if alone and rule.delivers and not isinstance(rule.recipe.action, Capture):
-            yield Finding(pipe.span, "nobody keeps what this formail writes, and the mail ends here", "add 'f'")
+            yield Finding(pipe.span, "the output of this formail is lost, and the mail ends here", "add 'f'")
 
 
 def everything_thrown_away(view: View) -> Iterator[Finding]:
@@ -197,7 +197,7 @@ def host_may_drop(view: View) -> Iterator[Finding]:
         if isinstance(item, Assignment) and item.name == b"EXITCODE":
             guarded = True
         elif isinstance(item, Assignment | Unset) and item.name == b"HOST" and not guarded:
-            sentence = "on a machine of another name the rcfile ends here, and the mail is dropped"
+            sentence = "on a machine with another name the rcfile ends here, and the mail is dropped"
             yield Finding(item.span, sentence, "EXITCODE=75 before it keeps the mail in the queue")
 
 
@@ -212,7 +212,7 @@ def pretended_delivery(view: View) -> Iterator[Finding]:
     """
     for assignment, _ in view.assignments:
         if assignment.name == b"DELIVERED" and assignment.value.raw.strip(b"\"'").lower()[:1] in (b"y", b"1", b"t"):
-            sentence = "the mail counts as delivered from here on, whether a folder has it or not"
+            sentence = "the mail counts as delivered after this, even if no folder has it"
             yield Finding(assignment.span, sentence, "deliver it, or use EXITCODE")
 
 
@@ -283,7 +283,7 @@ def duplicates_not_told(view: View) -> Iterator[Finding]:
         elif rule.has(FEED_BODY) and not rule.has(FEED_HEAD):
             yield Finding(rule.start, "formail -D gets no header here, and finds no duplicate", "h, not b")
         elif rule.delivers and not _waits(rule) and not re.search(rb"[|&;]", pipe.text):
-            sentence = "nobody hears what formail -D answers: each mail counts as delivered, and is lost"
+            sentence = "the answer of formail -D is ignored: each mail counts as delivered, and is lost"
             yield Finding(rule.start, sentence, "add 'W'", add_flag(rule, b"W"))
 
 
@@ -305,7 +305,7 @@ def trap_not_heard(view: View) -> Iterator[Finding]:
     )
     for assignment, _ in view.assignments:
         if assignment.name == b"TRAP" and not heard and re.search(rb"\bexit\s+[1-9$]", assignment.value.raw):
-            sentence = "this exit status does not count: EXITCODE is not empty"
+            sentence = "this exit status is ignored: EXITCODE is not empty"
             yield Finding(assignment.value.span, sentence, "EXITCODE= without a value")
 
 

@@ -233,9 +233,11 @@ def broken_pattern(view: View) -> Iterator[Finding]:
         if re.search(rb"(?<!\\)\[\^?\]?[^]]*$", re.sub(_CLASS, b"", text)):
             yield Finding(test.place(), "a '[' in this pattern is never closed", "']', or \\[ for itself")
         elif re.search(rb"(?<!\\)\[\^?\]?[^]]*[)*+?|.]+\(?\[[^]]+\]", text):
-            yield Finding(test.place(), "this class has a '[' in it", "is a ']' missing before it?")
+            yield Finding(test.place(), "this class contains a '['", "is a ']' missing before it?")
         elif not pattern.valid:
-            yield Finding(test.place(), "the parentheses of this pattern do not pair", "\\( and \\) for themselves")
+            yield Finding(
+                test.place(), "the parentheses of this pattern are not balanced", "\\( and \\) for themselves"
+            )
 
 
 def pattern_matches_always(view: View) -> Iterator[Finding]:
@@ -257,10 +259,10 @@ def pattern_matches_always(view: View) -> Iterator[Finding]:
         if test.weighted or b"\\/" in test.text or test.text in (b"()", b"(.*)"):
             continue
         if not test.text and test.area is None:
-            yield Finding(test.node.span, "this condition is empty, and always holds", "a pattern, or no condition")
+            yield Finding(test.node.span, "this condition is empty, and always true", "a pattern, or no condition")
         elif not test.text or may_be_empty(egrep.parse(macros.expand(test.text)[0])):
             verdict = "never" if test.negated else "always"
-            yield Finding(test.place() if test.text else test.node.span, f"this condition {verdict} holds")
+            yield Finding(test.place() if test.text else test.node.span, f"this condition is {verdict} true")
 
 
 def may_be_empty(pattern: egrep.Pattern) -> bool:
@@ -347,7 +349,7 @@ def star_in_continuation(view: View) -> Iterator[Finding]:
         if found:
             at = test.node.span.end - len(test.node.raw)
             place = Span(at + found.end() - 2, at + found.end() - 1)
-            yield Finding(place, "this '*' is a part of the pattern", "no '*' after a line that goes on")
+            yield Finding(place, "this '*' is a part of the pattern", "no '*' after a continued line")
 
 
 def encoded_text(view: View) -> Iterator[Finding]:
@@ -370,7 +372,7 @@ def encoded_text(view: View) -> Iterator[Finding]:
         found = re.search(rb"[\x80-\xff]+|=\\?\?[a-z0-9-]+\\\?[bq]\\\?[a-z0-9+/=_]{3,}", test.text, re.IGNORECASE)
         if found and _searches_header(rule, test):
             place = test.place(found.start(), len(found[0]))
-            sentence = "fields carry such letters encoded: this will not see them"
+            sentence = "fields have such letters encoded, so this does not match them"
             if found[0].startswith(b"="):
                 sentence = "the same words may be encoded in another way, or cut elsewhere: this sees some of them"
             yield Finding(place, sentence)
@@ -396,7 +398,7 @@ def doubled_dollar(view: View) -> Iterator[Finding]:
     for _, test in view.tests(EXPAND):
         found = re.match(rb"\$\{?[A-Za-z_]\w*\}?[ \t]*\?\?", test.text)
         if found:
-            yield Finding(test.place(0, found.end()), "left of '??' stands a name, without '$'", "leave the '$' out")
+            yield Finding(test.place(0, found.end()), "'??' needs a name before it, without '$'", "leave the '$' out")
 
 
 def size_is_no_number(view: View) -> Iterator[Finding]:
@@ -442,7 +444,7 @@ def repeated_condition(view: View) -> Iterator[Finding]:
         for test in rule.tests:
             text = test.node.raw.strip()
             if text in seen and not test.weighted:
-                yield Finding(test.node.span, "this condition stands here twice", "leave one out")
+                yield Finding(test.node.span, "this condition is repeated", "leave one out")
             seen.add(text)
 
 

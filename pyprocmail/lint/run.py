@@ -151,6 +151,6 @@ def _filter_files(
                 todo.append((view.full(path).decode("utf-8", "replace"), content))
         if b"\r\n" in text:
             at = text.index(b"\r\n")
-            sentence = "lines end in a carriage return: maildrop takes it for the end of one more line"
+            sentence = "lines end in a carriage return: maildrop reads it as the end of another line"
             read += [Diagnostic("M109", Span(at, at + 1), sentence, "sed -i 's/\\r$//'", "", Severity.ERROR)]
         yield file.source, view, read

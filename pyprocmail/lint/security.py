@@ -105,7 +105,7 @@ def stranger_in_path(view: View) -> Iterator[Finding]:
             if found[1] in strange and not _harmless(view, rule, found[1], b"/"):
                 at = folder.words.span.start
                 name = found[1].decode()
-                sentence = f"the sender of a mail chooses this path: {name} may hold '/'"
+                sentence = f"the sender of a mail chooses this path: {name} may contain '/'"
                 yield Finding(Span(at + found.start(), at + found.end()), sentence, "let a pattern keep '/' out")
     for assignment, parents in view.assignments:
         if assignment.name in (b"INCLUDERC", b"SWITCHRC", b"LOGFILE", b"LOCKFILE", b"MAILDIR"):
@@ -113,7 +113,7 @@ def stranger_in_path(view: View) -> Iterator[Finding]:
                 guarded = parents and _harmless(view, parents[-1], found[1], b"/")
                 if found[1] in strange and not guarded:
                     at = assignment.value.span.start
-                    sentence = f"the sender of a mail chooses this path: {found[1].decode()} may hold '/'"
+                    sentence = f"the sender of a mail chooses this path: {found[1].decode()} may contain '/'"
                     yield Finding(Span(at + found.start(), at + found.end()), sentence, "let a pattern keep '/' out")
 
 
@@ -135,7 +135,7 @@ def stranger_in_command(view: View) -> Iterator[Finding]:
     strange = foreign(view)
     for _, test in view.tests(EXPAND):
         for name in {found[1] for found in NAME.finditer(test.text)} & strange if _runs(test) else ():
-            sentence = f"{name.decode()} is text of the mail, and stands in the command before the shell reads it"
+            sentence = f"{name.decode()} is text of the mail, and becomes part of the command"
             yield Finding(test.node.span, sentence, "no '$' at the beginning: the shell expands it")
     for rule in view.rules:
         texts = [
@@ -236,7 +236,7 @@ def open_umask(view: View) -> Iterator[Finding]:
         if assignment.name == b"UMASK":
             value = view.resolve(assignment.value.pieces) or b""
             if re.fullmatch(rb"[0-7]{1,4}", value) and not int(value, 8) & 0o002:
-                yield Finding(assignment.value.span, "others may write to folders that are made from here on", "077")
+                yield Finding(assignment.value.span, "others may write to folders made after this line", "077")
 
 
 def _is_area(text: bytes, end: int) -> bool:

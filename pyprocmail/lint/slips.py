@@ -89,7 +89,7 @@ def condition_that_another_implies(view: View) -> Iterator[Finding]:
         for test in plain:
             longer = next((other for other in plain if other is not test and _implies(other, test)), None)
             if longer is not None:
-                sentence = f"'{longer.text.decode(errors='replace')}' holds only where this holds, too"
+                sentence = f"'{longer.text.decode(errors='replace')}' is only true where this is true as well"
                 yield Finding(test.node.span, sentence, "leave this one out")
 
 

@@ -64,7 +64,7 @@ def value_cut_off(view: View) -> Iterator[Finding]:
         blank, before = siblings[index - 1], siblings[index - 2]
         if isinstance(blank, Blank) and b"\n" not in blank.raw and isinstance(before, Assignment):
             name = before.name.decode()
-            yield Finding(item.span, f"this does not belong to the value of {name} any more", "quote the value")
+            yield Finding(item.span, f"this is no longer part of the value of {name}", "quote the value")
 
 
 def never_set(view: View) -> Iterator[Finding]:
@@ -199,9 +199,9 @@ def odd_folder(view: View) -> Iterator[Finding]:
             hint = "a blank after the '{'" if first == b"{" else "a '*' before it?"
             yield Finding(folder.span, f"'{first.decode()}' begins the name of a folder here", hint)
         elif re.match(rb"[A-Z][A-Za-z-]*:", raw) or re.match(rb"[A-Za-z_]\w*[ \t]*=", raw):
-            yield Finding(folder.span, "this is taken for the name of a folder", "the action is missing before it?")
+            yield Finding(folder.span, "this is read as the name of a folder", "the action is missing before it?")
         elif re.match(rb"(formail|sed|cat|spamc|grep|/usr/s?bin/\S+)[ \t]+-", raw):
-            yield Finding(folder.span, "this is taken for the name of a folder", "a '|' before it?")
+            yield Finding(folder.span, "this is read as the name of a folder", "a '|' before it?")
 
 
 def comma_between_addresses(view: View) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def exit_throws_away(view: FilterView) -> Iterator[Finding]:
             around += at.siblings[: at.index] if at is not None else ()
         text = b"\n".join(view.data[one.span.start : one.span.end] for one in around)
         if not re.search(rb"\bEXITCODE\s*=|\b(cc|system)\b|`", text):
-            yield Finding(command.span, "nothing has this mail, and the mail server hears of success", "EXITCODE=75")
+            yield Finding(command.span, "nothing has stored this mail, but success is reported", "EXITCODE=75")
 
 
 def everything_thrown_away_in_filter(view: FilterView) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def program_may_bounce(view: FilterView) -> Iterator[Finding]:
     """
     for place, command, text in view.deliveries():
         if command.keyword == "to" and _is_piped(text) and not _MINDS.search(_joined(text)) and not _is_caught(place):
-            sentence = "if this program fails, maildrop ends with its status, and the mail bounces"
+            sentence = "if this program fails, maildrop exits with its status, and the mail bounces"
             yield Finding(command.span, sentence, "|| exit 75")
 
 
@@ -171,7 +171,7 @@ def exit_in_lock(view: FilterView) -> Iterator[Finding]:
     """
     for place, command in view.commands("exit"):
         if any(isinstance(one, Locked) and one.kind == "dotlock" for one in place.inside):
-            yield Finding(command.span, "the lockfile stays behind", "end the block first")
+            yield Finding(command.span, "the lockfile is not removed", "end the block first")
 
 
 def _joined(text: Text) -> bytes:

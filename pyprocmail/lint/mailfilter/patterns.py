@@ -82,7 +82,7 @@ def nested_repeat(view: FilterView) -> Iterator[Finding]:
         found = _NESTED.search(re.sub(rb"\[\^?\]?[^]]*\]", lambda one: b"x" * len(one[0]), pattern.text))
         if found:
             place = _place(pattern, found.start(), len(found[0]))
-            yield Finding(place, "one repeat in another: some mails take for ever", "one of them is enough")
+            yield Finding(place, "a repeat within a repeat: some mails take forever", "one of them is enough")
 
 
 def field_without_caret_in_filter(view: FilterView) -> Iterator[Finding]:
@@ -123,7 +123,7 @@ def unknown_option(view: FilterView) -> Iterator[Finding]:
         letters = re.match(rb"[A-Za-z]*", pattern.options)
         odd = [chr(byte) for byte in (letters[0] if letters else b"") if byte not in _OPTIONS]
         if odd:
-            sentence = f"'{odd[0]}' means nothing behind a pattern"
+            sentence = f"'{odd[0]}' has no meaning after a pattern"
             yield Finding(pattern.span, sentence, "case is ignored anyway" if odd[0] == "i" else "h b D w")
 
 
@@ -182,7 +182,7 @@ def negated_subject(view: FilterView) -> Iterator[Finding]:
         if isinstance(one, Match) and isinstance(one.subject, Unary) and one.subject.operator == "!":
             text = view.data[one.span.start : one.span.end]
             if text.startswith(b"!"):
-                yield Finding(one.span, "'!' belongs to what is left of '=~'", "parentheses around the comparison")
+                yield Finding(one.span, "'!' applies to the left side of '=~'", "parentheses around the comparison")
 
 
 def group_that_is_not_there(view: FilterView) -> Iterator[Finding]:

@@ -111,7 +111,7 @@ def forward_without_guard_in_filter(view: FilterView) -> Iterator[Finding]:
     for place, command, text in view.deliveries():
         starts = text.pieces[0].value.lstrip()
         if starts.startswith(b"!") and not _LOOP.search(_tested(view, place)):
-            yield Finding(command.span, "nothing keeps this mail from going round", "test for an X-Loop field")
+            yield Finding(command.span, "nothing prevents a mail loop here", "test for an X-Loop field")
 
 
 def answer_without_guard_in_filter(view: FilterView) -> Iterator[Finding]:
@@ -159,7 +159,7 @@ def stranger_in_path_of_filter(view: FilterView) -> Iterator[Finding]:
             found = next((one for one in NAME.finditer(piece.value) if _is_group(one[1] or one[2])), None)
             if found:
                 group = (found[1] or found[2]).decode()
-                sentence = f"the sender of a mail chooses this path: {group} may hold '/'"
+                sentence = f"the sender of a mail chooses this path: {group} may contain '/'"
                 yield Finding(piece.span, sentence, "let the pattern keep '/' out")
 
 
@@ -272,7 +272,7 @@ def open_umask_in_filter(view: FilterView) -> Iterator[Finding]:
     for _, assign in view.assigns():
         value = (view.resolve(assign.value) or b"") if assign.name == b"UMASK" else b""
         if re.fullmatch(rb"[0-7]{1,4}", value) and not int(value, 8) & 0o002:
-            yield Finding(assign.span, "others may write to folders that are made from here on", "077")
+            yield Finding(assign.span, "others may write to folders made after this line", "077")
 
 
 CHECKS = (

@@ -112,7 +112,7 @@ def assignment_in_condition(view: FilterView) -> Iterator[Finding]:
         if isinstance(place.statement, If | While):
             for condition in expressions(place.statement):
                 if isinstance(condition, Assign) and isinstance(condition.value, Text):
-                    sentence = f"this sets {condition.name.decode(errors='replace')}, and compares nothing"
+                    sentence = f"this sets {condition.name.decode(errors='replace')}, and does not compare"
                     yield Finding(condition.span, sentence, "eq, or == for numbers")
 
 

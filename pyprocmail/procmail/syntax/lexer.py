@@ -102,7 +102,7 @@ class _Lexer:
             "P109",
             Span(first, first + 1),
             "the lines of this file end in a carriage return",
-            "taken for a newline here; procmail takes it for text: save the file with Unix line ends",
+            "read as a newline here; procmail reads it as text: save the file with Unix line ends",
             severity=Severity.WARNING,
         )
 
