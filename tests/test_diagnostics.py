@@ -21,6 +21,8 @@ CALLS = {
     "WorkerError", "OSError", "Refusal",
 }  # fmt: skip
 """The functions and exceptions whose text users see."""
+LISTS = {"faults", "messages", "notes", "wrong", "unread", "complaints"}
+"""The lists of messages that are shown later."""
 RULES = (
     "pyprocmail-replay.1", "pyprocmail-explain.1", "pyprocmail-diff.1", "pyprocmail-coverage.1", "pyprocmail-test.1",
     "pyprocmail-refile.1",
@@ -57,6 +59,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "servers/gateway/": ("pyprocmail-gateway.8",),
     "servers/lmtp/": ("pyprocmail-lmtp.8",),
     "servers/milter/": ("pyprocmail-milter.8",),
+    "servers/policy.py": ("pyprocmail-milter.8", "pyprocmail-gateway.8"),
     "servers/": SERVERS,
     "tools/deliverquota.py": ("deliverquota.8",),
     "tools/duplicate.py": ("pyprocmail-duplicate.1",),
@@ -75,9 +78,10 @@ PAGES: dict[str, tuple[str, ...]] = {
     "tools/vacation/": ("pyprocmail-vacation.1",),
 }
 """The pages of a module or a folder; the first prefix that fits.  A message is in one of them, of SERVERS in each."""
-DIAGNOSED = ("procmail/syntax/", "maildrop/syntax/", "lint/")
-"""Where text has a code, which pyprocmail-checks(7) and `check --explain` describe."""
+DIAGNOSED = ("procmail/syntax/", "maildrop/syntax/", "lint/", "offline/explain")
+"""Where text has a code, which pyprocmail-checks(7) describes; and what `explain` prints."""
 PARTS = {
+    "an error (", "one of more than",
     "a NUL in the name", "cannot be compiled now", "it is nested too deeply", "it takes no mail",
     "it is too large to be kept whole", "no such facility or level", "no such host", "privileges could be regained",
     "signal \0", "somebody else holds the lockfile", "the database cannot be written to",
@@ -112,8 +116,11 @@ def text_of(node: ast.expr) -> str | None:
 
 
 def to_standard_error(call: ast.Call) -> bool:
-    """Whether the call is one of CALLS; `click.echo` writes messages with `err=True` only."""
+    """Whether the call is one of CALLS, or adds to one of LISTS; `click.echo` writes messages with `err=True` only."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Attribute) and name == "append":
+        subject = call.func.value
+        return (subject.attr if isinstance(subject, ast.Attribute) else getattr(subject, "id", "")) in LISTS
     return name in CALLS and (name != "echo" or any(word.arg == "err" for word in call.keywords))
 
 

@@ -248,9 +248,9 @@ def test_loops(launchers: Path, folder: Path) -> None:
         for _ in range(2):
             client.sendmail("s@a", ["plain@b"], text)
             text = running.hop.mails[-1].text
-        with pytest.raises(smtplib.SMTPDataError, match=r"5\.4\.6 Mail loop: It came by here 2 times already"):
+        with pytest.raises(smtplib.SMTPDataError, match=r"5\.4\.6 Mail loop: The mail has passed here 2 times already"):
             client.sendmail("s@a", ["plain@b"], text)
-        with pytest.raises(smtplib.SMTPDataError, match=r"5\.4\.6 Mail loop: It has passed 5 servers"):
+        with pytest.raises(smtplib.SMTPDataError, match=r"5\.4\.6 Mail loop: The mail has passed 5 servers"):
             client.sendmail("s@a", ["plain@b"], b"Received: x\r\n" * 5 + b"\r\n")
         assert len(running.hop.mails) == 2
 
@@ -335,8 +335,8 @@ def test_too_many_connections(launchers: Path, folder: Path) -> None:
     [
         ("", "* * rc\n", "table:1: 'rc' is neither a path from the root nor pass"),
         ("", "* * {rules}.missing\n", "table:1: {rules}.missing: No such file or directory"),
-        (":0\nmbox\n", "* * {rules}\n", "{rules}:2: 'mbox' is a folder, and a gateway delivers nowhere: "),
-        ('to "mbox"\n', "* * {rules} maildrop\n", "{rules}:1: 'mbox' is a folder, and a gateway delivers nowhere: "),
+        (":0\nmbox\n", "* * {rules}\n", "{rules}:2: 'mbox' is a folder, but a gateway stores no mail: "),
+        ('to "mbox"\n', "* * {rules} maildrop\n", "{rules}:1: 'mbox' is a folder, but a gateway stores no mail: "),
         ("if (\n", "* * {rules} maildrop\n", "{rules}: it cannot be read, or has a fault"),
     ],
 )

@@ -102,11 +102,11 @@ def test_marks() -> None:
         assert marks.loop(text) == b""
         text = marks.received(mail) + text
     assert text.startswith(b"Received: from me   (::1)\n\tby gate.example (pyprocmail gateway) with ESMTP; ")
-    assert marks.loop(text) == b"It came by here 3 times already"
+    assert marks.loop(text) == b"The mail has passed here 3 times already"
     assert Marks(b"other.example", passes=3, hops=10).loop(text) == b""
     assert marks.loop(b"Subject: x\n\n" + text) == b""
-    assert marks.loop(b"Received: by x\n" * 9 + text) == b"It came by here 3 times already"
-    assert marks.loop(b"received: by x\n" * 10 + b"\n") == b"It has passed 10 servers"
+    assert marks.loop(b"Received: by x\n" * 9 + text) == b"The mail has passed here 3 times already"
+    assert marks.loop(b"received: by x\n" * 10 + b"\n") == b"The mail has passed 10 servers"
     assert marks.loop(b"Received: by x\n" * 9) == b""
 
 

@@ -400,7 +400,7 @@ class FilterFileRules:
         finally:
             session.close()
         if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
-            return "a filter file belongs to who runs it, and nobody else may write to it"
+            return "the user who runs a filter file must own it, and nobody else may write to it"
         return ""
 
     def decide(self, question: Question) -> Outcome:

@@ -86,4 +86,4 @@ def _about(folder: bytes) -> str:
     shown = folder.decode(errors="replace")
     if folder.startswith(QUARANTINE):
         return f"'{shown}': a gateway cannot hold a mail back"
-    return f"'{shown}' is a folder, and a gateway delivers nowhere: accept, /dev/null or ! addresses"
+    return f"'{shown}' is a folder, but a gateway stores no mail: use accept, /dev/null or ! addresses"

@@ -47,9 +47,9 @@ class Marks:
         own = re.compile(_MARK % re.escape(self.name))
         passes = sum(own.search(field) is not None for field in fields)
         if passes >= self.passes:
-            return b"It came by here %d times already" % passes
+            return b"The mail has passed here %d times already" % passes
         if len(fields) >= self.hops:
-            return b"It has passed %d servers" % len(fields)
+            return b"The mail has passed %d servers" % len(fields)
         return b""
 
     def received(self, mail: Mail) -> bytes:

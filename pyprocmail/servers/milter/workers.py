@@ -197,7 +197,7 @@ class Crew:
             envelope, mail = taken.read()
             why = self._rule(envelope, mail)
         except Exception as error:  # noqa: BLE001  one mail must not end all others
-            why = f"{type(error).__name__}: {error}"
+            why = in_one_line(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         # The rule may have installed its own signal handlers.
         signal.signal(signal.SIGTERM, self._note_end)
         self._ending = self._ending or self._host.was_interrupted()

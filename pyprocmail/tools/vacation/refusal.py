@@ -55,9 +55,9 @@ def _of_sender(sender: bytes) -> str:
     if local in _ROBOTS or local.startswith(_ROBOTS_BEGIN) or local.endswith(_ROBOTS_END):
         return "the sender is a robot"
     if len(sender) > _LONGEST or not local or (at and not domain) or sender.startswith(b"-"):
-        return "the sender is no address"
+        return "the sender is not an address"
     if any(byte in _UNSAFE or byte < 0x21 or byte > 0x7E for byte in sender):
-        return "the sender is no address"
+        return "the sender is not an address"
     return ""
 
 
