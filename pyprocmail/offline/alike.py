@@ -1,12 +1,12 @@
-"""Mails about which the rules ask the same, with the same answers, have the same fate: one run is enough for all.
+"""Saves runs: mails that give the same answers to all questions of the rules have the same fate.
 
-An rcfile looks at a mail by questions: does this pattern match, what is MATCH then, is it larger than that.  `Alike`
-keeps the questions that runs asked, as a tree: below each question there is one branch for each answer that came.  A
-mail that finds its way to a leaf needs no run.  At a program that reads the mail, a score or a decoded area the tree
-ends: what follows depends on more than answers, and such a mail is run.
+An rcfile examines a mail by questions: does this pattern match, what does MATCH become, is the mail larger than this.
+`Alike` keeps the questions of earlier runs as a tree: each question has one branch for each answer so far.  A mail
+whose answers lead to a leaf needs no run.  The tree stops at a program that reads the mail, at a score and at a decoded
+area: what follows depends on more than answers, so such a mail needs a run.
 
-What else a run depends on is the same for all mails, but for the folders that earlier ones have made: with a new one
-the tree begins anew.
+Everything else that a run depends on is the same for all mails, except for the folders that earlier mails have created:
+a new folder restarts the tree.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     Answer = bool | int | bytes | tuple[int, ...] | None
 
 MOST_ANSWERS = 1 << 14
-"""So many answers are kept: about a kilobyte each."""
+"""The most answers to keep, about a kilobyte each."""
 _MANY_RUNS = 1000
 _BY_THEIR_OWN = (b"LASTFOLDER", b"$-")
-"""What makes the value of a variable another one for each mail."""
+"""Texts in rules that show that a variable may differ from mail to mail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of an area of a mail, b"" for all of it: a pattern, a set of patterns, or a limit in bytes.
+    """A question about an area of a mail, b"" for all of it: a pattern, a set of patterns, or a limit in bytes.
 
-    `match`: what MATCH becomes is asked, too.
+    `match`: the question includes the new value of MATCH.
     """
 
     area: bytes
@@ -51,7 +51,7 @@ class Question:
     match: bool = False
 
     def ask(self, areas: Areas, message: Message) -> tuple[Answer, Match | None]:
-        """The answer of a mail, and for a pattern with `match` the match."""
+        """The answer for a mail, and with `match` the match of the pattern."""
         about = self.about
         if isinstance(about, int):
             return _compared(len(areas.raw(self.area)) if self.area else len(message), about), None
@@ -69,7 +69,7 @@ def _compared(size: int, limit: int) -> int:
 
 
 def _value(match: Match | None, area: Area) -> Answer:
-    """What MATCH becomes; True if it keeps its value, None without a match."""
+    """The new value of MATCH; True if it keeps its value, None without a match."""
     if match is None:
         return None
     return True if match.none else area.part(match.start, match.end).partition(b"\0")[0]
@@ -77,7 +77,7 @@ def _value(match: Match | None, area: Area) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What became of the mails that come here: the first of them, and how the folders wrote it."""
+    """The fate of all mails that reach this leaf: the outcome of the first, and the forms in which it was stored."""
 
     outcome: Outcome
     forms: tuple[Form, ...]
@@ -85,14 +85,14 @@ class Leaf:
 
 @dataclass(slots=True)
 class _Node:
-    """A question, or the end of the tree: then mails that come here are run."""
+    """A question; or, without one, the end of the tree: mails that reach it need a run."""
 
     question: Question | None = None
     answers: dict[Answer, _Node | Leaf] = field(default_factory=dict)
 
 
 class Alike:
-    """The questions and answers of the mails so far, of one Stage."""
+    """The tree of questions and answers of the mails so far, for one Stage."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -103,11 +103,11 @@ class Alike:
 
     @property
     def pays(self) -> bool:
-        """Whether it is worth the trouble: after many runs, that at least as many were saved."""
+        """Whether the tree is useful: after many runs, it must have saved at least as many."""
         return self._runs < _MANY_RUNS or self._found >= self._runs
 
     def find(self, asked: Asked) -> Leaf | None:
-        """The leaf of a mail that needs no run; what was asked of others is asked of it."""
+        """The leaf for a mail, found by asking the questions of earlier mails; None if the mail needs a run."""
         node = self._root
         while isinstance(node, _Node):
             if node.question is None:
@@ -117,7 +117,7 @@ class Alike:
         return node
 
     def learn(self, asked: Asked, outcome: Outcome) -> None:
-        """Keep what a run has asked."""
+        """Add the questions and answers of a run to the tree."""
         self._runs += 1
         made = len(self._stage.made)
         if made != self._made or self._answers + len(asked.steps) > MOST_ANSWERS:
@@ -142,10 +142,10 @@ class Alike:
 
 
 class Asked(Questions):
-    """The questions that one mail was asked, with their answers; a session asks it in the place of the patterns.
+    """The questions about one mail, with their answers; a session calls it in place of the patterns.
 
-    What `of_mail` has found out before the run is not worked out again.  `spoilt`: what came after the `steps` depends
-    on more.  `forms` are those of the mails that were stored.
+    Answers that `of_mail` found before the run are used again.  `spoilt`: what came after the `steps` depends on more
+    than answers.  `forms` are those of the stored mails.
     """
 
     __slots__ = ("_stage", "_message", "_areas", "_known", "steps", "spoilt", "forms")
@@ -160,13 +160,13 @@ class Asked(Questions):
         self.forms: list[Form] = []
 
     def of_mail(self, question: Question) -> Answer:
-        """The answer, before a run."""
+        """The answer to a question, before a run."""
         answer, match = question.ask(self._areas, self._message)
         self._known.append((question, answer, match))
         return answer
 
     def listen(self, session: Session) -> None:
-        """Hear a session from now on."""
+        """Subscribe to a session."""
         session.mail.questions = self
         session.mail.areas = self._areas
         self._stage.started = self.spoil
@@ -175,11 +175,11 @@ class Asked(Questions):
         session.trace.replaced.append(lambda _place, _message: self.spoil())
 
     def spoil(self) -> None:
-        """From here on a run of its own is needed."""
+        """Record that the rest of the run depends on more than answers."""
         self.spoilt = True
 
     def _ask(self, question: Question) -> tuple[Answer, Match | None]:
-        """Ask an area of the mail, or know it already, and keep the answer."""
+        """The answer to a question, known already or found now; recorded as a step."""
         at = len(self.steps)
         if at < len(self._known) and self._known[at][0] == question:
             _, answer, match = self._known[at]
@@ -190,7 +190,7 @@ class Asked(Questions):
         return answer, match
 
     def _is_of_mail(self, area: bytes) -> bool:
-        """Whether that is an area of the mail as it stands; values of variables follow from other answers."""
+        """Whether this is an undecoded area of the mail; the values of variables follow from other answers."""
         if area and area not in RAW:
             self.spoil()
         return area in RAW
@@ -238,9 +238,9 @@ class Asked(Questions):
 
 
 def tells_mails_apart(text: bytes) -> bool:
-    """Whether rules with this text may see what is another value for each mail."""
+    """Whether rules with this text may use a value that differs from mail to mail."""
     return any(name in text for name in _BY_THEIR_OWN)
 
 
 def _unheard(_kind: str, *_texts: object) -> None:
-    """The areas of the mail as it stands have nothing to say."""
+    """Undecoded areas report nothing."""

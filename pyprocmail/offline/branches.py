@@ -1,4 +1,4 @@
-"""The conditions of a filter file by their places, from its tree: what explain, coverage and reasons name."""
+"""The conditions of a filter file by their places, from its tree; explain, coverage and reasons name them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ PATTERN, COMPARISON, FUNCTION, OTHER = "pattern", "comparison", "function", "oth
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A part of a condition that has no &&, || and ! outside: its place, its text, and what it is.
+    """A part of a condition between &&, || and !: its place, its text and its kind.
 
-    `fold`: a pattern is searched without regard to upper and lower case.
+    `fold`: the search for a pattern ignores case.
     """
 
     start: int
@@ -44,10 +44,10 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """An `if`, `elsif`, `while` or `foreach`, or a statement that only searches: where it begins, and its first line.
+    """An `if`, `elsif`, `while` or `foreach`, or a statement that only searches: its offset, its text up to the body.
 
-    `all_must_hold`: its leaves are joined by && alone.  `body` is the statement that depends on it; that of a statement
-    that only searches is empty.
+    `all_must_hold`: its leaves are joined by && alone.  `body` is the range of the statement that depends on it; empty
+    for a statement that only searches.
     """
 
     start: int
@@ -60,15 +60,15 @@ class Branch:
 
 @dataclass(slots=True)
 class Branches:
-    """All of a filter file, in its order; `by_leaf` finds one by the place of a leaf."""
+    """All branches of a filter file, in order; `by_leaf` finds one by the offset of a leaf."""
 
     all: list[Branch] = field(default_factory=list)
     by_leaf: dict[int, tuple[Branch, Leaf]] = field(default_factory=dict)
     otherwise: list[tuple[Branch, tuple[int, int]]] = field(default_factory=list)
-    """What stands behind an `else`, with the branch before it."""
+    """The range of each `else` statement, with the branch before it."""
 
     def around(self, offset: int) -> Iterator[tuple[int, bytes]]:
-        """What the statement at the offset depends on, outermost first: the place, and the text."""
+        """The branches around the statement at the offset, outermost first: offset and text of each."""
         found = [(branch.body, branch.start, branch.text) for branch in self.all]
         found += [(body, body[0], b"else, behind " + branch.text) for branch, body in self.otherwise]
         for (start, end), place, text in sorted(found):
@@ -77,7 +77,7 @@ class Branches:
 
 
 def branches(tree: FilterFile, data: bytes) -> Branches:
-    """Those of the tree, whose text is `data`."""
+    """The branches of the tree, whose text is `data`."""
     found = Branches()
     _Finder(found, data).statements(tree.statements)
     return found

@@ -1,4 +1,4 @@
-"""coverage: how often each recipe and condition of an rcfile was tried, and held; and what was never needed."""
+"""coverage: how often each recipe and condition of an rcfile was tried and was true, and which were never needed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Coverage:
-    """What was counted, by the place of a recipe or a condition: the rcfile for people, and the offset in it.
+    """The counts, by the place of a recipe or a condition: the rcfile's name for people, and the offset in it.
 
-    `near`: all conditions of the recipe held but that one.  `chained`: the flags of the recipe did not let it be tried.
+    `near`: all conditions of the recipe were true except this one.  `chained`: the recipe's flags prevented a try.
     """
 
     mails: int = 0
@@ -41,10 +41,10 @@ class Coverage:
     near: Counter[tuple[str, int]] = field(default_factory=Counter)
     chained: Counter[tuple[str, int]] = field(default_factory=Counter)
     takers: Counter[Line] = field(default_factory=Counter)
-    """The recipes that delivered, by how many mails."""
+    """How many mails each recipe delivered."""
 
     def add(self, other: Coverage) -> None:
-        """Count what another part of the mails came to."""
+        """Add the counts of another part of the mails."""
         self.mails += other.mails
         for mine, theirs in (
             (self.tried, other.tried),
@@ -56,7 +56,7 @@ class Coverage:
         self.takers.update(other.takers)
 
     def end_mail(self, outcome: Outcome) -> None:
-        """Count a mail, and who took it."""
+        """Count a mail, and the recipes that delivered it."""
         self.mails += 1
         for fate in outcome.fates:
             if not fate.copy and fate.recipe != NOWHERE:
@@ -76,7 +76,7 @@ class Counting:
         self._session: Session | None = None
 
     def listen(self, session: Session) -> None:
-        """Hear a session from now on."""
+        """Subscribe to a session."""
         self._session = session
         session.trace.begun.append(self._begun)
         session.trace.tested.append(self._tested)
@@ -104,9 +104,9 @@ class Counting:
             self._found.near[key] += 1
 
     def _others_hold(self, place: Place) -> bool:
-        """Whether the conditions after this one hold, too; those before it do, or it would not have been tested.
+        """Whether the conditions after this one are true, too; those before it are, or it would not have been tested.
 
-        Those that would start programs are not asked, and then it is not known.
+        Conditions that would start programs are not tested: then the answer is False.
         """
         assert self._recipe is not None
         assert self._session is not None
@@ -135,14 +135,14 @@ class Counting:
         return self._known[path].get(recipe[1], ())
 
     def end_recipe(self) -> None:
-        """Whether the recipe matched is known when the next one begins."""
+        """Count the recipe if it matched, which is known once the next one begins."""
         if self._recipe is not None and _matched(self._findings, len(self._of(self._recipe))):
             self._found.held[self._key(self._recipe)] += 1
         self._recipe = None
 
 
 def _silent(kind: str, *texts: bytes | int) -> None:
-    """Nobody hears it twice."""
+    """Ignore the notes of a second test."""
     del kind, texts
 
 
@@ -155,11 +155,11 @@ def _matched(findings: Sequence[Finding], conditions: int) -> bool:
 
 
 def covered(setup: Setup, names: Sequence[str], *, how: Spread = ALONE) -> tuple[Coverage, Rules | FilterRules]:
-    """What the mails cover, and the rules with the texts of their rcfiles; the caller closes these.
+    """The coverage by the mails, and the rules with the texts of their rcfiles; the caller closes the rules.
 
     Raises:
         RulesError: the rules cannot be tried.
-        NoMailError: there is no mail where the user said.
+        NoMailError: there is no mail at a path that the user named.
     """
     found = Coverage()
     rules = open_rules(setup, told=True)
@@ -199,7 +199,7 @@ def _count_mail(rules: Rules, found: Coverage, known: dict[bytes, dict[int, tupl
 
 
 def of_mail(rules: Rules | FilterRules, source: str, data: bytes) -> Coverage:
-    """What one mail covers."""
+    """The coverage by one mail."""
     found = Coverage()
     if isinstance(rules, Rules):
         _count_mail(rules, found, {}, Mail(source, data))
@@ -222,10 +222,10 @@ _LOGGED = re.compile(rb"procmail: (No match|Match) on (.*)$")
 
 
 def logged(setup: Setup, lines: Iterable[bytes]) -> tuple[Coverage, Rules]:
-    """What a VERBOSE log says of the conditions of an rcfile; the caller closes the rules.
+    """The coverage of an rcfile's conditions in a VERBOSE log; the caller closes the rules.
 
-    A log tells conditions by their text: what two recipes both ask counts for both.  Conditions with a leading `$` are
-    not found in it.
+    A log identifies conditions by their text: a condition that occurs in two recipes counts for both.  Conditions with
+    a leading `$` cannot be found in it.
     """
     if language_of(setup) == MAILDROP:
         raise RulesError(f"{setup.rcfile}: --log reads logs of procmail, and this is a filter file of maildrop")
@@ -248,7 +248,7 @@ def logged(setup: Setup, lines: Iterable[bytes]) -> tuple[Coverage, Rules]:
 
 
 def _as_logged(condition: syntax.Condition) -> bytes:
-    """The condition as the log shows it: `! "pattern"`."""
+    """The condition in the form of the log: `! "pattern"`."""
     kind, negated, _, _, shown_text, text = condition
     prefix = b"! " if negated else b""
     if kind == syntax.REGEX:
@@ -261,7 +261,7 @@ def _as_logged(condition: syntax.Condition) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of an rcfile; `tried` is None where nothing is counted."""
+    """A line of an rcfile; `tried` is None for a line without counts."""
 
     rcfile: str
     line: int
@@ -341,7 +341,7 @@ def share(table: Iterable[Row]) -> float:
 
 
 def row_json(row: Row) -> dict[str, object]:
-    """A recipe or a condition for programs."""
+    """A recipe or a condition as JSON."""
     return {
         "rcfile": row.rcfile,
         "line": row.line,

@@ -1,4 +1,4 @@
-"""coverage for filter files of maildrop: what their conditions, and the parts of these, came to."""
+"""coverage for filter files of maildrop: counts for their conditions, and for the parts of these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def count(rules: FilterRules, part: Part) -> Coverage:
-    """What the mails of a part cover."""
+    """The coverage by the mails of a part."""
     found = Coverage()
 
     for mail in part.mails():
@@ -26,7 +26,7 @@ def count(rules: FilterRules, part: Part) -> Coverage:
 
 
 def count_mail(rules: FilterRules, found: Coverage, mail: Mail) -> None:
-    """Count what one mail comes to."""
+    """Add the coverage by one mail."""
 
     def hear(trace: Trace) -> None:
         trace.tested.append(lambda place, finding: _count(rules, found, place, finding))
@@ -44,13 +44,13 @@ def _count(rules: FilterRules, found: Coverage, place: Place, finding: Finding) 
     if branch_and_leaf is None or finding.kind == WHOLE:
         return
     branch, leaf = branch_and_leaf
-    # The parts before it held, or the last one would not have been asked.
+    # The parts before it were true, or the last one would not have been evaluated.
     if not finding.held and branch.all_must_hold and len(branch.leaves) > 1 and leaf is branch.leaves[-1]:
         found.near[key] += 1
 
 
 def listing(found: Coverage, rules: FilterRules, path: bytes) -> Iterator[Row]:
-    """The lines of a filter file; below a condition of several parts a row for each of these."""
+    """The lines of a filter file; a condition of several parts is followed by a row for each part."""
     name = name_of(rules, path)
     by_line: dict[int, list[Branch]] = {}
     for branch in rules.branches_of(path).all:
@@ -70,7 +70,7 @@ def listing(found: Coverage, rules: FilterRules, path: bytes) -> Iterator[Row]:
 
 
 def _of_branch(found: Coverage, name: str, number: int, branch: Branch, written: str | None) -> Row:
-    """The first condition of a line has the line, others of it their own text."""
+    """The row of a condition: with the whole line for the first one in it, with its own text for the others."""
     key = name, branch.leaves[0].start if branch.is_statement else branch.start
     notes = () if branch.is_statement else tuple(notes_of_recipe(found, key, number))
     text = written if written is not None else f"    {shown(branch.text)}"

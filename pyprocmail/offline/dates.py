@@ -1,4 +1,4 @@
-"""The date that a trial is for, and date(1) as rules ask it for the name of a folder."""
+"""The date for which rules are tried, and the date(1) commands by which rules name folders."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _ASKED = re.compile(
     rb"(?:\+(?P<plain>" + _FORMAT % rb"\s|&;<>()*?#" + rb")"
     rb"|'\+(?P<quoted>" + _FORMAT % b"" + rb")'|\"\+(?P<double>" + _FORMAT % b"" + rb")\")\s*"
 )
-"""A command line that prints a date and does nothing else, whether a shell reads it or procmail: no options but these,
-and no letter behind a % that strftime(3) does not know."""
+"""A command line that only prints a date, whether a shell or procmail reads it: no other options, and after a % only
+letters that strftime(3) knows."""
 
 
 class NoDateError(ValueError):
-    """What should be a date is none."""
+    """The text is not a date."""
 
 
 def moment_of(text: str) -> float:
     """The seconds since the epoch of an ISO 8601 date, with a time or without; local time unless it has an offset.
 
     Raises:
-        NoDateError: it is none.
+        NoDateError: it is not such a date.
     """
     try:
         return datetime.fromisoformat(text).timestamp()
@@ -33,7 +33,7 @@ def moment_of(text: str) -> float:
 
 
 def told(line: bytes, now: float) -> bytes | None:
-    """What the command line prints if it is one of date(1); None for any other, and for what only date itself knows."""
+    """The output of a date(1) command line; None for any other command, and for formats that only date itself knows."""
     asked = _ASKED.fullmatch(line)
     if asked is None:
         return None

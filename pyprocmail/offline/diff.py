@@ -1,4 +1,4 @@
-"""diff: which mails would go elsewhere with another rcfile, and because of which recipes."""
+"""diff: which mails would go elsewhere with a new rcfile, and because of which recipes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NOWHERE = "nowhere"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A mail that goes elsewhere: what only the old and only the new rules do with it.
+    """A mail that goes elsewhere: the fates that only the old and only the new rules give it.
 
-    `changed` are folders that get it in both cases, but with other contents.
+    `changed` are folders that get it in both cases, but with different contents.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Difference:
 
     @property
     def way(self) -> tuple[str, str]:
-        """From where to where, for a sum."""
+        """The old and the new folders as texts, to count by."""
         if self.changed and not self.old and not self.new:
             return ", ".join(self.changed), "the same, with other contents"
         return _names(self.old), _names(self.new)
@@ -48,7 +48,7 @@ def _names(fates: Sequence[Fate]) -> str:
 
 
 def difference(old: Outcome, new: Outcome) -> Difference | None:
-    """What is different for one mail; None if it is the same."""
+    """The difference for one mail; None if there is none."""
     before, after = Counter(map(_key, old.fates)), Counter(map(_key, new.fates))
     gone, come = before - after, after - before
     changed = () if gone or come else _changed(old, new)
@@ -72,7 +72,7 @@ def _only(fates: Sequence[Fate], keys: Counter[tuple[str, str]]) -> tuple[Fate, 
 
 
 def _changed(old: Outcome, new: Outcome) -> tuple[str, ...]:
-    """Folders that get other bytes; a maildir's or MH folder's, too."""
+    """The folders, maildirs and MH folders included, that get different bytes."""
     before, after = (
         {(fate.where, fate.digest) for fate in outcome.fates if fate.kind == FOLDER} for outcome in (old, new)
     )
@@ -90,11 +90,11 @@ class Compared:
 def differences(
     old: Setup, new: Setup, names: Sequence[str], *, how: Spread = ALONE, count: Compared
 ) -> Iterator[Difference]:
-    """The mails that go elsewhere, in the order of the input.  `count` is kept up to date.
+    """The mails that go elsewhere, in the order of the input.  `count` is updated meanwhile.
 
     Raises:
         RulesError: one of the rcfiles cannot be tried.
-        NoMailError: there is no mail where the user said.
+        NoMailError: there is no mail at a path that the user named.
     """
     if not how.alone:
         for total, found in spread(partial(_of_part, with_programs(old), with_programs(new)), names, how):
@@ -125,7 +125,7 @@ def _of_mail(before: Rules | FilterRules, after: Rules | FilterRules, source: st
     found = difference(old, new)
     if found is None:
         return None
-    subject, sender, _ = heading(data)  # decoded for the few that are shown
+    subject, sender, _ = heading(data)  # decoded only for the few mails that are shown
     return replace(found, subject=subject, sender=sender)
 
 
@@ -133,7 +133,7 @@ def _of_mail(before: Rules | FilterRules, after: Rules | FilterRules, source: st
 
 
 def lines(found: Difference) -> Iterator[str]:
-    """What is printed of a mail."""
+    """The lines to print for a mail."""
     yield f"{found.sender}  {found.subject or '(no subject)'}"
     for mark, fates in (("-", found.old), ("+", found.new)):
         for fate in fates:
@@ -155,7 +155,7 @@ def summary(count: Compared, ways: Counter[tuple[str, str]]) -> Iterator[str]:
 
 
 def difference_json(found: Difference) -> dict[str, object]:
-    """One mail."""
+    """One mail as JSON."""
     return {
         "source": found.source,
         "from": found.sender,

@@ -1,4 +1,4 @@
-"""explain: the way of one mail through the rules, and why it is where it is."""
+"""explain: each step of one mail through the rules, and why the mail is where it is."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ MISSES = {
 
 @dataclass(slots=True)
 class Step:
-    """One thing that happened: the rcfile line, what stands there, and notes below it.
+    """One step: the rcfile line, its text, and notes about it.
 
-    `held` is of a condition.  `kind` is "rcfile", "recipe", "passed", "condition", "variable", "program", "filter",
-    "lock", "stored", "refused", "forwarded" or "clone".
+    `held` is the result of a condition.  `kind` is "rcfile", "recipe", "passed", "condition", "variable", "program",
+    "filter", "lock", "stored", "refused", "forwarded" or "clone".
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """The steps of a mail, and what becomes of it."""
+    """The steps of a mail, and its outcome."""
 
     outcome: Outcome
     steps: list[Step]
@@ -62,7 +62,7 @@ class Explained:
 
 
 def explain(rules: Rules | FilterRules, mail: Mail) -> Explained:
-    """Take the mail through the rules, which were opened to be told, and tell every step."""
+    """Run the mail through the rules, which were opened with `told`, and report every step."""
     recorded: list[list[events.Event]] = []
 
     def listen(trace: Trace) -> None:
@@ -102,7 +102,7 @@ def _answers(outcome: Outcome, program: str) -> Iterator[str]:
 
 
 class Teller:
-    """Turns events into steps; it remembers the flags of the recipe, and the mail as filters leave it."""
+    """Turns events into steps; keeps the flags of the recipe, and the mail with the changes of filters."""
 
     def __init__(self, rules: Rules | FilterRules, message: Message) -> None:
         self._rules = rules
@@ -113,7 +113,7 @@ class Teller:
         return line_of(self._rules, place)
 
     def steps(self, event: events.Event) -> Iterator[Step]:
-        """What is told of an event."""
+        """The steps for an event."""
         if isinstance(event, events.RcfileEntered):
             yield Step("rcfile", self._line((event.path, 0)), name_of(self._rules, event.path))
         elif isinstance(event, events.RecipeBegun):
@@ -198,7 +198,7 @@ class Teller:
 
 
 def _of_match(finding: Finding, pattern: bytes, area: Area, where: str, fold: bool) -> Iterator[str]:
-    """Where a pattern was found."""
+    """Notes about where a pattern was found."""
     if finding.match is not None and not finding.match.none:
         value = area.text[finding.match.start : finding.match.end]
         yield f"MATCH={cut(shown(value))}"
@@ -210,7 +210,7 @@ def _of_match(finding: Finding, pattern: bytes, area: Area, where: str, fold: bo
 def _of_failure(
     finding: Finding, pattern: bytes, area: Area, where: str, decoded: bytes | None, fold: bool
 ) -> Iterator[str]:
-    """How far a pattern got, and what is nearly right."""
+    """Notes about how far a pattern matched, and about near misses."""
     reaches = near.how_far(pattern, area, fold=fold)
     best = reaches[0]
     if not area.text:
@@ -237,7 +237,7 @@ def line_in(text: bytes, at: int) -> str:
 
 
 def _change(before: Message, after: Message) -> str:
-    """What a filter did to a mail, in a few words."""
+    """A short text about the changes of a filter."""
     if before.data == after.data:
         return "the filter left the mail as it was"
     old, new = set(before.head.split(b"\n")), set(after.head.split(b"\n"))
@@ -259,7 +259,7 @@ _MARKS = {True: "yes", False: "no", None: ""}
 
 
 def lines(found: Explained, *, everything: bool, recipe: int) -> Iterator[str]:
-    """What `explain` prints of a mail; `recipe` is the line of the only one to show, or 0."""
+    """The lines that `explain` prints for a mail; `recipe` is the line of the only recipe to show, or 0."""
     yield f"{found.outcome.sender}  {found.outcome.subject or '(no subject)'}"
     current = 0
     for step in found.steps:
@@ -286,7 +286,7 @@ def _step(step: Step) -> Iterator[str]:
 
 
 def explained_json(found: Explained) -> dict[str, object]:
-    """One mail for programs."""
+    """One mail as JSON."""
     return {
         "source": found.outcome.source,
         "from": found.outcome.sender,

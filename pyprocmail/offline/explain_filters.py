@@ -1,4 +1,4 @@
-"""explain for filter files of maildrop: the conditions of each `if`, as its parts are told."""
+"""explain for filter files of maildrop: the conditions of each `if`, part by part."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHER_AREA = {b"H": (mime.BODY, "in the body it is found (:b)"), b"B": (mime.HE
 class FilterTeller(Teller):
     """Turns the events of a filter file into steps.
 
-    A pattern and the values that are compared are told before the part of the condition that they belong to.
+    The events of a pattern and of compared values come before the event of the part that they belong to.
     """
 
     def __init__(self, rules: FilterRules, message: Message) -> None:
@@ -48,7 +48,7 @@ class FilterTeller(Teller):
             self._pattern, self._values = None, []
 
     def _written(self, place: Place) -> bytes:
-        """The first word of what was compared, as the file has it."""
+        """The first word of the compared expression, as written in the file."""
         text = self._rules.sources.get(self._rules.stage.whole(place[0]), b"")[place[1] :]
         return text.split(None, 1)[0] if text.strip() else b""
 

@@ -1,4 +1,4 @@
-"""A filter file of maildrop that is tried: as `rules` does with an rcfile."""
+"""Tries a filter file of maildrop, as `rules` tries an rcfile."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ Note = Callable[..., None]
 
 
 class FilterStage(Stage, rehearsal.Rehearsal):
-    """The Stage with what maildrop does otherwise."""
+    """The Stage for maildrop, where it differs from procmail."""
 
     def append(
         self, path: bytes, text: Text, *, lock_timeout_s: int, note: Note, done: Callable[[], None], mode: int
     ) -> Delivered | Failed:
-        """As the Rehearsal, and say so before."""
+        """As the Rehearsal; first calls `seen`."""
         self.seen(Folder(path, path, MBOX))
         return super().append(path, text, lock_timeout_s=lock_timeout_s, note=note, done=done, mode=mode)
 
     def deposit(
         self, folder: bytes, chunks: Iterable[Chunk], size: int, *, flags: bytes, keywords: bytes
     ) -> Delivered | Failed:
-        """As the Rehearsal, and say so before."""
+        """As the Rehearsal; first calls `seen`."""
         self.seen(Folder(folder + b"/", folder, MAILDIR))
         return super().deposit(folder, chunks, size, flags=flags, keywords=keywords)
 
     def open_database(self, path: bytes, mode: bytes) -> Database:
-        """As the Rehearsal; what is written is there for the mails that follow."""
+        """As the Rehearsal; later mails see what is written to the database."""
         self.remembers = self.remembers or mode != b"R"
         return super().open_database(path, mode)
 
 
 class _QuietHost(Host):
-    """A machine on whose standard error nothing is said, and on which nobody has to become the user first."""
+    """A Host that drops output to standard error, and on which no process must become the user first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.write = _write_but_errors  # type: ignore[assignment]  # the same signature as os.write
 
     def catch_signals(self, toggle_verbose: Callable[[bool], None]) -> None:
-        """A signal ends the command as ever: nothing is being delivered."""
+        """Do nothing: a signal ends the command as usual, because nothing is being delivered."""
 
 
 def _write_but_errors(fd: int, data: bytes) -> int:
@@ -68,10 +68,10 @@ def _write_but_errors(fd: int, data: bytes) -> int:
 
 
 class FilterRules:
-    """The filter file of a Setup in this process; with `told` the stream tells the parts of each condition.
+    """The filter file of a Setup in this process; with `told` the trace reports the parts of each condition.
 
     Raises:
-        RulesError: it is not there or has a fault, or the user is not there.
+        RulesError: it does not exist or has an error, or the user does not exist.
     """
 
     def __init__(self, setup: Setup, *, told: bool = False) -> None:
@@ -79,7 +79,7 @@ class FilterRules:
         self.host = _QuietHost()
         set_clock(self.host, setup)
         self.user = user = user_of(self.host, setup)
-        self.host.geteuid = lambda: user.uid  # on this machine only
+        self.host.geteuid = lambda: user.uid  # for this Host only
         self._told = told
         self._branches: dict[bytes, Branches] = {}
         self.path = os.fsencode(os.path.abspath(setup.rcfile))
@@ -106,7 +106,7 @@ class FilterRules:
         return self._world
 
     def folder(self) -> bytes:
-        """Where names begin: the home, as in a delivery, or with -m the working folder."""
+        """The folder for relative names: the home, as in a delivery, or with -m the working folder."""
         folder = os.getcwdb() if self.setup.mail_filter else self.user.home
         if not os.path.isdir(folder):
             raise RulesError(f"{os.fsdecode(folder)}: this home does not exist; name another one with --home")
@@ -141,11 +141,11 @@ class FilterRules:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what programs wrote."""
+        """Remove the files that programs wrote."""
         self.stage.close()
 
     def line_of(self, path: bytes, offset: int) -> int:
-        """The line of the filter file in which the offset lies, from 1."""
+        """The line of the filter file at the offset, from 1."""
         return self.sources.get(self.stage.whole(path), b"").count(b"\n", 0, offset) + 1
 
     def branches_of(self, path: bytes) -> Branches:
@@ -159,21 +159,21 @@ class FilterRules:
         return found
 
     def reasons(self, place: Place) -> tuple[Place, tuple[bytes, ...]]:
-        """The innermost `if` around the statement at the place, or itself; and all that it depends on."""
+        """The innermost `if` around the statement at the place, or the statement; and the conditions it depends on."""
         around = list(self.branches_of(place[0]).around(place[1]))
         return (place[0], around[-1][0]) if around else place, tuple(text for _, text in around)
 
     def run(self, data: bytes, listen: Callable[[Trace], None]) -> int:
-        """Take one mail through the filter file; the exit status."""
+        """Run one mail through the filter file; returns the exit status."""
         self.stage.begin()
         if data.startswith(b"From "):
-            # The empty line behind a message is the mailbox's.
+            # The empty line after a message belongs to the mailbox.
             data = data.removesuffix(b"\n")
-        # Some of what a filter file names is looked at on the disk, from where it is.
+        # A filter file may look up relative names on the disk.
         with chdir(self.folder()):
             return run.deliver(self._world, self.recipient, data, self._setup, listen=listen).status
 
 
 def _become(_host: Host, user: User, _files: FilterFiles) -> None:
-    """Nobody is anybody else here."""
+    """Do nothing: a trial runs as the caller."""
     del user

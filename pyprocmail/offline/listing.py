@@ -1,4 +1,4 @@
-"""What people read of a replay, and what programs read."""
+"""The output of a replay: text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pyprocmail.offline.replay import Summary
 from pyprocmail.offline.rules import Line
 
 VERSION = 1
-"""Of the JSON, which pyprocmail-json(5) describes: it grows when a member changes its meaning or goes."""
+"""The version of the JSON (pyprocmail-json(5)): it grows when a member is removed or changes its meaning."""
 
 _SLOWEST = 10
 _LONGEST = 60
 
 
 def place(line: Line) -> str:
-    """A place as compilers write it."""
+    """A place in the form of compilers: file:line."""
     return f"{line[0]}:{line[1]}" if line != NOWHERE else "no recipe"
 
 
@@ -86,7 +86,7 @@ def _number(count: int, one: str, many: str = "") -> str:
 
 
 def cut(text: str) -> str:
-    """A text of a mail for a line of a list."""
+    """A text of a mail, shortened for a line of a list."""
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
@@ -94,7 +94,7 @@ def cut(text: str) -> str:
 
 
 def summary_json(found: Summary) -> dict[str, object]:
-    """The members of a replay without its mails."""
+    """The JSON members of a replay without its mails."""
     return {
         "mails": found.mails,
         "bytes": found.size,
@@ -114,7 +114,7 @@ def summary_json(found: Summary) -> dict[str, object]:
 
 
 def outcome_json(outcome: Outcome) -> dict[str, object]:
-    """One mail."""
+    """One mail as JSON."""
     return {
         "source": outcome.source,
         "from": outcome.sender,
@@ -131,7 +131,7 @@ def outcome_json(outcome: Outcome) -> dict[str, object]:
 
 
 def fate_json(fate: Fate) -> dict[str, object]:
-    """One place that it goes to; no recipe is null."""
+    """One fate as JSON; without a recipe, `recipe` is null."""
     recipe = None if fate.recipe == NOWHERE else {"rcfile": fate.recipe[0], "line": fate.recipe[1]}
     return {
         "kind": fate.kind,

@@ -1,4 +1,4 @@
-"""What would become of one mail: plain data, read from the stream of its run."""
+"""What would become of one mail: plain data, read from the trace of its run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WARNINGS = {
     "invalid-pattern": "invalid pattern: ",
     "exceeded-linebuf": "something is longer than LINEBUF",
 }
-"""Words of the log that tell of a mistake in the rules, for people."""
+"""Notes of the log that report a mistake in the rules, with their texts for people."""
 
 NOWHERE: Line = ("", 0)
 
@@ -48,10 +48,10 @@ NOWHERE: Line = ("", 0)
 class Fate:
     """One place that a mail, or a copy of it, would go to.
 
-    `where` is the folder (relative to the home if it is in it), or the command line.  `recipe` is where the recipe
-    begins, or the `if` of a filter file; `conditions` are those that held, as the file has them, those of outer blocks
-    first; `by_filter`: they are statements of a filter file.  `digest` is of the
-    bytes that the folder would get, if asked for.
+    `where` is the folder (relative to the home if it is in it), or the command line.  `recipe` is the line of the
+    recipe, or of the `if` in a filter file; `conditions` are those that were true, as written, those of outer blocks
+    first; `by_filter`: they are statements of a filter file.  `digest` is that of the bytes that the folder would get,
+    on request.
     """
 
     kind: str
@@ -68,9 +68,8 @@ class Fate:
 class Outcome:
     """What would become of a mail.
 
-    `status` is the exit status; `refused` are folders that would not take it, with the reason; `unanswered` are
-    programs whose answer nobody knew; `seconds` is the time that each recipe took, if asked for; `fault` is an error of
-    ours.
+    `status` is the exit status; `refused` are folders that would refuse it, with the reason; `unanswered` are programs
+    whose answer is unknown; `seconds` is the time of each recipe, on request; `fault` is an error of ours.
     """
 
     source: str
@@ -85,11 +84,11 @@ class Outcome:
     seconds: tuple[tuple[Line, float], ...] = ()
     fault: str = ""
     warnings: tuple[str, ...] = ()
-    """What is wrong with the rules as this mail met them."""
+    """Mistakes in the rules that this mail revealed."""
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """Where it goes, without the reasons: what a comparison of two rcfiles compares."""
+        """The fates without their reasons, for the comparison of two rcfiles."""
         return tuple((fate.kind, fate.where) for fate in self.fates)
 
     @property
@@ -123,12 +122,12 @@ class Reader:
         self._sender: Callable[[], bytes] = lambda: b"/usr/sbin/sendmail"
 
     def listen(self, session: Session) -> None:
-        """Hear a session from now on."""
+        """Subscribe to a session."""
         self._sender = lambda: session.variables.setting(b"SENDMAIL")
         self.hear(session.trace)
 
     def hear(self, trace: Trace) -> None:
-        """Hear a stream from now on."""
+        """Subscribe to a trace."""
         self._trace = trace
         trace.begun.append(self._begun)
         trace.tested.append(self._tested)
@@ -171,7 +170,7 @@ class Reader:
         return line_of(self.rules, place)
 
     def _by(self) -> tuple[Line, tuple[str, ...]]:
-        """The recipe that acts now; none once all rcfiles have ended."""
+        """The present recipe and its true conditions; NOWHERE once all rcfiles have ended."""
         assert self._trace is not None
         if not self._trace.rcfile:
             return NOWHERE, ()
@@ -203,7 +202,7 @@ class Reader:
 
 
 def open_rules(setup: Setup, *, told: bool = False) -> Rules | FilterRules:
-    """The rules of a Setup, in the language that they are written in, for many mails; `told`: to hear all they do.
+    """Open the rules of a Setup, in their language, for many mails; `told`: the trace reports every step.
 
     Raises:
         RulesError: they cannot be tried.
@@ -228,7 +227,7 @@ def judge(
 ) -> Outcome:
     """Run a mail through the rules; a fault of ours is in the Outcome.
 
-    `heard` hears the stream, too, in both languages; `also` has the session of procmail's rules before they begin.
+    `heard` gets the trace, in both languages; `also` gets the session of procmail's rules before they begin.
 
     Without `headed` the Outcome has no subject, sender and date: decoding these is a fifth of the work.
     """
@@ -257,7 +256,7 @@ def judge(
 
 
 def _outcome(reader: Reader, source: str, head: tuple[str, str, str], data: bytes, run: Callable[[], int]) -> Outcome:
-    """What the reader heard of the run."""
+    """Run, and make the Outcome from what the reader collected."""
     status, fault = EX_TEMPFAIL, ""
     try:
         status = run()
@@ -284,7 +283,7 @@ def _told(error: Exception) -> str:
 def _among_alike(
     rules: Rules, alike: Alike, source: str, head: tuple[str, str, str], data: bytes, digests: bool
 ) -> Outcome:
-    """As `judge`: what became of mails alike, or a run."""
+    """As `judge`: the outcome of a mail alike if there is one, else that of a run."""
     message = rules.message_of(data)
     asked = Asked(rules.stage, message)
     leaf = alike.find(asked)
@@ -313,7 +312,7 @@ def _among_alike(
 
 
 def _with_text(rules: Rules, fate: Fate, form: Form, message: Message, digests: bool) -> Fate:
-    """The same fate for another mail."""
+    """The fate of an earlier mail, for this mail."""
     text = rules.stage.text(*form[:2], message, form[2])
     digest = _digest(text) if digests and fate.digest else ""
     return Fate(fate.kind, fate.where, fate.copy, fate.recipe, fate.conditions, text.size, digest, fate.by_filter)
@@ -327,7 +326,7 @@ def _digest(text: Text) -> str:
 
 
 def heading(data: bytes) -> tuple[str, str, str]:
-    """Subject, sender and date of a mail, for people: decoded, in one line each, without control characters."""
+    """Subject, sender and date of a mail, for people: decoded, each on one line, without control characters."""
     found = {b"subject": "", b"from": "", b"date": ""}
     for line in fields(Message(data).head):
         name, _, value = line.partition(b":")
@@ -343,7 +342,7 @@ def one_line(text: bytes) -> str:
 
 
 def shown(text: bytes) -> str:
-    """Bytes for a terminal or a file: control characters are blanks, what is no UTF-8 is replaced."""
+    """Bytes as text for a terminal or a file: control characters become blanks, invalid UTF-8 is replaced."""
     return blanked(text).decode("utf-8", "replace")
 
 
@@ -357,7 +356,7 @@ def line_of(rules: Rules | FilterRules, place: Place) -> Line:
 
 
 def name_of(rules: Rules | FilterRules, path: bytes) -> str:
-    """The rcfile for people: relative to where it was named if that is shorter."""
+    """The rcfile for people: relative to the folder of the first rcfile if it is in it."""
     whole = rules.stage.whole(path)
     if whole == rules.path:
         return rules.setup.rcfile
@@ -365,7 +364,7 @@ def name_of(rules: Rules | FilterRules, path: bytes) -> str:
 
 
 def folder_name(rules: Rules | FilterRules, name: bytes) -> str:
-    """The folder for people: without the home in front, and with what says its kind behind."""
+    """The folder for people: relative to the home, with the ending that marks its kind."""
     if name.startswith(b"|"):
         return "standard output"
     path = rules.stage.whole(name)

@@ -1,4 +1,4 @@
-"""The page of a replay, and that of a diff: one file each, whole in itself."""
+"""The HTML pages of a replay and of a diff: one self-contained file each."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pyprocmail.offline.replay import Summary
 
 MOST_MAILS = 1000
-"""So many mails of a folder are shown, and of a way from folder to folder."""
+"""The most mails to show for a folder, and for a change from one folder to another."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _WIDTH, _HEIGHT = 800, 120
 _MOST_BARS = 100
 _MONTH_DAYS, _YEAR_DAYS = 31, 366
 _FIRST_YEAR, _LAST_YEAR = 1980, 2100
-"""What dates outside of these say is not believed."""
+"""Dates outside these years are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A time in the drawing: where it stands, how high, and what it says."""
+    """A period in the chart: its position, its height, and its text."""
 
     x: float
     y: float
@@ -68,7 +68,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A line of an rcfile, and how many deliveries the recipe that begins in it made."""
+    """A line of an rcfile, and the number of deliveries by the recipe that begins there."""
 
     number: int
     hits: int
@@ -84,7 +84,7 @@ class Source:
 
 
 class ReplayPage:
-    """Collects what a page shows, a mail at a time: of each folder the first mails, of the others the numbers."""
+    """Collects the data of a page mail by mail: the first mails of each folder, and the numbers of all."""
 
     def __init__(self, *, subjects: bool) -> None:
         self._subjects = subjects
@@ -92,7 +92,7 @@ class ReplayPage:
         self._days: Counter[dt.date] = Counter()
 
     def add(self, outcome: Outcome) -> None:
-        """Take in a mail."""
+        """Add a mail."""
         day = _day(outcome.date)
         if day is not None:
             self._days[day] += 1
@@ -109,7 +109,7 @@ class ReplayPage:
         return Shown(outcome.sender, subject, outcome.date, outcome.source, outcome.size, listing.why(fate))
 
     def text(self, rcfile: str, found: Summary) -> str:
-        """The page."""
+        """The page as HTML."""
         places = sorted(self._places.values(), key=lambda place: (-place.count, place.name))
         most = max((place.count for place in places), default=1)
         for place in places:
@@ -131,7 +131,7 @@ class ReplayPage:
 
 
 def _day(date: str) -> dt.date | None:
-    """The day that a Date field says; None for what is no date."""
+    """The day of a Date field; None if it is not a date."""
     try:
         day = parsedate_to_datetime(date).date()
     except (ValueError, TypeError, OverflowError, IndexError):
@@ -140,7 +140,7 @@ def _day(date: str) -> dt.date | None:
 
 
 def bars(days: Counter[dt.date]) -> tuple[str, list[Bar]]:
-    """The drawing of mails by day, month or year, so that there are not too many; the oldest on the left."""
+    """The chart of mails by day, month or year, so that the bars are not too many; the oldest on the left."""
     if not days:
         return "day", []
     span = (max(days) - min(days)).days
@@ -148,7 +148,7 @@ def bars(days: Counter[dt.date]) -> tuple[str, list[Bar]]:
     length = {"day": 10, "month": 7, "year": 4}[step]
     counts: Counter[str] = Counter()
     at = min(days)
-    while at <= max(days):  # times without mails stand between
+    while at <= max(days):  # periods without mails are included
         counts[at.isoformat()[:length]] += days.get(at, 0)
         at += dt.timedelta(days=1)
     most = max(counts.values())
@@ -166,7 +166,7 @@ def bars(days: Counter[dt.date]) -> tuple[str, list[Bar]]:
 
 
 def sources(rcfile: str, found: Summary) -> Iterator[Source]:
-    """The rcfiles, the first one first, with what their recipes delivered; one that is gone by now is left out."""
+    """The rcfiles, the main one first, with the deliveries of their recipes; one that no longer exists is left out."""
     names = sorted({name for name, _ in found.hits} | {rcfile}, key=lambda name: (name != rcfile, name))
     for name in names:
         try:
@@ -210,14 +210,14 @@ class _Way:
 
 
 class DiffPage:
-    """Collects the mails that go elsewhere, by the way that they go: of each the first ones."""
+    """Collects the mails that go elsewhere, grouped by old and new folder: the first mails of each group."""
 
     def __init__(self, *, subjects: bool) -> None:
         self._subjects = subjects
         self._ways: dict[tuple[str, str], _Way] = {}
 
     def add(self, found: Difference) -> None:
-        """Take in a mail."""
+        """Add a mail."""
         way = self._ways.setdefault(found.way, _Way(*found.way))
         way.count += 1
         if len(way.mails) < MOST_MAILS:
@@ -226,7 +226,7 @@ class DiffPage:
             way.mails.append(_Changed(found.sender, subject, old, new, found.changed))
 
     def text(self, old: str, new: str, count: Compared) -> str:
-        """The page."""
+        """The page as HTML."""
         ways = sorted(self._ways.values(), key=lambda way: (-way.count, way.old, way.new))
         return WebPages(_TEMPLATES, "search.js").render(
             "diff.html",

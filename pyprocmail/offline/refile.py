@@ -1,7 +1,7 @@
-"""refile: the rules over the mail in a folder, for real.
+"""refile: really applies the rules to the mail in a folder.
 
-Each mail is first rehearsed.  One that the rules put elsewhere is delivered there by a run like any other, in the real
-world, and taken out of the folder when it is safe; what falls through stays.
+Each mail is first rehearsed.  A mail that the rules put elsewhere is delivered there by a normal run, in the real
+World, and removed from the folder once it is safe; a mail that no recipe delivers stays.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 GOES, STAYS = "goes", "stays"
 _BATCH = 500
-"""So many mails are delivered before they are taken out of the folder."""
+"""How many mails are delivered before they are removed from the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to become of a mail: GOES to `where`, or STAYS because of `reason`."""
+    """The plan for a mail: GOES to `where`, or STAYS because of `reason`."""
 
     outcome: Outcome
     verb: str
@@ -51,7 +51,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to: the mails that went and stayed, and those that could not be delivered, with the reason."""
+    """The result of a run: the mails that went and stayed, and those that could not be delivered, with the reason."""
 
     gone: int = 0
     stayed: int = 0
@@ -59,7 +59,7 @@ class Report:
 
 
 def plan(rules: Rules | FilterRules, source: Source, item: Item) -> Plan:
-    """Rehearse a mail.  What others would get (programs, other people) is not sent from an old folder by itself."""
+    """Rehearse a mail.  By default a mail of an old folder is not sent to programs or to other people: it stays."""
     outcome = judge(rules, str(source.path), item.data)
     where = tuple(fate.where for fate in outcome.fates)
     if outcome.fault or outcome.status:
@@ -84,10 +84,10 @@ def _path(rules: Rules | FilterRules, name: str) -> str:
 def execute(
     rules: Rules | FilterRules, source: Source, deliver: Callable[[Item], str], tell: Callable[[Plan, str], None]
 ) -> Report:
-    """Deliver what goes, and take it out.  `deliver` says why a mail could not be delivered; `tell` hears of each.
+    """Deliver the mails that go, and remove them.  `deliver` returns why one was not delivered; `tell` gets each plan.
 
     Raises:
-        ChangedError, OSError: mails that were delivered could not be taken out: they are there twice.
+        ChangedError, OSError: delivered mails could not be removed: they exist twice.
     """
     report = Report()
     done: list[Item] = []
@@ -104,19 +104,19 @@ def execute(
                 report.failed.append(trouble)
                 continue
             report.gone += 1
-            item.data = b""  # its digest will do
+            item.data = b""  # the digest is enough from here on
             done.append(item)
             if isinstance(item.place, str) and len(done) >= _BATCH:
                 batch, done = done, []
                 source.take_out(batch)
     finally:
-        # Whatever ends the run: what is safe elsewhere goes.
+        # However the run ends, mails that are safe elsewhere are removed.
         source.take_out(done)
     return report
 
 
 class Deliverer:
-    """Delivers mails by the rules of a Setup in the real world, one after the other."""
+    """Delivers mails by the rules of a Setup in the real World, one after another."""
 
     def __init__(self, host: Host, rules: Rules, source: Source, setup: run.Setup) -> None:
         self._host = host
@@ -136,7 +136,7 @@ class Deliverer:
         )
 
     def deliver(self, item: Item) -> str:
-        """Deliver a mail; why it is not delivered, or nothing."""
+        """Deliver a mail; returns why it was not delivered, or nothing."""
         world = self._world
         world.begin()
         self._host.chdir(self._start)
@@ -148,7 +148,7 @@ class Deliverer:
 
 
 def came_to(host: Host, verdict: Verdict, maildirs: Sequence[bytes], item: Item) -> str:
-    """Why a mail is not delivered, or nothing: then its files in `maildirs` have the flags that it had."""
+    """Why a mail was not delivered, or nothing; on success its files in `maildirs` get the flags that it had."""
     if verdict.status:
         reason = verdict.reason().decode("utf-8", "replace")
         return f"exit status {verdict.status}{': ' + reason if reason else ''}"
@@ -158,9 +158,9 @@ def came_to(host: Host, verdict: Verdict, maildirs: Sequence[bytes], item: Item)
 
 
 class _Refiling(World):
-    """The real world, but for the folder that the mail is from: that takes nothing, and DEFAULT neither.
+    """The real World, except that the mail's present folder, and DEFAULT at the end of the rules, take nothing.
 
-    `maildirs` are the files that the mail got in maildirs.
+    `maildirs` are the files of the mail in maildirs.
     """
 
     __slots__ = ("_source", "_ended", "maildirs")
@@ -172,12 +172,12 @@ class _Refiling(World):
         self.maildirs: list[bytes] = []
 
     def begin(self) -> None:
-        """The next mail comes."""
+        """Prepare for the next mail."""
         self._ended = False
         self.maildirs = []
 
     def listen(self, trace: Trace) -> None:
-        """Hear when the rcfiles are over."""
+        """Subscribe, to know when the rcfiles have ended."""
 
         def left(_path: bytes, _ending: str) -> None:
             self._ended = True
@@ -203,7 +203,7 @@ class _Refiling(World):
         last_folder: Callable[[bytes], None],
         done: Callable[[], None],
     ) -> Delivered | Failed:
-        """As ever, unless the mail would fall through, or come back."""
+        """As usual, but refuse if no recipe delivers the mail, or it would come back to its folder."""
         if self._ended or os.path.realpath(folder.path) == self._source:
             return Failed(folder.path, "the mail stays where it is", errno.EBUSY)
         result = super().store(folder, further, message, how, note=note, last_folder=last_folder, done=done)
@@ -225,7 +225,7 @@ def _keep_flags(host: Host, path: bytes, item: Item) -> None:
 
 
 def plan_json(found: Plan, trouble: str) -> dict[str, object]:
-    """A mail for programs."""
+    """A mail as JSON."""
     return {
         "source": found.outcome.source,
         "from": found.outcome.sender,
@@ -238,12 +238,12 @@ def plan_json(found: Plan, trouble: str) -> dict[str, object]:
 
 
 def report_json(report: Report, *, executed: bool) -> dict[str, object]:
-    """The sums for programs."""
+    """The sums as JSON."""
     return {"executed": executed, "gone": report.gone, "stayed": report.stayed, "failed": len(report.failed)}
 
 
 def lines(found: Plan, trouble: str) -> Iterator[str]:
-    """What is printed of a mail."""
+    """The lines to print for a mail."""
     subject = cut(found.outcome.subject) or "(no subject)"
     if found.verb == GOES and not trouble:
         yield f"{', '.join(found.where)}  <-  {found.outcome.sender}  {subject}"

@@ -1,4 +1,4 @@
-"""refile with a filter file of maildrop: its delivery in the real world."""
+"""refile with a filter file of maildrop: delivery in the real World."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class FilterDeliverer:
-    """Delivers mails by a filter file, one after the other, from the folder that the names of folders begin in."""
+    """Delivers mails by a filter file, one after another, from the folder for relative names."""
 
     def __init__(self, host: Host, rules: FilterRules, source: Source, compile: Compiler) -> None:
         self._host = host
@@ -36,7 +36,7 @@ class FilterDeliverer:
         self._setup = run.Setup(host, b"maildrop", rules.caller, compile, _become)
 
     def deliver(self, item: Item) -> str:
-        """Deliver a mail; why it is not delivered, or nothing."""
+        """Deliver a mail; returns why it was not delivered, or nothing."""
         world = self._world
         world.begin()
         self._host.chdir(self._folder)
@@ -53,9 +53,9 @@ def _become(_host: Host, user: User, _files: FilterFiles) -> None:
 
 
 class _Refiling(World):
-    """The real world, but for the folder that the mail is from: that takes nothing, and DEFAULT neither.
+    """The real World, except that the mail's present folder, and DEFAULT at the end of the rules, take nothing.
 
-    `maildirs` are the files that the mail got in maildirs.
+    `maildirs` are the files of the mail in maildirs.
     """
 
     __slots__ = ("_source", "_depth", "maildirs")
@@ -67,12 +67,12 @@ class _Refiling(World):
         self.maildirs: list[bytes] = []
 
     def begin(self) -> None:
-        """The next mail comes."""
+        """Prepare for the next mail."""
         self._depth = 0
         self.maildirs = []
 
     def listen(self, trace: Trace) -> None:
-        """Hear when the filter files are over."""
+        """Subscribe, to know when the filter files have ended."""
 
         def entered(_path: bytes) -> None:
             self._depth += 1

@@ -1,6 +1,6 @@
-"""replay: a mailbox through the rules, and where everything would go.
+"""replay: runs a mailbox through the rules, and shows where each mail would go.
 
-The run is a map over the parts of the input (see `spreading`), whose results are added up.
+The run is a map over the parts of the input (see `spreading`); the results are added up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Summary:
-    """What a run over many mails comes to.  Folders and programs: number of mails, and bytes."""
+    """The totals of a run over many mails.  `folders`: number of mails, and bytes."""
 
     mails: int = 0
     size: int = 0
@@ -34,7 +34,7 @@ class Summary:
     fallen: int = 0
     """Mails that no recipe delivered."""
     undelivered: int = 0
-    """Mails that ended with an exit status."""
+    """Mails whose run had an exit status other than 0."""
     refused: Counter[str] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -71,7 +71,7 @@ class Summary:
             self.seconds[line] += spent  # type: ignore[assignment]  # a Counter adds floats as well
 
     def merge(self, other: Summary) -> None:
-        """Count what another part of the mails came to."""
+        """Add the totals of another part of the mails."""
         self.mails += other.mails
         self.size += other.size
         for name, (more, bytes_more) in other.folders.items():
@@ -92,7 +92,7 @@ class Summary:
 
 
 def summed(setup: Setup, names: Sequence[str], *, how: Spread = ALONE, timed: bool = False) -> Summary:
-    """What all mails come to.  Workers count their parts, so that little goes from process to process.
+    """The totals of all mails.  Workers count their parts, so that little data passes between processes.
 
     Raises:
         RulesError, NoMailError: as `outcomes`.
@@ -108,7 +108,7 @@ def summed(setup: Setup, names: Sequence[str], *, how: Spread = ALONE, timed: bo
 
 
 def sum_of_part(setup: Setup, part: Part, *, timed: bool) -> Summary:
-    """What the mails of one piece come to."""
+    """The totals of one part."""
     found = Summary()
     for outcome in of_part(setup, part, digests=False, timed=timed, headed=False):
         found.add(outcome)
@@ -128,7 +128,7 @@ def outcomes(
 
     Raises:
         RulesError: the rules cannot be tried.
-        NoMailError: there is no mail where the user said.
+        NoMailError: there is no mail at a path that the user named.
     """
     if not how.alone:
         work = partial(list_of_part, with_programs(setup), digests=digests, timed=timed, headed=headed)
@@ -142,12 +142,12 @@ def outcomes(
 
 
 def list_of_part(setup: Setup, part: Part, *, digests: bool, timed: bool, headed: bool) -> list[Outcome]:
-    """The outcomes of one piece: what a worker does."""
+    """The outcomes of one part; the work of a worker."""
     return list(of_part(setup, part, digests=digests, timed=timed, headed=headed))
 
 
 def of_part(setup: Setup, part: Part, *, digests: bool, timed: bool, headed: bool) -> Iterator[Outcome]:
-    """The outcomes of one piece, one after the other."""
+    """The outcomes of one part, one after another."""
     with open_rules(setup) as rules:
         for mail in part.mails():
             yield judge(rules, mail.source, mail.data, digests=digests, timed=timed, headed=headed)
@@ -155,10 +155,10 @@ def of_part(setup: Setup, part: Part, *, digests: bool, timed: bool, headed: boo
 
 
 def depends_on_order(setup: Setup, names: Sequence[str]) -> bool:
-    """Whether what becomes of a mail may depend on those before it, so that several workers would see it otherwise.
+    """Whether the fate of a mail may depend on earlier mails, so that several workers could get different results.
 
-    Standard input cannot be divided; programs that are run may remember, and so do formail's cache of Message-IDs and
-    maildrop's databases.
+    Standard input cannot be divided; programs that really run may keep state, and so do formail's cache of Message-IDs
+    and maildrop's databases.
     """
     with open_rules(setup) as rules:
         text = b"".join(rules.sources.values())
@@ -167,10 +167,10 @@ def depends_on_order(setup: Setup, names: Sequence[str]) -> bool:
 
 
 def forget_nothing(rules: Rules | FilterRules) -> None:
-    """See that a worker, who has a part of the mails only, met nothing that remembers.
+    """Check that the rules of a worker, which sees only a part of the mails, kept no state between mails.
 
     Raises:
-        RulesError: it did, in an included rcfile.
+        RulesError: they did, in an included rcfile.
     """
     if rules.stage.remembers:
         raise RulesError(f"{rules.setup.rcfile}: a program of these rules remembers mails: run them without -j")

@@ -1,4 +1,4 @@
-"""An rcfile that is tried: the program, who it is for, and one run of a mail through it on a Stage."""
+"""Tries an rcfile: loads it for a user, and runs one mail at a time through it on a Stage."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
 
 
 Line = tuple[str, int]
-"""A place for people: the rcfile, and its line from 1.  ("", 0) where no recipe decided, but DEFAULT."""
+"""A place for people: the rcfile, and its line from 1.  ("", 0) if no recipe decided, and DEFAULT took the mail."""
 
 
 PROCMAIL, MAILDROP = "procmail", "maildrop"
 
 
 class RulesError(Exception):
-    """The rules cannot be tried: what is wrong, for the user."""
+    """The rules cannot be tried; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the command line says of the rules: it goes to other processes as it is.
+    """The rules and their options from the command line; sent unchanged to worker processes.
 
-    `rcfile` is a path.  `user` and `home` are whom the rules are for, "" for who calls.  `mail_filter` is procmail's
-    -m: the folder of the start is MAILDIR, and what falls through has no folder.  `assignments` are NAME=value,
-    `arguments` are `$1` and so on.  `sender` is the envelope sender, "" if the From_ line says it.  `canned` is a file
-    with answers of programs, `answers` are some, `allow` lets them run.  `language` is PROCMAIL or MAILDROP, "" for
-    what the text looks like.  `before` is a file of rules that runs first, as /etc/procmailrc or /etc/maildroprc does.
-    `date` is the time that the run is for, in ISO 8601, "" for now.
+    `rcfile` is a path.  `user` and `home` are those of the rules, "" for the caller's.  `mail_filter` is procmail's -m:
+    MAILDIR is the start folder, and a mail that no recipe delivers has no folder.  `assignments` are NAME=value,
+    `arguments` are `$1` and so on.  `sender` is the envelope sender, "" to take it from the From_ line.  `canned` is a
+    file with answers of programs, `answers` are further answers, `allow` lets programs run.  `language` is PROCMAIL or
+    MAILDROP, "" to guess from the text.  `before` is a file of rules that runs first, like /etc/procmailrc or
+    /etc/maildroprc.  `date` is the time for the run, in ISO 8601, "" for now.
     """
 
     rcfile: str
@@ -66,14 +66,14 @@ class Setup:
     before: str = ""
     date: str = ""
     programs: tuple[tuple[bytes, bytes, Program], ...] = ()
-    """Rcfiles that were read before, so that a worker need not: the path from the root, the text, the program."""
+    """Rcfiles already read, so that a worker need not read them: absolute path, text, program."""
 
 
 class Rules:
-    """The rules of a Setup in this process; `prefilter` leaves out recipes whose patterns are nowhere in the mail.
+    """The rules of a Setup in this process; `prefilter` skips recipes whose patterns do not occur in the mail.
 
     Raises:
-        RulesError: the rcfile, the table of answers or the user is not there.
+        RulesError: the rcfile, the table of answers or the user does not exist.
     """
 
     def __init__(self, setup: Setup, *, prefilter: bool = False) -> None:
@@ -84,17 +84,17 @@ class Rules:
         self.stage = Stage(self.host, canned=(*setup.answers, *canned_of(setup.canned)), allowed=setup.allow)
         self.path = os.fsencode(os.path.abspath(setup.rcfile))
         self.sources: dict[bytes, bytes] = {path: text for path, text, _ in setup.programs}
-        """The text of each rcfile that was read, by its path from the root."""
+        """The text of each rcfile that was read, by its absolute path."""
         self._programs: dict[bytes, Program | None] = {path: program for path, _, program in setup.programs}
         self._outer: dict[bytes, dict[int, tuple[int, ...]]] = {}
         self.lines: dict[tuple[bytes, int], Line] = {}
-        """The lines that were asked for, by the whole path and the offset."""
+        """A cache of lines, by absolute path and offset."""
         self._patterns = Patterns()
         self._log = Output(self.host, unread=True)
         self._log.turn(self.stage.open_log(b"", 0, self._log.limits))
         self._plans = Plans(self._patterns) if prefilter else None
         self.alike = Alike(self.stage) if prefilter and not setup.allow else None
-        """What is known of mails like one, where nobody hears how they are run."""
+        """Outcomes of mails alike; None if they cannot be used."""
         self._environment = start.environment(
             dict(os.environb), self.host, self.user, preserve=False, mail_filter=setup.mail_filter, rcfile_given=True
         )
@@ -109,7 +109,7 @@ class Rules:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what programs wrote."""
+        """Remove the files that programs wrote."""
         self.stage.close()
 
     def _check(self) -> None:
@@ -136,15 +136,15 @@ class Rules:
     def program(self) -> Program:
         """The program of the rcfile."""
         program = self._load(self.path)
-        assert program is not None  # `_check` saw to that
+        assert program is not None  # `_check` has made sure of it
         return program
 
     def program_of(self, path: bytes) -> Program:
-        """The program of an rcfile, by its path from the root; empty if it cannot be read."""
+        """The program of an rcfile, by its absolute path; empty if it cannot be read."""
         return self._load(path) or ()
 
     def outer(self, place: Place) -> tuple[Place, ...]:
-        """The recipes in whose blocks the recipe at the place stands, outermost first."""
+        """The recipes whose nesting blocks contain the recipe at the place, outermost first."""
         path = self.stage.whole(place[0])
         found = self._outer.get(path)
         if found is None:
@@ -152,18 +152,18 @@ class Rules:
         return tuple((place[0], offset) for offset in found.get(place[1], ()))
 
     def line_of(self, path: bytes, offset: int) -> int:
-        """The line of the rcfile in which the offset lies, from 1."""
+        """The line of the rcfile at the offset, from 1."""
         return self.sources.get(self.stage.whole(path), b"").count(b"\n", 0, offset) + 1
 
     def run(self, data: bytes, listen: Callable[[Session], None]) -> int:
-        """Take one mail through the rules; the exit status.  `listen` gets the session before it begins.
+        """Run one mail through the rules; returns the exit status.  `listen` gets the session before it begins.
 
-        The last that `session.rcfile` says is b"" once no rcfile runs any more.
+        `session.rcfile` is b"" once all rcfiles have ended.
         """
         return self.run_message(self.message_of(data), listen)
 
     def message_of(self, data: bytes) -> Message:
-        """The mail as the rules see it."""
+        """The mail in the form that the rules see."""
         return start.read_message(self.host, data, self._origin, use_content_length=True, strict=False)
 
     def run_message(self, message: Message, listen: Callable[[Session], None]) -> int:
@@ -209,7 +209,7 @@ class Rules:
         return self._finish(session, ending)
 
     def _run_before(self, session: Session, path: bytes) -> str:
-        """Run the rcfile that comes first, with the PATH that /etc/procmailrc has."""
+        """Run the rcfile of `before`, with the PATH of /etc/procmailrc."""
         users = session.environment[b"PATH"]
         session.environment[b"PATH"] = SYSTEM_PATH
         session.environment.pop(b"MAILDIR", None)
@@ -243,7 +243,7 @@ def with_programs(setup: Setup) -> Setup:
 
 
 def blocks(program: Program) -> dict[int, tuple[int, ...]]:
-    """For the offset of each recipe those of the recipes in whose blocks it stands, outermost first."""
+    """For the offset of each recipe: the offsets of the recipes whose blocks contain it, outermost first."""
     found: dict[int, tuple[int, ...]] = {}
     open_until: list[tuple[int, int]] = []
     for at, instruction in enumerate(program):
@@ -257,7 +257,7 @@ def blocks(program: Program) -> dict[int, tuple[int, ...]]:
 
 
 def user_of(host: Host, setup: Setup) -> User:
-    """Whom the rules are for.
+    """The user of the rules.
 
     Raises:
         RulesError: there is no such user.
@@ -271,10 +271,10 @@ def user_of(host: Host, setup: Setup) -> User:
 
 
 def set_clock(host: Host, setup: Setup) -> None:
-    """Have the host tell the time that the run is for.
+    """Set the clock of the host to the date of the Setup.
 
     Raises:
-        RulesError: the date is none.
+        RulesError: the date is invalid.
     """
     if setup.date:
         try:
@@ -288,7 +288,7 @@ def canned_of(path: str) -> Canned:
     """The table of a TOML file: `[[program]]` with `line`, `status` and `output`.
 
     Raises:
-        RulesError: it is not there, or not such a table.
+        RulesError: it does not exist, or is not such a table.
     """
     if not path:
         return ()
@@ -313,7 +313,7 @@ def language_of(setup: Setup) -> str:
 
 
 def text_of(setup: Setup) -> bytes:
-    """The text of the rcfile, nothing if it cannot be read."""
+    """The text of the rcfile; empty if it cannot be read."""
     for path, text, _ in setup.programs:
         if path == os.fsencode(os.path.abspath(setup.rcfile)):
             return text
@@ -325,7 +325,7 @@ def text_of(setup: Setup) -> bytes:
 
 
 def is_filter_file(text: bytes) -> bool:
-    """Whether it is maildrop's language: its statements, and no recipe."""
+    """Whether the text is in maildrop's language: it has maildrop's statements, and no recipe."""
     lines = [line.strip() for line in text.split(b"\n")]
     recipes = any(line.startswith(b":0") or line[:1] == b":" for line in lines)
     return not recipes and any(line.startswith((b"if (", b"if(", b"to ", b"cc ", b"xfilter ")) for line in lines)

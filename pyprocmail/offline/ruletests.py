@@ -1,4 +1,4 @@
-"""test: what must become of mails, written down in TOML beside the rcfile, and whether it does."""
+"""test: runs the tests of an rcfile, TOML files that describe mails and what must become of them."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class UnreadableError(Exception):
-    """A file with tests cannot be read: what is wrong, for the user."""
+    """A file with tests cannot be read; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test: where it stands, the rules, the mail, and what is expected: a name of EXPECTATIONS, and its texts."""
+    """One test: its place, the rules, the mail, and the expectations: a name of EXPECTATIONS, and its texts."""
 
     path: str
     line: int
@@ -73,9 +73,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a test came to: `failures` are sentences, none if it passed; `way` is what explain prints of it.
+    """The result of a test: `failures` are sentences, none if it passed; `way` is the output of explain.
 
-    `found` is what --update would write; `covered` what --threshold counts, if that was asked for.
+    `found` is what --update would write; `covered` is the coverage for --threshold, on request.
     """
 
     case: Case
@@ -89,10 +89,10 @@ class Result:
 
 
 def files(names: Sequence[str]) -> list[str]:
-    """The files with tests: those named, and every .toml of the folders named.
+    """The files with tests: the named files, and every .toml with tests in the named folders.
 
     Raises:
-        UnreadableError: there is none.
+        UnreadableError: there are no tests.
     """
     found: list[str] = []
     for name in names:
@@ -105,12 +105,12 @@ def files(names: Sequence[str]) -> list[str]:
 
 
 def _has_tests(path: str) -> bool:
-    """Whether a .toml file of a folder is one of ours; it may be a table of answers."""
+    """Whether a .toml file has tests; it may also be a table of answers."""
     return any(_BEGINS.match(line) for line in _read(path).decode(errors="replace").split("\n"))
 
 
 def _read(path: str) -> bytes:
-    """What is in a file of tests.
+    """The content of a file with tests.
 
     Raises:
         UnreadableError: it cannot be read, or is too large.
@@ -201,7 +201,7 @@ def _programs(where: str, table: Mapping[str, object]) -> Iterator[Answer]:
 
 
 def _mail(where: str, folder: Path, test: Mapping[str, object]) -> bytes:
-    """The mail: its header ends where an empty line is, or at its end."""
+    """The mail of a test; one without an empty line is all header."""
     if ("mail" in test) == ("file" in test):
         raise UnreadableError(f'{where}: a test has either mail = "..." or file = "..."')
     if "file" in test:
@@ -219,7 +219,7 @@ def _mail(where: str, folder: Path, test: Mapping[str, object]) -> bytes:
 
 
 def results(found: Iterable[Case], workers: int = 1, *, counted: bool = False) -> Iterator[Result]:
-    """What each test comes to, in their order; several processes may work at it.  `counted`: with what it covers.
+    """The result of each test, in order; several processes may share the work.  `counted`: with the coverage.
 
     Raises:
         RulesError: an rcfile cannot be tried.
@@ -232,7 +232,7 @@ def results(found: Iterable[Case], workers: int = 1, *, counted: bool = False) -
 
 
 class _Heard:
-    """What a test asks of a run besides the outcome: the mail and the variables at its end, and programs."""
+    """What a test needs from a run besides the outcome: the mail and the variables at its end, and programs called."""
 
     def __init__(self, mail: bytes) -> None:
         self._message = Message(mail)
@@ -241,11 +241,11 @@ class _Heard:
         self.called: list[str] = []
 
     def also(self, session: Session) -> None:
-        """Look at what procmail's rules change."""
+        """Keep the session of procmail's rules."""
         self._session = session
 
     def hear(self, trace: Trace) -> None:
-        """Hear a run."""
+        """Subscribe to a trace."""
         trace.ran.append(lambda _place, line, _status, _late: self.called.append(shown(line).strip()))
         trace.assigned.append(lambda _place, name, value: self._variables.update({name: value}))
         trace.replaced.append(self._replaced)
@@ -259,11 +259,11 @@ class _Heard:
 
     @property
     def message(self) -> Message:
-        """The mail as filters made it."""
+        """The mail with the changes of filters."""
         return self._message
 
     def value(self, name: bytes) -> bytes | None:
-        """What a variable is at the end."""
+        """The value of a variable at the end."""
         if self._session is not None:
             return self._session.environment.get(name)
         return self._variables.get(name)
@@ -281,7 +281,7 @@ def run(case: Case, *, counted: bool = False) -> Result:
 
 
 def share_of(found: Iterable[Result]) -> float:
-    """How many of the recipes of all rcfiles matched in a test, in percent.
+    """The share of the recipes of all rcfiles that matched in a test, in percent.
 
     Raises:
         RulesError: an rcfile cannot be read any more.
@@ -300,7 +300,7 @@ def share_of(found: Iterable[Result]) -> float:
 
 
 def _found(outcome: Outcome) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What became of the mail, in the words of a test."""
+    """What became of the mail, in the terms of a test."""
     places = _places(outcome)
     yield "folder", places["folder"]
     for name in ("forwarded", "programs"):
@@ -428,7 +428,7 @@ def _attribute(text: str) -> str:
 
 
 def result_json(result: Result) -> dict[str, object]:
-    """A test for programs."""
+    """A test as JSON."""
     return {
         "file": result.case.path,
         "line": result.case.line,
@@ -439,7 +439,7 @@ def result_json(result: Result) -> dict[str, object]:
 
 
 def sums_json(found: Sequence[Result]) -> dict[str, object]:
-    """How many passed and failed."""
+    """The numbers of passed and failed tests as JSON."""
     failed = sum(bool(result.failures) for result in found)
     return {"passed": len(found) - failed, "failed": failed}
 
@@ -448,7 +448,7 @@ def sums_json(found: Sequence[Result]) -> dict[str, object]:
 
 
 def _beginnings(text: str) -> Iterator[tuple[int, int]]:
-    """The tests of a file: the number of the line [[test]], from 1, and that of the line behind the test."""
+    """The tests of a file: the number of the line [[test]], from 1, and that of the line after the test."""
     starts = [number for number, line, inside in _outside(text) if not inside and _BEGINS.match(line)]
     tables = [number for number, line, inside in _outside(text) if not inside and line.lstrip().startswith("[")]
     end = text.count("\n") + 2
@@ -457,7 +457,7 @@ def _beginnings(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _outside(text: str) -> Iterator[tuple[int, str, bool]]:
-    """The lines of a TOML file with their numbers, and whether they begin in a text of several lines."""
+    """The lines of a TOML file with their numbers, and whether they begin within a multi-line string."""
     quote = ""
     for number, line in enumerate(text.split("\n"), 1):
         yield number, line, bool(quote)
@@ -466,9 +466,9 @@ def _outside(text: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def update(path: str, found: Sequence[Result]) -> int:
-    """Write what happens into the tests of the file that fail, for review; how many were changed.
+    """Write the actual results into the failing tests of the file, for review; returns how many tests changed.
 
-    Only `folder`, `forwarded`, `programs` and `status` are written, each on a line of its own.
+    Only `folder`, `forwarded`, `programs` and `status` are written, each on a separate line.
     """
     text = Path(path).read_text()
     table = text.split("\n")
@@ -489,7 +489,7 @@ def update(path: str, found: Sequence[Result]) -> int:
 
 
 def _toml(name: str, texts: Sequence[str]) -> str:
-    """A value; JSON's strings are TOML's, but for DEL."""
+    """A TOML value; TOML's strings are like JSON's, except for DEL."""
     if name == "status":
         return texts[0]
     values = [json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f") for text in texts]

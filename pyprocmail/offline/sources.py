@@ -1,7 +1,7 @@
-"""The mails to look at: mbox files, Maildirs, MH folders, single mails, folders of these, standard input.
+"""The input mails: mbox files, Maildirs, MH folders, single mails, folders of these, standard input.
 
-Nothing is changed, and one mail at a time is in memory.  `parts` cuts what there is into pieces of about the same size,
-in their order, for a run on several processors.
+Nothing is changed, and only one mail at a time is in memory.  `parts` divides the input into pieces of about the same
+size, in order, for a run on several processors.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _TOO_LARGE = "a mail has more than {:,} bytes, or no end"
 
 
 class NoMailError(Exception):
-    """There is no mail where the user said: `path`, and what is wrong with it."""
+    """There is no mail at the path that the user named: `path`, and the reason."""
 
     def __init__(self, path: str, reason: str) -> None:
-        # As they are, so that it gets from a worker to the caller.
+        # Unchanged arguments, so that the exception can be pickled by a worker.
         super().__init__(path, reason)
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class NoMailError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail: the file or mailbox it is from, and its text."""
+    """One mail: its file or mailbox, and its text."""
 
     source: str
     data: bytes
@@ -48,9 +48,9 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the input: the bytes from `start` to `end` of an mbox, or files with a mail each; or a whole pipe.
+    """A piece of the input: the bytes from `start` to `end` of an mbox, or files with one mail each, or a whole pipe.
 
-    `end` is -1 for the end of the file.  `size` is about how many bytes it has, 0 for a pipe.
+    `end` is -1 for the end of the file.  `size` is the approximate number of bytes, 0 for a pipe.
     """
 
     source: str
@@ -60,10 +60,10 @@ class Part:
     size: int = 0
 
     def mails(self) -> Iterator[Mail]:
-        """The mails of this piece.  A file that is gone by now has none: a mail reader may have moved it.
+        """The mails of this piece.  A file that no longer exists is left out: a mail reader may have moved it.
 
         Raises:
-            NoMailError: it cannot be read, or a mail in it is larger than the machine can hold.
+            NoMailError: it cannot be read, or a mail in it does not fit into memory.
         """
         host = Host()
         limit = host.largest_mail()
@@ -92,13 +92,13 @@ class Part:
 
 
 def _no_mail(name: str, error: OSError) -> NoMailError:
-    """The error with the file that it is about, which may be one in the folder that the user named."""
+    """The error with the file it is about, which may be in the folder that the user named."""
     where = error.filename or name
     return NoMailError(os.fsdecode(where), error.strerror or "cannot be read")
 
 
 def _split(source: str, fd: int, room: int, limit: int) -> Iterator[Mail]:
-    """The mails in the next `room` bytes, or all if that is negative.  What is no mbox is a single mail.
+    """The mails in the next `room` bytes, or in all if that is negative.  A file that is not an mbox is a single mail.
 
     Raises:
         NoMailError: a mail has more than `limit` bytes.
@@ -134,10 +134,10 @@ def _split(source: str, fd: int, room: int, limit: int) -> Iterator[Mail]:
 
 
 def parts(names: Sequence[str], size: int = PART_BYTES) -> Iterator[Part]:
-    """What the names lead to, in pieces of about `size` bytes; no names are standard input.
+    """The input at the named paths, in pieces of about `size` bytes; without names, standard input.
 
     Raises:
-        NoMailError: there is nothing of that name, or it cannot be read.
+        NoMailError: a path does not exist or cannot be read.
     """
     for name in names or (STDIN,):
         if name == STDIN:
@@ -152,7 +152,7 @@ def parts(names: Sequence[str], size: int = PART_BYTES) -> Iterator[Part]:
 
 
 def mails(names: Sequence[str]) -> Iterator[Mail]:
-    """The mails that the names lead to, in the order of the names.
+    """The mails at the named paths, in the order of the names.
 
     Raises:
         NoMailError: as `parts`.
@@ -162,7 +162,7 @@ def mails(names: Sequence[str]) -> Iterator[Mail]:
 
 
 def kind_of(path: Path) -> str:
-    """What is at the path: "maildir", "mh", "folder", "mbox", "mail", or "" for what holds no mail."""
+    """The kind of the path: "maildir", "mh", "folder", "mbox", "mail", or "" if it contains no mail."""
     if path.is_dir():
         if (path / "cur").is_dir() or (path / "new").is_dir():
             return "maildir"
@@ -207,7 +207,7 @@ def _of(path: Path, size: int, *, named: bool) -> Iterator[Part]:
 
 
 def _is_inside(path: Path, kind: str) -> bool:
-    """Whether a folder's entry is looked at, too: the folders in a maildir or MH folder, everything in another."""
+    """Whether an entry of a folder is searched, too: only folders in a maildir or MH folder, everything in others."""
     if path.is_symlink() and path.is_dir():
         return False  # it may lead back here
     if kind == "maildir":
@@ -218,7 +218,7 @@ def _is_inside(path: Path, kind: str) -> bool:
 
 
 def _files(path: Path, names: list[str], size: int) -> Iterator[Part]:
-    """Groups of files, none with much more than `size` bytes."""
+    """The files in groups, none with much more than `size` bytes."""
     group: list[str] = []
     length = 0
     for name in names:
@@ -235,7 +235,7 @@ def _files(path: Path, names: list[str], size: int) -> Iterator[Part]:
 
 
 def _pieces(path: Path, size: int) -> Iterator[Part]:
-    """An mbox cut where mails begin."""
+    """An mbox divided at beginnings of mails."""
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
         start = 0
@@ -249,7 +249,7 @@ def _pieces(path: Path, size: int) -> Iterator[Part]:
 
 
 def _next_mail(fd: int, at: int) -> int:
-    """Where the next mail begins, as mailbox.split finds it (an empty line and a From_ line); negative if none does."""
+    """The offset of the next mail, as mailbox.split finds it (empty line, From_ line); negative if there is none."""
     window = b""
     while piece := os.pread(fd, _WINDOW_BYTES, at + len(window)):
         window += piece

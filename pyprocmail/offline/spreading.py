@@ -1,6 +1,6 @@
-"""The map over the parts of the input, by whatever executor there is: several processes, or a cluster.
+"""The map over the parts of the input, by several processes or a cluster.
 
-Results come in the order of the input, so that many workers give what one process gives.
+Results come in the order of the input, so that many workers give the same output as one process.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pyprocmail.offline.sources import PART_BYTES, Part, parts
 Result = TypeVar("Result")
 
 _TURNS = 4
-"""Parts for each worker that are on their way: so much of the results is held at once."""
+"""The most pending parts for each worker, which limits the results in memory."""
 _PATIENCE_S = 10
 _SMALLEST_PART_BYTES = 1 << 20
-"""A smaller part costs more to begin than it gains."""
+"""A smaller part would cost more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Who works: so many processes, or the workers of the Dask scheduler at the address `cluster`.
+    """The workers: a number of processes, or those of the Dask scheduler at the address `cluster`.
 
-    `done` is told the size of each part that is done.
+    `done` is called with the size of each finished part.
     """
 
     workers: int = 1
@@ -40,14 +40,14 @@ class Spread:
 
     @property
     def alone(self) -> bool:
-        """Whether this process does everything itself."""
+        """Whether this process does all the work."""
         return self.workers < 2 and not self.cluster
 
     def parts(self, names: Sequence[str]) -> Iterator[Part]:
         """The parts of the input, for this process alone.
 
         Raises:
-            NoMailError: there is no mail where the user said.
+            NoMailError: there is no mail at a path that the user named.
         """
         for part in parts(names):
             yield part
@@ -58,15 +58,15 @@ ALONE = Spread()
 
 
 def spread(work: Callable[[Part], Result], names: Sequence[str], how: Spread) -> Iterator[Result]:
-    """What `work` makes of each part of the input, in their order.
+    """The result of `work` for each part of the input, in order.
 
     Raises:
-        NoMailError: there is no mail where the user said.
-        ClusterError: there is no such cluster, or it lost a part as often as it is tried.
+        NoMailError: there is no mail at a path that the user named.
+        ClusterError: there is no such cluster, or it lost a part at every try.
     """
     with _executor(how) as (executor, workers):
         pieces = parts(names, _part_bytes(names, workers))
-        # Workers on other machines see the same files under the same names, but stand elsewhere.
+        # Workers on other machines see the same files under the same names, but have another working folder.
         there = partial(_standing_in, os.getcwd(), work) if how.cluster else work
         try:
             for part, result in mapped(executor, there, pieces, ahead=workers * _TURNS):
@@ -79,12 +79,12 @@ def spread(work: Callable[[Part], Result], names: Sequence[str], how: Spread) ->
 
 
 class ClusterError(Exception):
-    """The cluster cannot do it: what is wrong, for the user."""
+    """The cluster cannot do the work; the message is for the user."""
 
 
 @contextmanager
 def _executor(how: Spread) -> Iterator[tuple[Executor, int]]:
-    """The executor, and how many work at it now."""
+    """The executor, and its present number of workers."""
     if not how.cluster:
         with ProcessPoolExecutor(how.workers) as executor:
             yield executor, how.workers
@@ -101,12 +101,12 @@ def _executor(how: Spread) -> Iterator[tuple[Executor, int]]:
         threads = client.nthreads().values()
         if any(number > 1 for number in threads):
             raise ClusterError(f"{how.cluster}: start workers with one thread (dask worker --nthreads 1 --nworkers N)")
-        # A part whose worker dies is given to another one; `pure` would take equal parts for one.
+        # A part whose worker dies goes to another worker; `pure` would run equal parts only once.
         yield client.get_executor(pure=False), max(len(threads), 1)
 
 
 def _standing_in(folder: str, work: Callable[[Part], Result], part: Part) -> Result:
-    """Do the work in the folder of whoever called; a worker has one thread, and does one thing at a time."""
+    """Do the work in the caller's folder; this is safe because a worker has one thread."""
     with chdir(folder):
         return work(part)
 
@@ -114,7 +114,7 @@ def _standing_in(folder: str, work: Callable[[Part], Result], part: Part) -> Res
 def mapped(
     executor: Executor, work: Callable[[Part], Result], pieces: Iterable[Part], *, ahead: int
 ) -> Iterator[tuple[Part, Result]]:
-    """What `work` makes of the pieces by an executor, in their order; at most `ahead` pieces are on their way."""
+    """The result of `work` for each piece, by an executor, in order; at most `ahead` pieces are pending."""
     waiting: deque[tuple[Part, Future[Result]]] = deque()
     for piece in pieces:
         waiting.append((piece, executor.submit(work, piece)))
@@ -126,7 +126,7 @@ def mapped(
 
 
 def _part_bytes(names: Sequence[str], workers: int) -> int:
-    """Several parts for each worker, so that all end at about the same time."""
+    """A size that gives each worker several parts, so that all finish at about the same time."""
     files = [Path(name) for name in names]
     if not all(file.is_file() for file in files):
         return PART_BYTES

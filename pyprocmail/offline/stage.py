@@ -1,9 +1,9 @@
-"""The world of these commands: a Rehearsal in which some programs have answers.
+"""The World of these commands: a Rehearsal in which some programs have answers.
 
-formail works as ever, but its cache of Message-IDs is a copy.  date tells the time of the Host, which need not be now.
-What else the rules start is answered from a table, or, if the user allows that, started in a folder of its own without
-network; where neither is so it is taken to succeed, and told to `unanswered`.  A program that gets the mail or a copy
-of it for good is never started.
+formail works as usual, but on a copy of its cache of Message-IDs.  date prints the time of the Host, which need not be
+now.  Other programs are answered from a table, or, if the user allows it, started in a separate folder without network;
+otherwise they count as successful, and `unanswered` is called.  A program to which the mail, or a copy of it, is
+delivered is never started.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Note = Callable[..., None]
 Answer = tuple[str, int, bytes | None]
-"""The answer of a program: a pattern for its command line, the exit status, what it says (None: what it read)."""
+"""The answer of a program: a pattern for its command line, the exit status, its output (None: its input)."""
 Canned = Sequence[Answer]
 
 _ASKED = ("filter", "condition", "capture", "backquotes")
@@ -42,17 +42,17 @@ _WITHOUT_NETWORK = ("unshare", "--map-current-user", "--net", "--")
 _LONGEST_RUN_S = 20.0
 _REMEMBERED = 4096
 Form = tuple[str, bytes, "Storing"]
-"""The kind of a folder, its path, and how a mail is written there: what `Stage.text` is asked."""
+"""The kind of a folder, its path, and how a mail is written there: the arguments of `Stage.text`."""
 _Key = TypeVar("_Key")
 _Found = TypeVar("_Found")
 
 
 class CopyingHost(Host):
-    """The machine at the time of `host`, on which what is opened to be written is a copy in the folder `scratch`."""
+    """A Host with the clock of `host`; a file that is opened for writing is a copy in the folder `scratch`."""
 
     def __init__(self, host: Host, scratch: bytes) -> None:
         super().__init__()
-        self.time = host.time  # type: ignore[method-assign]  # the clock is that of the run
+        self.time = host.time  # type: ignore[method-assign]  # the clock of the run
         self._scratch = scratch
         self._copies: dict[bytes, bytes] = {}
         self.open = self._open_copy  # type: ignore[assignment]  # the same signature as os.open, as far as it is used
@@ -72,10 +72,10 @@ class CopyingHost(Host):
 
 
 class Stage(Rehearsal):
-    """See above.  One Stage is for many mails: `begin` comes before each.  Without slots, for classes with two bases.
+    """See above.  One Stage serves many mails: call `begin` before each.  Without slots, for classes with two bases.
 
-    `seen` is told the folder that takes a mail.  `unanswered` is told the command line of a program whose answer nobody
-    knows.
+    `seen` is called with the folder of a delivery, `unanswered` with the command line of a program whose answer is
+    unknown.
     """
 
     def __init__(self, host: Host, *, canned: Canned = (), allowed: bool = False) -> None:
@@ -88,11 +88,11 @@ class Stage(Rehearsal):
         self.seen: Callable[[Folder], None] = lambda _folder: None
         self.unanswered: Callable[[bytes], None] = lambda _line: None
         self.started: Callable[[], None] = lambda: None
-        """Told that a program would be run; date, which does not look at the mail, is not meant."""
+        """Called when a program would run, except for date, which does not read the mail."""
         self.form: Form | None = None
-        """How the mail that was stored last was written."""
+        """How the last stored mail was written."""
         self.remembers = False
-        """Whether what becomes of a mail may depend on those before it."""
+        """Whether the fate of a mail may depend on earlier mails."""
         self._statuses: dict[bytes, str] = {}
         self._forbidden: dict[tuple[bytes, int], OSError | None] = {}
 
@@ -103,18 +103,18 @@ class Stage(Rehearsal):
         return self._scratch
 
     def close(self) -> None:
-        """Remove what was written."""
+        """Remove the files that were written."""
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch, self._copies = "", None
 
     def begin(self) -> None:
-        """Be where a new process is: in the folder of the start, without locks."""
+        """Reset to the state of a new process: in the start folder, without locks."""
         self._here, self._mask = self._start, 0o077
         self.held.clear()
 
     def status(self, path: bytes) -> str:
-        """As the Rehearsal; what is on the disk is looked at once, unless programs may change it."""
+        """As the Rehearsal, but each path is checked on the disk only once, unless programs may change it."""
         made = self.made.get(path)
         if made is not None:
             return made
@@ -126,7 +126,7 @@ class Stage(Rehearsal):
         return found
 
     def forbidden(self, whole: bytes, mode: int) -> OSError | None:
-        """As the Rehearsal, looked at once."""
+        """As the Rehearsal, but each path is checked only once."""
         if whole in self.made:
             return None
         key = whole, mode
@@ -145,12 +145,12 @@ class Stage(Rehearsal):
         last_folder: Callable[[bytes], None],
         done: Callable[[], None],
     ) -> Delivered | Failed:
-        """As the Rehearsal, and say so before."""
+        """As the Rehearsal; first calls `seen`."""
         self.seen(folder)
         return super().store(folder, further, message, how, note=note, last_folder=last_folder, done=done)
 
     def text(self, kind: str, path: bytes, message: Message, how: Storing) -> Text:
-        """As the Rehearsal; it is remembered how."""
+        """As the Rehearsal; records the arguments in `form`."""
         self.form = kind, path, how
         return super().text(kind, path, message, how)
 
@@ -166,7 +166,7 @@ class Stage(Rehearsal):
         wait: bool = True,
         wait_if_missing: bool = False,
     ) -> Ended:
-        """What the program would have done, as far as that is known."""
+        """The result that the program would have, as far as it is known."""
         if dates.told(command.line, 0) is None:
             self.started()
         data = b"".join(chunks)
@@ -190,7 +190,7 @@ class Stage(Rehearsal):
         return None
 
     def _by_formail(self, session: Runner, command: Command, data: bytes) -> Ended | None:
-        """formail, or the lockfile that nobody else holds."""
+        """Answer formail, and lockfile, which always gets its lock here."""
         name = os.path.basename(command.argv[0])
         if command.by_shell:
             return None
@@ -216,7 +216,7 @@ class Stage(Rehearsal):
         return _ended(status, b"".join(said))
 
     def _by_date(self, session: Runner, command: Command, _data: bytes) -> Ended | None:
-        """The date, unless the rules are in another time zone than we are, or `date` is another program to them."""
+        """Answer date, unless the rules have another time zone than this process, or another program called date."""
         said = dates.told(command.line, self.host.time())
         path = os.fsdecode(session.environment.get(b"PATH", b""))
         if said is None or shutil.which("date", path=path) not in _DATE:
@@ -224,7 +224,7 @@ class Stage(Rehearsal):
         return _ended(0, said) if session.environment.get(b"TZ") == os.environb.get(b"TZ") else None
 
     def _is_cache(self, argv: Sequence[bytes], at: int) -> bool:
-        """Whether that word is the file of -D, which is relative to the folder that the rules are in."""
+        """Whether the word is the file of -D, which is relative to the present folder of the rules."""
         return at >= 2 and argv[at - 2] == b"-D"
 
     def _by_program(self, session: Runner, command: Command, data: bytes) -> Ended | None:
@@ -246,14 +246,14 @@ class Stage(Rehearsal):
 
 
 def _remember(known: dict[_Key, _Found], key: _Key, found: _Found) -> None:
-    """Keep an answer, and not too many: a rcfile may make a name of every mail."""
+    """Cache an answer, with a limit: an rcfile may use a new name for every mail."""
     if len(known) >= _REMEMBERED:
         known.clear()
     known[key] = found
 
 
 class _Guest:
-    """What a program that is allowed sees of a session: its variables, and nobody to complain to."""
+    """The session of an allowed program: it has the variables, and drops all notes."""
 
     def __init__(self, session: Runner, host: Host) -> None:
         self.host = host
@@ -265,25 +265,25 @@ class _Guest:
         self.log = self
 
     def note(self, kind: str, *texts: bytes | int) -> None:
-        """Nobody listens."""
+        """Drop the note."""
 
     def write(self, text: bytes) -> None:
-        """Nobody reads it."""
+        """Drop the text."""
 
     def retry_after(self, tries: int) -> None:
-        """A trial gives up at once when the system has no process to spare."""
+        """Do not wait: a trial gives up at once if no process can be started."""
 
     def deadline(self) -> float | None:
-        """Programs of a rehearsal are ended early."""
+        """Programs of a rehearsal get a short time limit."""
         return self.host.monotonic() + _LONGEST_RUN_S
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self.host.close(self.fd)
 
 
 def without_network() -> Sequence[str]:
-    """The words before a command that deny it the network, none where the system cannot do that."""
+    """The words before a command that deny it the network; empty if the system cannot do that."""
     unshare = shutil.which(_WITHOUT_NETWORK[0])
     if unshare is None:
         return ()

@@ -1,6 +1,6 @@
-"""Taking mails out of the folder that they were delivered from: an mbox, a Maildir or an MH folder.
+"""Removes mails from their old folder after refile has delivered them: an mbox, a Maildir or an MH folder.
 
-A mail is taken out after it is safe elsewhere, so that a crash at any moment leaves it at least once.
+A mail is removed after it is safe elsewhere, so that after a crash at any moment it exists at least once.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _JOURNAL = ".refile"
 
 
 class ChangedError(Exception):
-    """Somebody else changed the folder meanwhile: nothing was taken out, so that its mails are there twice."""
+    """Another process changed the folder meanwhile: nothing was removed, so the delivered mails exist twice."""
 
 
 class Item:
     """A mail of a folder.
 
-    `place` is its file, or its offset in an mbox, where it has `length` bytes; `digest` is the sum of what is
-    there; `data` has a From_ line besides.  `flags` are those of a maildir's file, `time_ns` is when a file was
-    written, None in an mbox.
+    `place` is its file, or its offset in an mbox, where it has `length` bytes; `digest` is that of the stored bytes;
+    `data` always has a From_ line.  `flags` are those of a file in a maildir; `time_ns` is the mtime of a file, None in
+    an mbox.
     """
 
     __slots__ = ("data", "place", "length", "digest", "flags", "time_ns")
@@ -53,27 +53,27 @@ class Item:
 
 
 class Source(Protocol):
-    """A folder to take mails from."""
+    """A folder to remove mails from."""
 
     path: Path
 
     def items(self) -> Iterator[Item]:
-        """Its mails, as they are when this is called."""
+        """The mails of the folder at the time of the call."""
 
     def take_out(self, items: Sequence[Item]) -> None:
-        """Take them out.
+        """Remove the mails.
 
         Raises:
-            ChangedError: that would hit other mails.
-            OSError: it cannot be done; what was there is still there.
+            ChangedError: this would remove other mails.
+            OSError: it failed; the mails are still there.
         """
 
 
 def source_of(host: Host, name: str) -> Source:
-    """The folder of that name; an unfinished run on an mbox is finished first.
+    """The folder of that name; an interrupted run on an mbox is finished first.
 
     Raises:
-        NoMailError: it is none of the three kinds.
+        NoMailError: it is not a folder of the three kinds.
     """
     path = Path(name)
     try:
@@ -93,7 +93,7 @@ def source_of(host: Host, name: str) -> Source:
 
 
 def to_look_at(host: Host, name: str) -> Source:
-    """The folder of that name, from which nothing is taken out.
+    """The folder of that name, from which nothing is removed.
 
     Raises:
         NoMailError: as `source_of`.
@@ -113,11 +113,11 @@ class _Untouched:
         self.path = source.path
 
     def items(self) -> Iterator[Item]:
-        """Its mails."""
+        """The mails of the folder."""
         return self._source.items()
 
     def take_out(self, items: Sequence[Item]) -> None:
-        """They stay."""
+        """Remove nothing."""
 
 
 # -- folders with a file for each mail -------------------------------------------------------
@@ -132,7 +132,7 @@ class Folder:
         self.kind = kind
 
     def items(self) -> Iterator[Item]:
-        """The mails; one that is gone by now, which a mail reader may have moved, is left out."""
+        """The mails; a file that no longer exists is left out: a mail reader may have moved it."""
         for name in files_of(self.path, self.kind):
             try:
                 data, status = Path(name).read_bytes(), os.stat(name)
@@ -141,12 +141,12 @@ class Folder:
             flags = name.rpartition(":2,")[2] if self.kind == "maildir" and ":2," in name else ""
             item = Item(data, name, flags=flags, time_ns=status.st_mtime_ns)
             if not postmark.envelope_end(data):
-                # A mail server gives one to procmail, and an mbox is none without.
+                # Mail servers add a From_ line for procmail, and an mbox needs one.
                 item.data = postmark.make(_sender(data), time.localtime(status.st_mtime)) + data
             yield item
 
     def take_out(self, items: Sequence[Item]) -> None:
-        """Remove the files; that of a mail whose flags have changed has another name now."""
+        """Remove the files; the file of a mail whose flags have changed has a new name."""
         for item in items:
             name = self._now(str(item.place))
             if name is not None and hashlib.sha256(Path(name).read_bytes()).hexdigest() == item.digest:
@@ -162,7 +162,7 @@ class Folder:
 
 
 def _sender(data: bytes) -> bytes:
-    """Who sent the mail, as far as it says so."""
+    """The sender from Return-Path or From; MAILER-DAEMON without them."""
     found: dict[bytes, bytes] = {}
     for line in fields(Message(data).head):
         name, _, value = line.partition(b":")
@@ -180,14 +180,14 @@ def _unique(file: str) -> str:
 
 
 class Mbox:
-    """An mbox file.  What is appended after `items` began is neither delivered nor touched."""
+    """An mbox file.  Mails that are appended after `items` began are neither delivered nor changed."""
 
     def __init__(self, host: Host, path: Path) -> None:
         self.host = host
         self.path = path
 
     def items(self) -> Iterator[Item]:
-        """The mails in the file as long as it is now."""
+        """The mails in the file up to its present size."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
@@ -210,13 +210,13 @@ class Mbox:
             os.close(fd)
 
     def take_out(self, items: Sequence[Item]) -> None:
-        """Write the file anew without them, under its locks; see `_rewrite`."""
+        """Rewrite the file without the mails, under its locks; see `_rewrite`."""
         if items:
             _with_locks(self.host, self.path, lambda fd: _rewrite(self.host, self.path, fd, items))
 
 
 def _with_locks(host: Host, path: Path, work: Callable[[int], None]) -> None:
-    """Do the work on the open file while nobody else writes to it."""
+    """Do the work on the open file while it is locked."""
     name = os.fsencode(path)
     lock = locks.dotlock(host, name + b".lock", sleep_s=1, note=_silent)
     try:
@@ -232,7 +232,7 @@ def _with_locks(host: Host, path: Path, work: Callable[[int], None]) -> None:
 
 
 def _silent(kind: str, *texts: bytes) -> None:
-    """Nobody hears what becomes of the lock."""
+    """Drop the notes about the lock."""
     del kind, texts
 
 
@@ -241,11 +241,11 @@ def _journal_of(path: Path) -> Path:
 
 
 def _rewrite(host: Host, path: Path, fd: int, items: Sequence[Item]) -> None:
-    """Take the items out of the locked file.
+    """Remove the items from the locked file.
 
-    What stays is first written to a journal beside the file, then over the file, which is cut at last.  Programs that
-    wait for the lock have the file open already, so it cannot be replaced by another one.  After a crash the journal
-    says what the file has to be, and the next run finishes that.
+    The remaining bytes are first written to a journal beside the file, then over the file, which is truncated last.
+    The file cannot be replaced by a new one, because programs that wait for the lock have it open already.  After a
+    crash the next run finishes the work from the journal.
     """
     ranges = []
     at = 0
@@ -263,11 +263,11 @@ def _rewrite(host: Host, path: Path, fd: int, items: Sequence[Item]) -> None:
 
 
 _Range = tuple[int, int, int]
-"""Bytes of an open file: its descriptor, and from where to where."""
+"""Bytes of an open file: its descriptor, and the first and the end offset."""
 
 
 def _write_journal(host: Host, path: Path, fd: int, first: int, size: int, ranges: Sequence[_Range]) -> None:
-    """Have a journal on disk: the file of `size` bytes is to keep its first ones, and the ranges behind these."""
+    """Write a journal to disk: the file of `size` bytes must become its `first` bytes, followed by the ranges."""
     journal = os.fsencode(_journal_of(path))
     end = first + sum(stop - start for _, start, stop in ranges)
     head = json.dumps({"first": first, "size": size, "rest": _sum(fd, end, size)}).encode() + b"\n"
@@ -286,10 +286,10 @@ def _write_journal(host: Host, path: Path, fd: int, first: int, size: int, range
 
 
 def _finish(host: Host, path: Path, fd: int) -> None:
-    """Do what the journal says, from whatever moment on.
+    """Carry out the journal, from whatever step the last run reached.
 
-    Until the file is cut, what was behind the part that is written over is as it was: `rest` is the sum of that.  What
-    others appended since the journal was made is behind the former size, or, once the file was cut, behind our part.
+    Until the file is truncated, the bytes after the overwritten part are unchanged: `rest` is their digest.  Bytes that
+    others appended since the journal was written follow the former size, or, after the truncation, our part.
     """
     journal = _journal_of(path)
     with journal.open("rb") as file:
@@ -301,7 +301,7 @@ def _finish(host: Host, path: Path, fd: int) -> None:
         end = first + length
         cut = now < size or _sum(fd, end, size) != said["rest"]
         if not cut and now > size:
-            # What was appended has to be in the journal before anything is written over it.
+            # Appended bytes must be in the journal before they can be overwritten.
             _write_journal(host, path, fd, first, now, [(file.fileno(), begin, begin + length), (fd, size, now)])
     if not cut and now > size:
         _finish(host, path, fd)
