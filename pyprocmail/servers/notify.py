@@ -24,7 +24,7 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def watchdog_s(environ: Mapping[str, str] = os.environ) -> float:
-    """How often WATCHDOG has to be sent, in seconds: half of what is allowed; 0 for never."""
+    """The interval at which to send WATCHDOG, in seconds: half of the allowed time; 0 for never."""
     value = environ.get("WATCHDOG_USEC", "")
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0

@@ -340,7 +340,7 @@ class RcfileRules:
         self._user, self._setup, self._path, self._new_host = user, setup, path, new_host
 
     def load(self) -> str:
-        """Have the program ready for processes to come; why it cannot be had, empty if it can."""
+        """Load the program for later processes; returns why that failed, empty on success."""
         host = Host()
         origin = Origin(host, self._user, sender=None, deliver=False, override=False)
         recipient = rcfiles.Recipient(self._user, origin, mail_filter=True)
@@ -386,7 +386,7 @@ class FilterFileRules:
         self._user, self._setup, self._path, self._new_host = user, setup, path, new_host
 
     def load(self) -> str:
-        """Have the program ready for processes to come; why it cannot be had, empty if it can."""
+        """Load the program for later processes; returns why that failed, empty on success."""
         recipient = filters.Recipient(self._user, file=self._path)
         world = FilterPolicyWorld(Host(), _Noted(Question(b"", [], b"")))
         session = filters.open_session(world, recipient, b"", self._setup)

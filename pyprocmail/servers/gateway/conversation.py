@@ -34,7 +34,7 @@ BEGUN, PASSED, LATER, REFUSED = b"b", b"2", b"4", b"5"
 
 
 class _StopError(Exception):
-    """The supervisor wants this process to exit."""
+    """The supervisor has asked this process to exit."""
 
 
 class Conversation:

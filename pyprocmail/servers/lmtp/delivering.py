@@ -43,7 +43,7 @@ class Envelope:
 
     @classmethod
     def unpack(cls, data: bytes) -> Envelope:
-        """What `pack` made."""
+        """Restore the value from the bytes of `pack`."""
         _, name, uid, gid, home, shell, sender, address, detail = unpack(data)
         assert isinstance(sender, bytes)
         assert isinstance(address, bytes)
@@ -64,7 +64,7 @@ class Sweeping:
 
     @classmethod
     def unpack(cls, data: bytes) -> Sweeping:
-        """What `pack` made."""
+        """Restore the value from the bytes of `pack`."""
         _, name, uid, gid, home, shell, claims = unpack(data)
         assert isinstance(claims, bytes)
         return cls(_user(name, uid, gid, home, shell), unpack_claims(claims))

@@ -55,7 +55,7 @@ def pack_claims(claims: tuple[Claim, ...]) -> bytes:
 
 
 def unpack_claims(data: bytes) -> tuple[Claim, ...]:
-    """What `pack_claims` made."""
+    """Restore the claims from their bytes."""
     return tuple(Claim(*values) for values in marshal.loads(data))  # noqa: S302  from a process of ours
 
 

@@ -314,7 +314,7 @@ def pack(*values: bytes | int) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[bytes | int, ...]:
-    """What `pack` made."""
+    """Restore the value from the bytes of `pack`."""
     values = marshal.loads(data)  # noqa: S302  from a process of ours
     assert isinstance(values, tuple)
     return values

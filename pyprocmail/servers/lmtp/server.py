@@ -130,7 +130,7 @@ class Server:
         self._write_metrics()
 
     def _starter_ended(self, stopped: asyncio.Event) -> None:
-        """Without it there are no new workers; the service manager starts the server anew."""
+        """Stop the server: without the starter there are no new workers.  The service manager restarts the server."""
         asyncio.get_running_loop().remove_reader(self._starter.control)
         log("the process that starts workers has ended, so the server ends")
         self.failed = True

@@ -272,7 +272,7 @@ SKIP, PROGRESS = packet(b"s"), packet(b"p")
 
 
 def negotiate(offer: Negotiate, actions: int, protocol: int) -> bytes:
-    """Our answer to the offer: the actions and protocol steps that we want of it.
+    """Our answer to the offer: the actions and protocol steps that we choose from it.
 
     Raises:
         ProtocolError: the version is too old, or the offer lacks an action that we need.

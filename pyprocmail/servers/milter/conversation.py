@@ -104,7 +104,7 @@ class Talk(Protocol):
         """
 
     def abandon(self) -> None:
-        """The mail comes to nothing."""
+        """Forget the present mail."""
 
 
 class Conversation:
@@ -172,7 +172,7 @@ class Conversation:
             yield codec.CONTINUE
 
     def abandon(self) -> None:
-        """The mail comes to nothing."""
+        """Forget the present mail."""
         if self._mail is not None:
             self._mail.close()
             self._mail = None

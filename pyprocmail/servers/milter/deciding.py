@@ -39,7 +39,7 @@ class Case:
 
     @classmethod
     def unpack(cls, data: bytes) -> Case:
-        """What `pack` made."""
+        """Restore the value from the bytes of `pack`."""
         return cls(*marshal.loads(data))  # noqa: S302  from a process of ours
 
 
@@ -78,7 +78,7 @@ class Decision:
 
     @classmethod
     def unpack(cls, data: bytes) -> Decision:
-        """What `pack` made."""
+        """Restore the value from the bytes of `pack`."""
         return cls(*marshal.loads(data))  # noqa: S302  from a process of ours
 
 

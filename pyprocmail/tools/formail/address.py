@@ -128,7 +128,7 @@ def _end_of_quote(text: bytes, position: int, closer: int) -> int:
 
 
 def penalty(address: bytes) -> int:
-    """The points to subtract from the weight of the field; more the less the address looks like an Internet address."""
+    """What to subtract from the weight of the field: the less it looks like an Internet address, the more."""
     if not any(byte in b"@!/" for byte in address):
         return 48
     if b".UUCP" in address:
