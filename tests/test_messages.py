@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from test_manuals import SUBCOMMANDS
 
 from pyprocmail.commands.cli import cli
 from pyprocmail.commands.values import FilledOption
@@ -102,6 +103,18 @@ def test_empty_values(words: tuple[str, ...], option: click.Option) -> None:
     done = CliRunner().invoke(cli, [*words, option.opts[0], ""])
     assert done.exit_code in (2, 64)
     assert f"Invalid value for '{option.opts[0]}'" in done.stderr or done.stderr.count(option.opts[0]) == 1
+
+
+@pytest.mark.parametrize("command", [name for name in SUBCOMMANDS if SUBCOMMANDS[name].params], ids=str)
+def test_empty_operands(command: str) -> None:
+    """`links "$DIR"` without DIR does not write to the working directory, `replay rc ""` does not wait for input."""
+    operands = [each for each in SUBCOMMANDS[command].params if isinstance(each, click.Argument)]
+    if operands and operands[0].name != "arguments":
+        for empty in range(len(operands)):
+            words = ["" if number == empty else "x" for number in range(len(operands))]
+            done = CliRunner().invoke(cli, [command, "--", *words])
+            assert done.exit_code in (2, 64)
+            assert "Invalid value for" in done.stderr or "Missing option" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(("command", "name"), [(command, name) for command in mime.TEXT for name in mime.TEXT[command]])

@@ -167,6 +167,18 @@ def test_what_cannot_be_delivered_stays(tmp_path: Path, kind: str, capfd: pytest
     assert "No space left" in capfd.readouterr().err
 
 
+def test_the_working_directory(launchers: Path, tmp_path: Path) -> None:
+    """FOLDER may be `.`."""
+    inbox = make(tmp_path, "maildir")
+    done = subprocess.run(
+        [launchers / "pyprocmail", "refile", "--execute", "--home", str(tmp_path), "../../rc", "."],
+        capture_output=True, text=True, cwd=inbox, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in inbox.iterdir()) == ["cur", "new", "tmp"]
+    assert subjects(inbox) == Counter(set(SUBJECTS) - set(GOES))
+
+
 def test_usage(launchers: Path, tmp_path: Path) -> None:
     """64 for what is no folder of mail."""
     home = tmp_path / "home"

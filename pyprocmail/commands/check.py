@@ -10,7 +10,7 @@ import tempfile
 
 import click
 
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.diagnostics import shown
 from pyprocmail.host import LARGEST_RULES_BYTES
 from pyprocmail.lint import around, formats
@@ -94,7 +94,7 @@ def codes(_context: click.Context, _parameter: click.Parameter, value: tuple[str
 
 
 @click.command(epilog="Exit status: 0 no findings, 1 findings, 2 an error.  See pyprocmail-check(1).")
-@click.argument("rcfiles", metavar="[RCFILE]...", nargs=-1)
+@argument("rcfiles", metavar="[RCFILE]...", nargs=-1)
 @option("--select", callback=codes, multiple=True, metavar="CODES", help="Report only codes that begin like this.")
 @option("--ignore", callback=codes, multiple=True, metavar="CODES", help="Do not report codes that begin like this.")
 @option("--baseline", metavar="FILE", default="", help="Leave out the findings in FILE (format json).")

@@ -14,7 +14,7 @@ from pyprocmail import __version__
 from pyprocmail.commands import links as launchers
 from pyprocmail.commands.main import OWN_TOOLS, PROGRAMS, SUBCOMMANDS
 from pyprocmail.commands.screens import SCREENS
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_USAGE, in_one_line
 
 OPTIONS = ("--help", "--version", "--mbox", "--single", "--sync-each")
@@ -70,7 +70,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @option("--force", is_flag=True, help="Replace programs or pages in DIR that pyprocmail did not write.")
 @option("--uninstall", is_flag=True, help="Remove what pyprocmail wrote to DIR, and nothing else.")
 @option("--man", "pages", is_flag=True, help="Write the manual pages instead, to DIR/man1, DIR/man5 and so on.")
@@ -127,7 +127,7 @@ def _point_out(folder: Path) -> None:
 
 
 @cli.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Write the completion of `pyprocmail` for a shell.
 

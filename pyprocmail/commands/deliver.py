@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import click
 
-from pyprocmail.commands.values import Seconds, option
+from pyprocmail.commands.values import Seconds, argument, option
 from pyprocmail.exits import EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE
 from pyprocmail.servers import listening
 
@@ -32,7 +32,7 @@ class _RefusedError(Exception):
 @option("--socket", "address", metavar="ADDR", required=True, help="Where the server listens: a path, HOST:PORT.")
 @click.option("-f", "sender", metavar="SENDER", default="", help="The envelope sender; none by default.")
 @option("--timeout", type=Seconds(1), default=600.0, show_default=True, help="For each reply, in seconds.")
-@click.argument("recipients", metavar="RECIPIENT...", nargs=-1, required=True)
+@argument("recipients", metavar="RECIPIENT...", nargs=-1, required=True)
 def deliver(address: str, sender: str, timeout: float, recipients: tuple[str, ...]) -> None:
     """Pass the mail on standard input to an LMTP server: `pyprocmail lmtp` or another one.
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.doctor.disguise import Person
 from pyprocmail.doctor.examine import examine
 from pyprocmail.doctor.patient import Patient
@@ -19,7 +19,7 @@ TROUBLE = 2
 
 
 @click.command(epilog="Exit status: 0 no mistakes, 1 mistakes, 2 an error.  See pyprocmail-doctor(1).")
-@click.argument("words", metavar="[USER] | --report [RCFILE] [MAIL]", nargs=-1)
+@argument("words", metavar="[USER] | --report [RCFILE] [MAIL]", nargs=-1)
 @option("--root", metavar="DIR", default="/", help="Examine the system below DIR.")
 @option("--report", is_flag=True, help="Write a report for an issue, with private data replaced.")
 @option("-o", "output", metavar="FILE", default="", help="Write the report to FILE.")

@@ -7,13 +7,13 @@ import sys
 import click
 
 from pyprocmail.commands.check import FOUND, difference, is_filter_file, read, replace
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.maildrop.syntax import layout as maildrop_layout
 from pyprocmail.procmail.syntax import layout as procmail_layout
 
 
 @click.command(epilog="Exit status: 0, 1 if --check or --diff find another layout, 2 an error.  See pyprocmail-fmt(1).")
-@click.argument("rcfiles", metavar="RCFILE...", nargs=-1, required=True)
+@argument("rcfiles", metavar="RCFILE...", nargs=-1, required=True)
 @option("--check", "only_check", is_flag=True, help="Name the files whose layout would change; change nothing.")
 @option("--diff", is_flag=True, help="Show what would change; change nothing.")
 @option(

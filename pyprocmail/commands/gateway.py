@@ -15,7 +15,7 @@ import click
 from pyprocmail.commands import serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.toolbox import Toolbox
-from pyprocmail.commands.values import Seconds, option, permissions
+from pyprocmail.commands.values import Seconds, argument, option, permissions
 from pyprocmail.exits import EX_NOPERM, EX_NOUSER, EX_OK, EX_TEMPFAIL, EX_UNAVAILABLE, in_one_line
 from pyprocmail.host import LARGEST_RULES_BYTES, Host, User
 from pyprocmail.maildrop import run as filters
@@ -176,7 +176,7 @@ class _Ruleset:
 @option("--hop-timeout", type=Seconds(1), default=300.0, show_default=True,
               help="How long one reply of the next hop may take.")  # fmt: skip
 @option("--metrics", metavar="FILE", default="", help="Write counters for Prometheus to this file.")
-@click.argument("recipients", metavar="[RECIPIENT...]", nargs=-1)
+@argument("recipients", metavar="[RECIPIENT...]", nargs=-1)
 def gateway(
     addresses: tuple[str, ...],
     next_hop: str,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_TEMPFAIL, EX_UNAVAILABLE, in_one_line
 from pyprocmail.report.archive import Archive, Taken
 
 
 @click.command(epilog="See pyprocmail-report(1).")
-@click.argument(
+@argument(
     "logs", metavar="LOG...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @option(

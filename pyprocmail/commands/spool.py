@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.servers.milter.workers import postmark
 from pyprocmail.servers.spool import FOLDER, Spool, Waiting, read
 
@@ -67,7 +67,7 @@ def _told(one: Waiting) -> Iterator[None]:
 
 
 @spool.command("show")
-@click.argument("name")
+@argument("name")
 @click.pass_obj
 def spool_show(found: Spool, name: str) -> None:
     """Write a mail on standard output, as the rules would get it."""
@@ -77,7 +77,7 @@ def spool_show(found: Spool, name: str) -> None:
 
 
 @spool.command("retry")
-@click.argument("names", nargs=-1)
+@argument("names", nargs=-1)
 @option("--all", "every", is_flag=True, help="All that failed.")
 @click.pass_obj
 def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
@@ -92,7 +92,7 @@ def spool_retry(found: Spool, names: tuple[str, ...], every: bool) -> None:
 
 
 @spool.command("drop")
-@click.argument("names", nargs=-1, required=True)
+@argument("names", nargs=-1, required=True)
 @click.pass_obj
 def spool_drop(found: Spool, names: tuple[str, ...]) -> None:
     """Remove mails for good."""

@@ -12,17 +12,31 @@ from click.core import ParameterSource
 _MOST = 0o7777
 
 
+def _refuse_empty(parameter: click.Parameter, ctx: click.Context, value: Any) -> None:
+    given = parameter.name and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    if given and (value == "" or (isinstance(value, tuple | list) and "" in value)):
+        raise click.BadParameter("it is empty; leave it out, or give it a value", ctx, parameter)
+
+
 class FilledOption(click.Option):
     """An option that refuses an empty value: `--date "$DAY"` without DAY is a mistake, not a call without --date."""
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """See click."""
-        given = self.name and ctx.get_parameter_source(self.name) is ParameterSource.COMMANDLINE
-        if given and (value == "" or (self.multiple and "" in value)):
-            raise click.BadParameter("it is empty; leave the option out, or give it a value", ctx, self)
+        _refuse_empty(self, ctx, value)
         return super().type_cast_value(ctx, value)
 
 
+class FilledArgument(click.Argument):
+    """An operand that refuses an empty value, which would be this folder, or standard input."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """See click."""
+        _refuse_empty(self, ctx, value)
+        return super().type_cast_value(ctx, value)
+
+
+argument = partial(click.argument, cls=FilledArgument)
 option = partial(click.option, cls=FilledOption)
 """`click.option` for all options but those whose value may be empty: an argument of rules, and an envelope sender."""
 

@@ -237,7 +237,7 @@ def _silent(kind: str, *texts: bytes) -> None:
 
 
 def _journal_of(path: Path) -> Path:
-    return path.with_name(path.name + _JOURNAL)
+    return Path(os.path.abspath(path) + _JOURNAL)  # of `.`, too
 
 
 def _rewrite(host: Host, path: Path, fd: int, items: Sequence[Item]) -> None:

@@ -18,7 +18,7 @@ from pyprocmail.commands.offline.options import (
     setup_of,
     spread_of,
 )
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline import coverage as counting
 from pyprocmail.offline import listing
@@ -33,8 +33,8 @@ _LONGEST_LINE_BYTES = 1 << 20
 
 
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="coverage"))
-@click.argument("rcfile")
-@click.argument("mail", nargs=-1)
+@argument("rcfile")
+@argument("mail", nargs=-1)
 @option("--log", metavar="FILE", default="", help="Count from a VERBOSE log instead of mails.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @option(

@@ -19,7 +19,7 @@ from pyprocmail.commands.offline.options import (
     spread_of,
 )
 from pyprocmail.commands.offline.output import pages, write_json, write_page
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline import diff as comparing
 
@@ -31,9 +31,9 @@ class DiffCommand(OfflineCommand):
 
 
 @click.command(cls=DiffCommand, epilog=EPILOG.format(name="diff"))
-@click.argument("old")
-@click.argument("new")
-@click.argument("mail", nargs=-1)
+@argument("old")
+@argument("new")
+@argument("mail", nargs=-1)
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")
 @option("--no-subjects", "bare", is_flag=True, help="Leave subjects out of the page.")

@@ -7,14 +7,14 @@ import click
 from pyprocmail.commands.colours import echo
 from pyprocmail.commands.offline.options import EPILOG, OfflineCommand, about_rules, setup_of
 from pyprocmail.commands.offline.output import write_json
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.offline.outcome import open_rules
 from pyprocmail.offline.sources import mails
 
 
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="explain"))
-@click.argument("rcfile")
-@click.argument("mail", nargs=-1)
+@argument("rcfile")
+@argument("mail", nargs=-1)
 @option("--recipe", type=int, default=0, metavar="LINE", help="Show only the recipe that begins in this line.")
 @option("--all", "everything", is_flag=True, help="Also show variables, programs, locks and skipped recipes.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")

@@ -12,7 +12,7 @@ import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, OfflineCommand, about_rules, setup_of
 from pyprocmail.commands.offline.output import JsonObject
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK, EX_TEMPFAIL, in_one_line
 from pyprocmail.host import Host
 from pyprocmail.offline.outcome import open_rules
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=OfflineCommand, epilog="See pyprocmail-refile(1).")
-@click.argument("rcfile")
-@click.argument("folder")
+@argument("rcfile")
+@argument("folder")
 @option("--execute", is_flag=True, help="Move the mails; without this only the plan is shown.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
 @about_rules

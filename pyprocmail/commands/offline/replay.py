@@ -16,7 +16,7 @@ from pyprocmail.commands.offline.options import (
     spread_of,
 )
 from pyprocmail.commands.offline.output import pages, write_json, write_page
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline import listing
 from pyprocmail.offline.outcome import Outcome
@@ -24,8 +24,8 @@ from pyprocmail.offline.replay import Summary, outcomes, summed
 
 
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="replay"))
-@click.argument("rcfile")
-@click.argument("mail", nargs=-1)
+@argument("rcfile")
+@argument("mail", nargs=-1)
 @option("--list", "folder", metavar="FOLDER", default="", help="Show the mails for this folder, and why they go there.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object, with every mail.")
 @option("--html", "page", metavar="FILE", default="", help="Write a page for a browser as well.")

@@ -6,13 +6,13 @@ import click
 
 from pyprocmail.commands.offline.options import DIFFERENT, EPILOG, OfflineCommand
 from pyprocmail.commands.offline.output import write_json
-from pyprocmail.commands.values import option
+from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK
 from pyprocmail.offline.rules import RulesError
 
 
 @click.command(cls=OfflineCommand, epilog=EPILOG.format(name="test"))
-@click.argument("names", nargs=-1, required=True, metavar="DIR|FILE...")
+@argument("names", nargs=-1, required=True, metavar="DIR|FILE...")
 @option(
     "--output-format",
     "form",
