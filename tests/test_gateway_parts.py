@@ -246,7 +246,7 @@ def test_what_is_no_word_that_it_has_the_mail(answer: bytes, why: bytes) -> None
     """A reply that is cut off, has no code or no end: the mail stays with the client."""
     one = plan.make(MAIL, [([0, 1, 2], passed(Sending(b"s@a", None, b"one\n")))])
     with NextHop(answers=[b"raw" + answer]) as hop:
-        assert pass_on(hop, one, together=False) == [b"451 4.4.2 The next server has gone: " + why] * 3
+        assert pass_on(hop, one, together=False) == [b"451 4.4.2 The next server closed the connection: " + why] * 3
         assert hop.mails == []
         assert {reply[:3] for reply in pass_on(hop, one, together=False)} == {b"250"}
 

@@ -90,8 +90,8 @@ def test_hostile_clients(launchers: Path, folder: Path) -> None:
             assert [reply[:3] for reply in client.mail(b"Subject: one\n\n", "bob@example.org")] == ["250"]
             idle[0].send(b"LHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nhalf a mail\r\n")
             for each in idle[1:]:
-                assert each.lines(3)[1:] == ["421 4.4.2 You said nothing for too long", ""]
-        assert idle[0].lines(13)[-2:] == ["421 4.4.2 You said nothing for too long", ""]
+                assert each.lines(3)[1:] == ["421 4.4.2 Timeout, closing the connection", ""]
+        assert idle[0].lines(13)[-2:] == ["421 4.4.2 Timeout, closing the connection", ""]
         for each in idle:
             each.__exit__()
         with server.client() as client:

@@ -132,7 +132,7 @@ DIALOGUES = {
         b"MAIL FROM:<>\r\nMAIL FROM:<>\r\nRCPT TO:<>\r\nRCPT TO:<x> NOTIFY=NEVER\r\nVRFY x\r\nTURN\r\n"),
         ["503 5.5.1 Say LHLO first", "501 5.5.4 Say LHLO with your name", "500 5.5.1 This is LMTP, say LHLO",
          "503 5.5.1 Say MAIL first", "503 5.5.1 Say MAIL first", "501 5.1.7 Say MAIL FROM:<address>",
-         "555 5.5.4 Unknown parameter", "250 2.1.0 Ok", "503 5.5.1 There is a sender already",
+         "555 5.5.4 Unknown parameter", "250 2.1.0 Ok", "503 5.5.1 The sender is already given",
          "501 5.1.3 Say RCPT TO:<address>", "555 5.5.4 Unknown parameter", "252 2.5.0 Send a mail to find out",
          "500 5.5.1 Unknown command"],
         [],
@@ -363,5 +363,5 @@ def test_after_starttls() -> None:
     assert codec.feed(b"EHLO me\r\nSTARTTLS\r\n") == [Secured()]
     codec.output.clear()
     assert codec.feed(b"MAIL FROM:<a>\r\nSTARTTLS\r\nEHLO me\r\n") == []
-    assert codec.output.startswith(b"503 5.5.1 Say EHLO first\r\n503 5.5.1 TLS is not to be had\r\n250-here\r\n")
+    assert codec.output.startswith(b"503 5.5.1 Say EHLO first\r\n503 5.5.1 TLS is not available\r\n250-here\r\n")
     assert codec.output.endswith(b"250 DSN\r\n")

@@ -24,8 +24,8 @@ from pyprocmail.servers.lmtp.codec import (
 )
 
 STOPPING = b"421 4.3.2 The server stops"
-IDLE = b"421 4.4.2 You said nothing for too long"
-_FAULT = b"451 4.3.0 The gateway has a fault"
+IDLE = b"421 4.4.2 Timeout, closing the connection"
+_FAULT = b"451 4.3.0 Internal error in the gateway"
 MOST_APART = 20
 """The most recipients of a mail whose rules run once each, where one reply answers for all of them."""
 _READ = 1 << 16

@@ -16,7 +16,7 @@ from pyprocmail.servers.gateway.plan import Target
 from pyprocmail.servers.listening import Address
 from pyprocmail.servers.outcome import printable
 
-_GONE = b"451 4.4.2 The next server has gone: "
+_GONE = b"451 4.4.2 The next server closed the connection: "
 _AWAY = b"451 4.4.1 The next server cannot be reached: "
 _CHUNK = 1 << 16
 _LONGEST_REPLY = 1 << 16

@@ -388,9 +388,9 @@ class Codec:
 
     def _starttls(self, rest: bytes) -> None:
         if not self._dialect.tls or self.secured:
-            self._wrong(b"503 5.5.1 TLS is not to be had")
+            self._wrong(b"503 5.5.1 TLS is not available")
         elif rest:
-            self._wrong(b"501 5.5.4 STARTTLS takes no words")
+            self._wrong(b"501 5.5.4 STARTTLS takes no arguments")
         else:
             self._say(b"220 2.0.0 Ready to start TLS")
             self._drop()
@@ -404,7 +404,7 @@ class Codec:
         if not self._greeted:
             self._wrong(b"503 5.5.1 Say %b first" % self._dialect.hello[0])
         elif self._sender is not None:
-            self._wrong(b"503 5.5.1 There is a sender already")
+            self._wrong(b"503 5.5.1 The sender is already given")
         elif (found := _after(b"FROM:", rest)) is None:
             self._wrong(b"501 5.1.7 Say MAIL FROM:<address>")
         elif isinstance(taken := self._of_mail(found[1]), bytes):
@@ -453,7 +453,7 @@ class Codec:
 
     def _data(self, rest: bytes) -> None:
         if rest:
-            self._wrong(b"501 5.5.4 DATA takes no words")
+            self._wrong(b"501 5.5.4 DATA takes no arguments")
         elif self._sender is None or self._chunked:
             self._wrong(b"503 5.5.1 Say MAIL first")
         elif not self._recipients:

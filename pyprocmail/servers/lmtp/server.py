@@ -31,7 +31,7 @@ from pyprocmail.servers.outcome import printable
 FULL = b"452 4.3.1 No room for the mail"
 BUSY = b"421 4.3.2 Too many connections"
 STOPPING = b"421 4.3.2 The server stops"
-IDLE = b"421 4.4.2 You said nothing for too long"
+IDLE = b"421 4.4.2 Timeout, closing the connection"
 DELIVER, LOOK_UP = range(2)
 """The kinds of workers that the starter must have."""
 _TICK_S = 1.0
