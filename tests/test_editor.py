@@ -75,7 +75,7 @@ def at(text: str, part: str, more: int = 0) -> int:
 def test_the_manual_is_read() -> None:
     """Each flag, macro and variable has its words; nothing of the page's own language is in them."""
     assert set(MANUAL.names("Flags")) == set("HBDAaEehbfcwWir")
-    assert MANUAL.says("Flags", "D") == "`D`: Upper and lower case differ."
+    assert MANUAL.says("Flags", "D") == "`D`: Distinguish upper and lower case."
     assert {"^TO_", "^TO", "^FROM_DAEMON", "^FROM_MAILER", "\\/"} <= set(MANUAL.names("Patterns"))
     assert {"MAILDIR", "LOCKTIMEOUT", "SHELLMETAS"} <= set(MANUAL.names("Variables"))
     assert {"xfilter", "dotlock", "foreach"} <= set(FILTER_MANUAL.names("Statements"))
@@ -86,11 +86,11 @@ def test_the_manual_is_read() -> None:
 
 
 HOVERS = [
-    ("MAILDIR=", 2, "The directory of relative names"),
+    ("MAILDIR=", 2, "The directory for relative names"),
     ("MAILDIR=", 2, "`MAILDIR` is `/home/pat/Mail` in this file."),
     ("fh\n", 0, "The command is a filter"),
     (":0 fh", 0, "Feed or file the header."),
-    ("^TO_", 2, "A header that names a recipient"),
+    ("^TO_", 2, "A header field that names a recipient"),
     ("^TO_", 2, "(Resent-)?(To|Cc|Bcc)"),
     ("$ ^From", 0, "Expand what follows"),
     (":0 fh", 0, "**P201** A filter (`f`) without `w` or `W`"),
@@ -118,9 +118,9 @@ def test_hover_in_filter_files() -> None:
         found = hover(document(FILTER, is_filter=True), at(FILTER, part, more))
         return found[0] if found is not None else ""
 
-    assert "Do what is in another file" in says("include")
+    assert "Run another file" in says("include")
     assert "`FOLDER` is `friends` in this file." in says("$FOLDER", 3)
-    assert "Deliver, and end" in says("to ")
+    assert "Deliver, and exit" in says("to ")
     assert "**M404** A field's name without `^`" in says("From:", 1)
     assert says("friends") == says("anna") == ""
 
