@@ -277,7 +277,7 @@ class Host(Signals):
             try:
                 return _connected(_socket.socket(family, kind, protocol), place, seconds)
             except OSError as error:
-                failed = error
+                failed = error.with_traceback(None)
         raise failed or OSError("no such host")
 
     # -- clock -----------------------------------------------------------------------------
@@ -442,7 +442,8 @@ class Host(Signals):
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG):
                     raise
                 if refused is None or error.errno == errno.EACCES:
-                    refused = error
+                    # With its traceback the error would hold this frame, and the mails of the frames above it.
+                    refused = error.with_traceback(None)
         raise refused or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
 
     def fork(self) -> int:

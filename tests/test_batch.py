@@ -93,7 +93,7 @@ def batch_run(folder: Path, monkeypatch: pytest.MonkeyPatch, between: Callable[[
         if number:
             between()
         host.chdir(os.fsencode(folder))
-        assert deliver(World(host), recipient, MESSAGE, setup).status == 0
+        assert deliver(World(host), recipient, lambda: MESSAGE, setup).status == 0
 
 
 def test_a_folder_that_somebody_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,7 @@ def test_maildrop_does_nothing_as_somebody_else(tmp_path: Path, monkeypatch: pyt
     host = AsRoot()
     setup = maildrop.Setup(host, b"maildrop", {}, compile_filter_here, refuse)
     recipient = maildrop.Recipient(STRANGER, file=os.fsencode(rules))
-    verdict = maildrop.deliver(World(host), recipient, MAIL, setup)
+    verdict = maildrop.deliver(World(host), recipient, lambda: MAIL, setup)
     assert verdict.status == 75
     assert verdict.stored == []
     assert not (tmp_path / "box").exists()

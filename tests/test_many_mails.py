@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,9 @@ def test_procmail(launchers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for number in range(500):
         status = both.apart("procmail", "-m", data=mail(number))
         os.chdir(both.folders[1])
-        assert run.deliver(World(both.host), recipient, mail(number), setup, wait=True).status == status, number
+        assert run.deliver(World(both.host), recipient, partial(mail, number), setup, wait=True).status == status, (
+            number
+        )
         before = before or (State() if number == 100 else None)
     assert before is not None
     State().check(before, growth_kb=4000)
@@ -225,7 +228,7 @@ def test_maildrop(launchers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     before = None
     for number in range(500):
         status = both.apart("maildrop", data=mail(number))
-        assert filters.deliver(FilterWorld(both.host), recipient, mail(number), setup).status == status, number
+        assert filters.deliver(FilterWorld(both.host), recipient, partial(mail, number), setup).status == status, number
         before = before or (State() if number == 100 else None)
     assert before is not None
     State().check(before, growth_kb=4000)

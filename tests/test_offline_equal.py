@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def really(home: Path, data: bytes) -> int:
             given = options.parse(words, as_recipient=False)
             run = Run(Host(), b"procmail", os.environb, given)
             run.stdout = null
-            status = run.deliver(run.invoker, data, wait=True).status
+            status = run.deliver(run.invoker, partial(bytes, data), wait=True).status
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -96,12 +96,12 @@ def rehearse(case: Case, folder: Path) -> tuple[Remembered, int]:
     if case["program"] == "maildrop":
         setup = filters.Setup(host, b"maildrop", environment, compile_filter_here, lambda *_: None)
         recipient = filters.Recipient(user, file=argv[0], arguments=argv[1:])
-        return world, filters.deliver(world, recipient, mail, setup).status
+        return world, filters.deliver(world, recipient, lambda: mail, setup).status
     options = command_line.parse(argv, as_recipient=False)
     origin = start.Origin(host, user, sender=None, deliver=False, override=False)
     procmail = run.Setup(b"procmail", environment, compile_here, lambda *_: None)
     whom = run.Recipient(user, origin, operands=options.operands, mail_filter=options.mail_filter)
-    return world, run.deliver(world, whom, mail, procmail).status
+    return world, run.deliver(world, whom, lambda: mail, procmail).status
 
 
 def stored(case: Case, folder: Path) -> Mails:

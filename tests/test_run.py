@@ -490,7 +490,7 @@ def test_a_batch_that_cannot_be_written_is_no_success(tmp_path: Path) -> None:
     """Each mail seemed to be stored."""
     host = Mailbox()
 
-    def deliver(_data: bytes) -> int:
+    def deliver(_read: Callable[[], bytes]) -> int:
         fd = os.open(tmp_path / "box", os.O_WRONLY | os.O_CREAT)
         host.fsync(fd)
         os.close(fd)

@@ -125,7 +125,7 @@ def test_rcfile(scene: Scene, update_cases: bool) -> None:
     recipient = run.Recipient(
         scene.user, origin, operands=[*map(os.fsencode, settings), b"./everything.rc"], mail_filter=True
     )
-    verdict = run.deliver(world, recipient, MAIL, setup, listen=scene.listen)
+    verdict = run.deliver(world, recipient, lambda: MAIL, setup, listen=scene.listen)
     assert verdict.status == EX_OK
     compare(scene, "everything.rc.stream", update=update_cases)
     assert scene.kinds() == set(get_args(Event))
@@ -136,6 +136,6 @@ def test_filter_file(scene: Scene, update_cases: bool) -> None:
     setup = filters.Setup(scene.host, b"maildrop", {}, compile_filter_here, lambda *_: None)
     recipient = filters.Recipient(scene.user, file=b"everything.filter")
     letter = MAIL.partition(b"\n")[2]
-    verdict = filters.deliver(filter_world.World(scene.host), recipient, letter, setup, listen=scene.listen)
+    verdict = filters.deliver(filter_world.World(scene.host), recipient, lambda: letter, setup, listen=scene.listen)
     assert verdict.status == EX_OK
     compare(scene, "everything.filter.stream", update=update_cases)

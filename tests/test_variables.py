@@ -109,7 +109,7 @@ def test_noresretry(
     origin = start.Origin(host, user, sender=None, deliver=False, override=False)
     recipient = run.Recipient(user, origin, operands=[b"./rc"], mail_filter=True)
     setup = run.Setup(b"procmail", {}, compile_here, lambda *_: None)
-    verdict = run.deliver(World(host), recipient, MAIL, setup, wait=True)
+    verdict = run.deliver(World(host), recipient, lambda: MAIL, setup, wait=True)
     assert [seconds for seconds in host.slept if seconds == 7] == [7] * tried
     assert verdict.status == (EX_OK if busy == tried else EX_TEMPFAIL)
     assert (tmp_path / "box").exists() == (busy == tried)

@@ -52,7 +52,7 @@ class Desk:
         recipient = run.Recipient(
             self.user, origin, operands=[os.fsencode(rcfile)], arguments=[b"detail"], mail_filter=True
         )
-        return run.deliver(world or World(self.host), recipient, mail, self.setup, listen=listen)
+        return run.deliver(world or World(self.host), recipient, lambda: mail, self.setup, listen=listen)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_untouched(desk: Desk) -> None:
     """An rcfile that cannot be read."""
     origin = start.Origin(desk.host, desk.user, sender=None, deliver=False, override=False)
     recipient = run.Recipient(desk.user, origin, operands=[b"/nowhere/rc"], mail_filter=True)
-    verdict = run.deliver(World(desk.host), recipient, MAIL, desk.setup)
+    verdict = run.deliver(World(desk.host), recipient, lambda: MAIL, desk.setup)
     assert (verdict.status, verdict.untouched) == (EX_TEMPFAIL, True)
     assert verdict.reason() == b"/nowhere/rc: cannot be read"
 
@@ -219,7 +219,9 @@ class FilterDesk:
         rcfile.write_text(f'SHELL="/bin/sh"\nDEFAULT="{self.home}/inbox"\nlogfile "{self.home}/log"\n{rules}')
         rcfile.chmod(0o600)
         recipient = filters.Recipient(self.user, file=os.fsencode(rcfile))
-        return filters.deliver(world or filter_world.World(self.host), recipient, LETTER, self.setup, listen=listen)
+        return filters.deliver(
+            world or filter_world.World(self.host), recipient, lambda: LETTER, self.setup, listen=listen
+        )
 
 
 LETTER = MAIL.partition(b"\n")[2]

@@ -44,8 +44,8 @@ def filter_mailbox(run: Run, given: Input) -> int:
 
     ahead = _workers(run, given.workers) if given.workers > 1 else None
 
-    def deliver(data: bytes) -> int:
-        verdict = run.deliver(run.invoker, data, wait=True, answers=ahead.next() if ahead else None)
+    def deliver(read: Callable[[], bytes]) -> int:
+        verdict = run.deliver(run.invoker, read, wait=True, answers=ahead.next() if ahead else None)
         if verdict.untouched:
             raise UntouchedError(verdict.status, b"the rcfile cannot be read")
         return verdict.status
@@ -84,7 +84,7 @@ def _program(run: Run) -> Program | None:
     return run.setup.loader.load(session, named)
 
 
-def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
+def each_message(host: Host, deliver: Callable[[Callable[[], bytes]], int]) -> int:
     """Deliver every message of the mailbox on standard input; returns the first exit status that is not 0.
 
     Each delivery begins in the present working directory.  Stored mail is on disk when this returns, and also after
@@ -95,11 +95,14 @@ def each_message(host: Host, deliver: Callable[[bytes], int]) -> int:
     folder = host.getcwd()
     first, count, failed, signalled = EX_OK, 0, 0, False
     unread: list[bytes] = []
+    held: list[bytes] = []
     for data in _mails(host, unread):
+        held[:] = (data,)
+        del data  # the session alone has the mail, so a filter can free a large one
         host.chdir(folder)
         try:
             host.check_signals()
-            status = deliver(data)
+            status = deliver(held.pop)
         except Interrupted:
             signalled = True
             break

@@ -21,7 +21,7 @@ from pyprocmail.signals import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pyprocmail.engine.verdict import Verdict
     from pyprocmail.maildrop.files import FilterFiles
@@ -115,7 +115,7 @@ class _Run:
         user = self._user()
         if not self._has_rules():
             return EX_OK
-        return self._deliver(user, read_mail(self.host)).status
+        return self._deliver(user, lambda: read_mail(self.host)).status
 
     def mailbox(self) -> int:
         """Deliver every message of the mailbox on standard input; returns the first exit status that is not 0.
@@ -131,12 +131,12 @@ class _Run:
         caller = self.setup.caller
         number = caller.get(b"FILENO", b"000")
 
-        def deliver_next(data: bytes) -> int:
+        def deliver_next(read: Callable[[], bytes]) -> int:
             nonlocal number
             caller[b"FILENO"] = number
             number = next_number(number)
             # The empty line after a message belongs to the mailbox.
-            verdict = self._deliver(user, data.removesuffix(b"\n"))
+            verdict = self._deliver(user, lambda: read().removesuffix(b"\n"))
             if verdict.untouched:
                 raise UntouchedError(verdict.status, b"the filter file cannot be used")
             return verdict.status
@@ -146,7 +146,7 @@ class _Run:
     def _has_rules(self) -> bool:
         return bool(self.options.delivery or self.options.file or not self.options.embedded)
 
-    def _deliver(self, user: User, data: bytes) -> Verdict:
+    def _deliver(self, user: User, read: Callable[[], bytes]) -> Verdict:
         options = self.options
         recipient = Recipient(
             user,
@@ -161,7 +161,7 @@ class _Run:
             warn_percent=options.warn_percent,
             warning=options.warning,
         )
-        return deliver(World(self.host), recipient, data, self.setup)
+        return deliver(World(self.host), recipient, read, self.setup)
 
     def _user(self) -> User:
         """The recipient's user."""

@@ -31,7 +31,7 @@ from pyprocmail.signals import SIGTERM, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pyprocmail.commands.options import Input, Options
     from pyprocmail.engine.verdict import Verdict
@@ -120,7 +120,7 @@ class Run:
                 from pyprocmail.commands.mailbox import filter_mailbox
 
                 return filter_mailbox(self, given)
-        return self.deliver(user, _read_all(self.host)).status
+        return self.deliver(user, lambda: _read_all(self.host)).status
 
     def _set_stdout_aside(self) -> None:
         """Keep standard output for a mail that is delivered there; everything else writes to /dev/null."""
@@ -155,13 +155,13 @@ class Run:
             if ended and (users or status):
                 status = self._of_several(ended)
         name, user = recipients[-1]
-        ended = self.deliver(user, data).status if user is not None else self._unknown(name)
+        ended = self.deliver(user, lambda: data).status if user is not None else self._unknown(name)
         return ended if ended == EX_NOUSER else status or ended
 
     def _deliver_in_child(self, user: User, data: bytes) -> int:
         pid = self.host.fork()
         if not pid:
-            self.host.exit_now(self.deliver(user, data).status)
+            self.host.exit_now(self.deliver(user, lambda: data).status)
         try:
             return self.host.wait(pid, None) or EX_OK
         except Interrupted:
@@ -216,10 +216,12 @@ class Run:
             requeue=options.requeue,
         )
 
-    def deliver(self, user: User, data: bytes, *, wait: bool = False, answers: Recalling | None = None) -> Verdict:
+    def deliver(
+        self, user: User, read: Callable[[], bytes], *, wait: bool = False, answers: Recalling | None = None
+    ) -> Verdict:
         """Run the mail through the rcfiles; see procmail/run."""
         world = World(self.host, stdout=self.stdout)
-        return run.deliver(world, self.recipient(user), data, self.setup, wait=wait, answers=answers)
+        return run.deliver(world, self.recipient(user), read, self.setup, wait=wait, answers=answers)
 
 
 def _become(host: Host, user: User, loader: Loader) -> None:

@@ -141,7 +141,8 @@ def _append_locked(
             truncated = size is not None and _truncate(host, fd, size)
             raise
     except OSError as error:
-        failure = error
+        # With its traceback the error would hold this frame, and the text.
+        failure = error.with_traceback(None)
     else:
         done()
     if not locked:

@@ -119,23 +119,24 @@ class Recipient:
 def deliver(
     world: World,
     recipient: Recipient,
-    mail: bytes,
+    read: Callable[[], bytes],
     setup: Setup,
     *,
     listen: Callable[[Trace], object] | None = None,
 ) -> Verdict:
     """Run the mail through the recipient's filter files; returns what became of it.
 
+    `read` returns the mail.  It is called once, and a caller that keeps no copy lets `xfilter` free a large mail.
     `listen` is called with the stream of the run before anything happens.
 
-    Raises nothing: every error is in the verdict, with status 75.  If root runs a mail for another user, the
-    process is that user afterwards.  In a delivery, the working directory is the user's home then.
+    Raises only what `read` raises: every other error is in the verdict, with status 75.  If root runs a mail for
+    another user, the process is that user afterwards.  In a delivery, the working directory is the user's home then.
     """
     host = world.host
     # The delivery of an earlier mail has settled the handling of signals.
     host.catch_signals(lambda _on: None)
     mask = world.mask(UMASK)
-    session = open_session(world, recipient, mail, setup)
+    session = open_session(world, recipient, read(), setup)
     if listen is not None:
         listen(session.trace)
     verdict = session.verdict

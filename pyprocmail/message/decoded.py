@@ -109,14 +109,11 @@ class Decoded:
         for part in self.parts.root.walk():
             if not is_text(part):
                 continue
-            raw = part.raw
-            if len(raw) > room * 4:
-                # With every encoding at least a quarter of the bytes become text.
-                raw = raw[: room * 4]
-            text = readable(raw, part)
+            # With every encoding at least a quarter of the bytes become text.
+            text = readable(part.first(room * 4), part)
             if len(text) > room:
                 self._note(f"text after {TEXT_BYTES} bytes")
-                text = text[:room].decode("utf-8", "ignore").encode()
+                text = text[: _boundary(text, room)]
             room -= len(text)
             out.append(text if text.endswith(b"\n") or not text else text + b"\n")
             if room <= 0:
@@ -184,6 +181,13 @@ def is_attachment(part: Part) -> bool:
     if part.kind.startswith(b"multipart/") or (part.message and is_text(part)):
         return False
     return not is_text(part) or part.disposition == b"attachment" or bool(file_name(part))
+
+
+def _boundary(text: bytes, end: int) -> int:
+    """The offset of the character, in UTF-8, that contains the offset `end`."""
+    while text[end] & 0xC0 == 0x80:
+        end -= 1
+    return end
 
 
 def readable(raw: bytes, part: Part) -> bytes:

@@ -22,7 +22,7 @@ def split(read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> Itera
     `read(n)` returns up to n bytes, b"" at the end.  A message ends where an empty line is followed
     by a From_ line with a date; Content-Length is ignored.  The empty line belongs to the message
     before it; the last message gets one if it has none.  Newlines before the first message are dropped.
-    Only the current message, and any bytes read with it, are in memory.
+    Only the current message, and any bytes read with it, are in memory; the caller alone has a large message.
 
     Raises:
         MailTooLargeError: a message has more than `limit_bytes`.
@@ -42,16 +42,16 @@ def split(read: Callable[[int], bytes], limit_bytes: int = sys.maxsize) -> Itera
                 looked = len(buffer) if at >= 0 else 0
                 break
             if is_postmark(bytes(buffer[at + 2 : end_of_line])):
-                message = bytes(memoryview(buffer)[start : at + 2])
+                large = at + 2 - start >= _LARGE
+                ready = [bytes(memoryview(buffer)[start : at + 2])]
                 start = at + 2
-                if len(message) >= _LARGE:
+                if large:
                     # So memory has it once only while the caller works on it.
                     del buffer[:start]
                     at -= start
                     looked = max(looked - start, 0)
                     start = 0
-                yield message
-                del message
+                yield ready.pop()
             searched = at + 1
         if start:
             del buffer[:start]
@@ -77,9 +77,9 @@ def _last(buffer: bytearray) -> Iterator[bytes]:
         yield message
     if buffer:
         buffer += _missing_newlines(buffer)
-        message = bytes(buffer)
+        ready = [bytes(buffer)]
         buffer.clear()
-        yield message
+        yield ready.pop()
 
 
 def _missing_newlines(buffer: bytearray) -> bytes:

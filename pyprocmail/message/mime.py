@@ -24,6 +24,10 @@ _BASE64 = bytes(byte for byte in range(256) if byte not in _LETTERS + b"=")
 _PAD = 99
 """The value of an `=` in a group, as in maildrop."""
 _DEEPEST = 100
+_ASCII = ("utf-8", "us-ascii", "ascii")
+"""The character sets, in lower case, whose ASCII text is UTF-8 as it is."""
+_LARGE = 1 << 24
+"""Of a mail with more bytes only one text is kept, and none in lower case."""
 _MOST_PARTS = 10_000
 """The most parts of one message; maildrop stops at 300 in each multipart."""
 
@@ -77,13 +81,14 @@ class View:
     A last line without a newline is ignored.
     """
 
-    __slots__ = ("_data", "_root", "_texts", "_lowered")
+    __slots__ = ("_data", "_root", "_texts", "_lowered", "_ascii")
 
     def __init__(self, data: bytes) -> None:
         self._data = data = data[: data.rfind(b"\n") + 1]
         self._root = parse(data)
         self._texts: dict[int, bytes] = {}
         self._lowered: dict[int, bytes | None] = {}
+        self._ascii: bool | None = None
 
     def text(self, area: int) -> bytes:
         """The text of an area: HEADER of all parts, BODY of the text parts, or both, in the order of the mail.
@@ -92,6 +97,8 @@ class View:
         """
         text = self._texts.get(area)
         if text is None:
+            if len(self._data) > _LARGE:
+                self._texts.clear()
             text = b"".join(self._pieces(self._root, area)) if self._data else b""
             if area & BODY and self._root.start > len(self._data) > 0:
                 text += b"\n"
@@ -99,10 +106,10 @@ class View:
         return text
 
     def lowered(self, area: int) -> bytes | None:
-        """The text of an area in lower case; None if it is not ASCII, where case is not that simple."""
+        """The text of an area in lower case; None if the mail is large, or the text is not ASCII."""
         if area not in self._lowered:
             text = self.text(area)
-            self._lowered[area] = text.lower() if text.isascii() else None
+            self._lowered[area] = text.lower() if len(self._data) <= _LARGE and text.isascii() else None
         return self._lowered[area]
 
     def lines(self, area: int, offset: int = 0) -> Iterator[bytes]:
@@ -115,14 +122,24 @@ class View:
             yield text[at:end]
             at = end + 1
 
-    def _pieces(self, part: Part, area: int) -> Iterator[bytes]:
+    def _pieces(self, part: Part, area: int) -> Iterator[bytes | memoryview]:
         if area & HEADER:
             yield part.header
         if part.children:
             for child in part.children:
                 yield from self._pieces(child, area)
         elif area & BODY and is_text(part):
-            yield decoded(body(self._data, part), part.charset)
+            if encoding(part) not in ENCODINGS and part.charset in _ASCII and self._is_ascii():
+                # A view: memory has no third copy of a large body.
+                yield memoryview(self._data)[part.start : part.end]
+            else:
+                yield decoded(body(self._data, part), part.charset)
+
+    def _is_ascii(self) -> bool:
+        """Whether the whole mail is ASCII."""
+        if self._ascii is None:
+            self._ascii = self._data.isascii()
+        return self._ascii
 
 
 def parse(data: bytes) -> Part:
@@ -282,12 +299,13 @@ def parameter(value: bytes, name: bytes) -> bytes:
 def body(data: bytes, part: Part) -> bytes:
     """The body without its transfer encoding."""
     raw = data[part.start : part.end]
-    encoding = part.value(b"content-transfer-encoding").strip(_BLANKS).lower()
-    if encoding == b"base64":
-        return from_base64(raw)
-    if encoding == b"quoted-printable":
-        return from_quoted_printable(raw)
-    return raw
+    decode = ENCODINGS.get(encoding(part))
+    return decode(raw) if decode else raw
+
+
+def encoding(part: Part) -> bytes:
+    """Content-Transfer-Encoding, in lower case; an unknown one is no encoding."""
+    return part.value(b"content-transfer-encoding").strip(_BLANKS).lower()
 
 
 def from_base64(text: bytes) -> bytes:
@@ -338,9 +356,13 @@ def from_quoted_printable(text: bytes) -> bytes:
     return bytes(out + text[at:])
 
 
+ENCODINGS = {b"base64": from_base64, b"quoted-printable": from_quoted_printable}
+"""The transfer encodings that change the text."""
+
+
 def decoded(text: bytes, name: str) -> bytes:
     """The text in UTF-8, without bytes that are invalid in the character set; empty if that is unknown."""
-    if text.isascii() and name.lower() in ("utf-8", "us-ascii", "ascii"):
+    if text.isascii() and name.lower() in _ASCII:
         return text
     found = charsets.to_utf8(text, name)
     return b"" if found is None else found

@@ -52,6 +52,10 @@ class Part:
         """The body, not decoded."""
         return self._data[self.start : self.end]
 
+    def first(self, size: int) -> bytes:
+        """The first `size` bytes of the body, not decoded."""
+        return self._data[self.start : min(self.end, self.start + size)]
+
     def field(self, name: bytes) -> bytes:
         """The value of the first field of the lower-case name, which begins with `content-`, unfolded."""
         if self._fields is None:

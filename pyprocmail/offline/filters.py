@@ -171,7 +171,7 @@ class FilterRules:
             data = data.removesuffix(b"\n")
         # A filter file may look up relative names on the disk.
         with chdir(self.folder()):
-            return run.deliver(self._world, self.recipient, data, self._setup, listen=listen).status
+            return run.deliver(self._world, self.recipient, lambda: data, self._setup, listen=listen).status
 
 
 def _become(_host: Host, user: User, _files: FilterFiles) -> None:

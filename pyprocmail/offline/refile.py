@@ -141,7 +141,9 @@ class Deliverer:
         world.begin()
         self._host.chdir(self._start)
         try:
-            verdict = run.deliver(world, self._recipient, item.data, self._setup, wait=True, listen=world.listen)
+            verdict = run.deliver(
+                world, self._recipient, lambda: item.data, self._setup, wait=True, listen=world.listen
+            )
         finally:
             self._host.chdir(self._start)
         return came_to(self._host, verdict, world.maildirs, item)

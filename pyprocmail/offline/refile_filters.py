@@ -42,7 +42,7 @@ class FilterDeliverer:
         self._host.chdir(self._folder)
         try:
             data = item.data.removesuffix(b"\n") if item.data.startswith(b"From ") else item.data
-            verdict = run.deliver(world, self._recipient, data, self._setup, listen=world.listen)
+            verdict = run.deliver(world, self._recipient, lambda: data, self._setup, listen=world.listen)
             return came_to(self._host, verdict, world.maildirs, item)
         finally:
             self._host.chdir(self._back)

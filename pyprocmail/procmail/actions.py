@@ -359,7 +359,9 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         # The program did not get the From_ line, so it stays.
         before = b"" if postmark else before[: envelope_end(before)]
     split = message.split if not header and before else None
-    session.replace_message(before + ended.output + (b"" if body else message.body), split)
+    # A view, and only what is not empty: memory has no third copy of a large mail.
+    rest = b"" if body else memoryview(message.data)[message.split :]
+    session.replace_message(b"".join([piece for piece in (before, ended.output, rest) if len(piece)]), split)
     return Outcome(not session.fate.filter_failed)
 
 

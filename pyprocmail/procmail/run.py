@@ -154,7 +154,7 @@ class Recipient:
 def deliver(
     world: World,
     recipient: Recipient,
-    mail: bytes,
+    read: Callable[[], bytes],
     setup: Setup,
     *,
     wait: bool = False,
@@ -163,17 +163,18 @@ def deliver(
 ) -> Verdict:
     """Run the mail through the recipient's rcfiles; returns what became of it.
 
+    `read` returns the mail.  It is called once, and a caller that keeps no copy lets a filter free a large mail.
     `wait` for the programs that no recipe waits for.  `answers` are known results about the mail.  `listen` is
     called with the stream of the run before anything happens.
 
-    Raises nothing: every error is in the verdict, with status 75.  In a clone, and in the process that continues
-    after DELIVERED=yes, this does not return: the world ends them.  If root runs a mail for another user, the
-    process is that user afterwards.  The working directory is the rcfile's last one.
+    Raises only what `read` raises: every other error is in the verdict, with status 75.  In a clone, and in the
+    process that continues after DELIVERED=yes, this does not return: the world ends them.  If root runs a mail for
+    another user, the process is that user afterwards.  The working directory is the rcfile's last one.
     """
     host = world.host
     if host.geteuid() == 0 and recipient.user.uid != 0:
         host.take_groups(recipient.user)
-    session = open_session(world, recipient, mail, setup)
+    session = open_session(world, recipient, read(), setup)
     if answers is not None:
         session.mail.questions = answers
     if listen is not None:

@@ -375,7 +375,7 @@ class RcfileRules:
             variables={**question.told(), b"MAILDIR": folder},
         )
         world = PolicyWorld(host, noted)
-        verdict = rcfiles.deliver(world, recipient, question.text, self._setup, wait=True, listen=noted.listen)
+        verdict = rcfiles.deliver(world, recipient, lambda: question.text, self._setup, wait=True, listen=noted.listen)
         return noted.outcome(verdict)
 
 
@@ -418,7 +418,7 @@ class FilterFileRules:
             variables={**question.told(), b"DEFAULT": ACCEPT},
         )
         world = FilterPolicyWorld(self._new_host(), noted)
-        verdict = filters.deliver(world, recipient, question.text, self._setup, listen=noted.listen)
+        verdict = filters.deliver(world, recipient, lambda: question.text, self._setup, listen=noted.listen)
         return noted.outcome(verdict)
 
 

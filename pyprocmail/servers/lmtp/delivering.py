@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 
 from pyprocmail.engine.verdict import Verdict
 from pyprocmail.engine.world import World
@@ -83,7 +84,8 @@ def _user(name: bytes | int, uid: bytes | int, gid: bytes | int, home: bytes | i
     return User(name, uid, gid, home, shell)
 
 
-Deliver = Callable[[Host, Envelope, bytes], Verdict]
+Deliver = Callable[[Host, Envelope, Callable[[], bytes]], Verdict]
+"""Delivers the mail that the callable returns, once."""
 
 
 class Desk:
@@ -103,11 +105,12 @@ class Desk:
             return self._sweep(self._host, Sweeping.unpack(job))
         envelope = Envelope.unpack(job)
         try:
-            mail = b"Return-Path: <%b>\nDelivered-To: %b\n" % (envelope.sender, envelope.address) + _contents(fd)
+            head = b"Return-Path: <%b>\nDelivered-To: %b\n" % (envelope.sender, envelope.address)
+            mail = [_contents(head, fd)]
         except (OSError, MemoryError) as error:
             why = error.strerror if isinstance(error, OSError) else "no memory"
             return line(LATER, envelope.address, f"the mail cannot be read now: {why}".encode())
-        verdict = self._deliver(self._host, envelope, mail)
+        verdict = self._deliver(self._host, envelope, mail.pop)
         # The next mail must not begin in the folder to which this rcfile changed.
         os.chdir("/")
         return reply_of(verdict, envelope.address)
@@ -119,21 +122,22 @@ class Desk:
         return b"%d" % sweep(left.claims)
 
 
-def _contents(fd: int) -> bytes:
-    """All of the file.  Several processes share its offset, so it is not used."""
-    pieces = []
+def _contents(head: bytes, fd: int) -> bytes:
+    """The head and all of the file.  Several processes share its offset, so it is not used."""
+    text = BytesIO()
+    text.write(head)
     place = 0
     while piece := os.pread(fd, _PIECE, place):
-        pieces.append(piece)
+        text.write(piece)
         place += len(piece)
-    return b"".join(pieces)
+    return text.getvalue()
 
 
 def by_rcfile(setup: rcfiles.Setup, rules: bytes) -> Deliver:
     """procmail's language: the user's own rcfile, or `rules` for all."""
     begun = 0
 
-    def deliver(host: Host, envelope: Envelope, mail: bytes) -> Verdict:
+    def deliver(host: Host, envelope: Envelope, read: Callable[[], bytes]) -> Verdict:
         nonlocal begun
         begun += 1
         if begun == _WORTH_A_PLAN:
@@ -148,7 +152,7 @@ def by_rcfile(setup: rcfiles.Setup, rules: bytes) -> Deliver:
             recipient = rcfiles.Recipient(user, origin, operands=operands, mail_filter=True)
         else:
             recipient = rcfiles.Recipient(user, origin, arguments=[envelope.detail], deliver=True)
-        return rcfiles.deliver(World(host), recipient, mail, setup)
+        return rcfiles.deliver(World(host), recipient, read, setup)
 
     return deliver
 
@@ -156,7 +160,7 @@ def by_rcfile(setup: rcfiles.Setup, rules: bytes) -> Deliver:
 def by_filter_file(setup: filters.Setup, rules: bytes) -> Deliver:
     """maildrop's language: the user's own filter file, or `rules` for all."""
 
-    def deliver(host: Host, envelope: Envelope, mail: bytes) -> Verdict:
+    def deliver(host: Host, envelope: Envelope, read: Callable[[], bytes]) -> Verdict:
         user = envelope.user
         if rules:
             os.chdir(user.home)
@@ -167,6 +171,6 @@ def by_filter_file(setup: filters.Setup, rules: bytes) -> Deliver:
             recipient = filters.Recipient(
                 user, delivery=True, sender=envelope.sender or _NOBODY, arguments=[envelope.detail]
             )
-        return filters.deliver(FilterWorld(host), recipient, mail, setup)
+        return filters.deliver(FilterWorld(host), recipient, read, setup)
 
     return deliver

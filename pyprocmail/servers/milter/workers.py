@@ -65,7 +65,7 @@ def ruled_by(rcfile: str, host: Host, compile: Compiler, caller: Mapping[bytes, 
         os.chdir(here)
         words = [recipient.strip(b"<>") for recipient in envelope.recipients]
         recipient = run.Recipient(user, origin, operands=[os.fsencode(rcfile), *words], mail_filter=True)
-        verdict = run.deliver(World(host), recipient, postmark(envelope) + mail, setup, wait=True)
+        verdict = run.deliver(World(host), recipient, lambda: postmark(envelope) + mail, setup, wait=True)
         if verdict.status == EX_OK:
             return ""
         return verdict.reason().decode(errors="replace") or f"{rcfile}: status {verdict.status}"
