@@ -112,7 +112,7 @@ def test_the_way_of_a_mail(launchers: Path, tmp_path: Path) -> None:
     assert "filter:1: if (/^X-None/)\n    no        /^X-None/" in said
     assert "filter:3: elsif (/^X-No/)\n    no        /^X-No/" in said
     assert "inner:1: if (/^To:/)\n    yes       /^To:/" in said
-    assert "A copy is in copies\n    because of filter:6: else, behind elsif (/^X-No/)\n" in said
+    assert "A copy is in copies\n    because of filter:6: else, after elsif (/^X-No/)\n" in said
     assert "The mail is in lists\n    because of inner:3: if (/^To:/), foreach /^Subject: (.*)/\n" in said
     found = json.loads(call(launchers, tmp_path, "explain", "--json", "filter"))
     kinds = [step["kind"] for step in found["mails"][0]["steps"] if step["kind"] != "variable"]

@@ -40,7 +40,7 @@ def name_without_dollar(view: View) -> Iterator[Finding]:
 
 
 def words_alone(view: View) -> Iterator[Finding]:
-    """Several words on a line, and no `=`: each is taken for a variable to unset.
+    """Several words on a line, and no `=`: procmail unsets each as a variable.
 
     Example:
         VERBOSE yes
@@ -81,7 +81,7 @@ def _on_this_line(siblings: tuple[Item, ...], index: int, step: int) -> list[Ass
 
 
 def set_too_late(view: View) -> Iterator[Finding]:
-    """A variable that is set only after the place where it is used: it is still empty there.
+    """A variable that is used before it is set: it is still empty there.
 
     Example:
         DEFAULT=$FOLDERS/inbox
@@ -128,7 +128,7 @@ def _begins(view: View, name: bytes) -> int:
 def longer_than_linebuf(view: View) -> Iterator[Finding]:
     """A value, a condition or a command that is longer than LINEBUF, which is 2048 unless you set it.
 
-    procmail sets PROCMAIL_OVERFLOW and does without it: the recipe does not run.
+    procmail sets PROCMAIL_OVERFLOW and skips it: the recipe does not run.
 
     Example:
         LINEBUF=128

@@ -14,7 +14,7 @@ from pyprocmail.source import Span
 
 
 def misspelt_area(view: View) -> Iterator[Finding]:
-    """The name before `??` is that of no variable, and one letter away from that of a decoded area.
+    """The name before `??` is not a variable, but one letter away from a decoded area.
 
     Nothing sets the variable, so the condition searches an empty text.
 
@@ -43,8 +43,8 @@ def misspelt_area(view: View) -> Iterator[Finding]:
 def area_is_no_variable(view: View) -> Iterator[Finding]:
     """A decoded area is expanded like a variable: it expands to nothing.
 
-    Areas stand before `??` only, so that what a stranger wrote gets into no command. What is needed elsewhere comes out
-    of a condition, in MATCH.
+    An area works only before `??`, so that a stranger's text gets into no command. A condition with `\\/` puts the part
+    that you need into MATCH.
 
     Example:
         :0

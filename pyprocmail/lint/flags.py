@@ -21,7 +21,7 @@ _PAIRS = (
 
 
 def conflicting_flags(view: View) -> Iterator[Finding]:
-    """Two flags of which one is enough, or which exclude each other: `w` and `W`, `a` and `A`, `e` and `E`.
+    """Two flags that exclude each other, or of which one is enough: `w` and `W`, `a` and `A`, `e` and `E`.
 
     Example:
         :0 fwW
@@ -71,7 +71,7 @@ def flags_on_block(view: View) -> Iterator[Finding]:
 def areas_without_pattern(view: View) -> Iterator[Finding]:
     """`H`, `B` or `D` on a recipe without a pattern or a program to test: there is nothing to search.
 
-    `h` and `b` say what the action gets, `H` and `B` where patterns search.
+    `h` and `b` choose what the action gets, `H` and `B` where patterns search.
 
     Example:
         :0 Bc
@@ -106,7 +106,7 @@ def copy_of_filter(view: View) -> Iterator[Finding]:
 
 
 def nothing_to_chain_to(view: View) -> Iterator[Finding]:
-    """A, a, E or e on the first recipe of a file: there is none before it that they could refer to.
+    """A, a, E or e on the first recipe of a file: no recipe comes before it.
 
     Example:
         MAILDIR=$HOME/Mail
@@ -128,7 +128,7 @@ def nothing_to_chain_to(view: View) -> Iterator[Finding]:
 
 
 def repeated_flags(view: View) -> Iterator[Finding]:
-    """A flag that is written twice.  The second one means nothing; perhaps another letter was meant.
+    """A flag that is written twice.  The second one has no effect; perhaps another letter was meant.
 
     Example:
         :0 fww
@@ -148,9 +148,9 @@ def repeated_flags(view: View) -> Iterator[Finding]:
 def chained_to_failing_block(view: View) -> Iterator[Finding]:
     """`e` after a block: the block has not failed, so this never runs.
 
-    `e` asks whether the action of the recipe before failed, and of a block that means its last recipe.  A block with
-    nothing but assignments cannot fail, unless it is a clone's (`c`).  After a block with `E` that was
-    left out, `e` is about the recipe before that.
+    `e` tests whether the action of the recipe before failed; for a block, its last recipe.  A block with
+    only assignments cannot fail, unless it runs in a clone (`c`).  After a block with `E` that was
+    skipped, `e` tests the recipe before that.
 
     Example:
         :0
@@ -182,7 +182,7 @@ def chained_to_failing_block(view: View) -> Iterator[Finding]:
 def old_start_line(view: View) -> Iterator[Finding]:
     """A start line that does not begin with `:0`: the number is how many conditions follow, and they need no `*`.
 
-    `:` alone is followed by one condition, `:2` by two.  What stands there is a condition, whatever it looks like.
+    `:` alone is followed by one condition, `:2` by two.  These lines are conditions, whatever they look like.
 
     Example:
         :1

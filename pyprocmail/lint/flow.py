@@ -15,8 +15,8 @@ from pyprocmail.procmail.syntax.nodes import Assignment, Block, Forward, Item, P
 def never_reached(view: View) -> Iterator[Finding]:
     """A recipe with conditions after one that takes every mail.
 
-    A recipe without conditions that delivers ends the rcfile.  What stands after it is for the case that the delivery
-    fails, and sorts nothing.  A last recipe without conditions may be meant so, and is not reported.  With `E` it never
+    A recipe without conditions that delivers ends the rcfile.  The recipes after it run only if the delivery fails, so
+    they sort nothing.  A last recipe without conditions may be intended, and is not reported.  With `E` it never
     runs at all.
 
     Example:
@@ -92,8 +92,8 @@ def shadowed(view: View) -> Iterator[Finding]:
 def missing_include(view: View) -> Iterator[Finding]:
     """An INCLUDERC or SWITCHRC that cannot be read.
 
-    procmail goes on without it, with a line in the log: the recipes in it do not run.  It is reported where the name
-    can be known.
+    procmail continues without it, with a line in the log: the recipes in it do not run.  The check reports it where
+    the name can be known.
 
     Example:
         INCLUDERC=/no/such/file.rc
@@ -110,7 +110,7 @@ def missing_include(view: View) -> Iterator[Finding]:
 
 
 def block_without_effect(view: View) -> Iterator[Finding]:
-    """A block with nothing in it, and no recipe after it that asks (E, e, A, a) whether it ran.
+    """An empty block, and no recipe after it that depends on it (E, e, A, a).
 
     Example:
         :0
@@ -161,9 +161,9 @@ def forward_to_nobody(view: View) -> Iterator[Finding]:
 
 
 def no_such_folder(view: View) -> Iterator[Finding]:
-    """A MAILDIR that is not there, or a folder in a directory that is not: procmail makes a folder, not the way to it.
+    """A MAILDIR that does not exist, or a folder in a directory that does not: procmail makes only the folder itself.
 
-    Mail for it goes to DEFAULT, or comes back.  It is reported on the machine whose HOME has the folders.
+    Mail for it goes to DEFAULT, or bounces.  The check reports it on the machine whose HOME has the folders.
 
     Example:
         MAILDIR=$HOME/NoSuchMail

@@ -15,7 +15,7 @@ from pyprocmail.source import Span
 
 
 def mailbox_without_lock(view: View) -> Iterator[Finding]:
-    """An mbox file without a lockfile: two mails that come at once can end up in each other.
+    """An mbox file without a lockfile: two mails that arrive at once can mix.
 
     Example:
         :0
@@ -39,8 +39,8 @@ def mailbox_without_lock(view: View) -> Iterator[Finding]:
 def needless_lock(view: View) -> Iterator[Finding]:
     """A lockfile for a Maildir, an MH folder or /dev/null, which need none.
 
-    Each mail there is a file of its own, or nothing at all.  The lock only makes mails wait for each other, and one
-    that a crash leaves behind stops them for LOCKTIMEOUT seconds.
+    Each mail there is a separate file, or nothing at all.  The lock only makes mails wait for each other, and a
+    lockfile that a crash leaves stops them for LOCKTIMEOUT seconds.
 
     Example:
         :0:
@@ -89,7 +89,7 @@ def lock_on_block(view: View) -> Iterator[Finding]:
 
 
 def flags_as_lock(view: View) -> Iterator[Finding]:
-    """Flags after the second colon: they are taken for the name of the lockfile.
+    """Flags after the second colon: procmail uses them as the name of the lockfile.
 
     Example:
         :0 : c
@@ -152,7 +152,7 @@ def empty_lock_extension(view: View) -> Iterator[Finding]:
     """An empty LOCKEXT: the lockfile of a folder has the name of the folder itself.
 
     procmail removes an old folder as a stale lockfile, and a new one when it gives the lock back after the delivery:
-    all mail in it is lost, with exit code 0.  (pyprocmail takes `.lock` then.)
+    all mail in it is lost, with exit code 0.  (pyprocmail uses `.lock` then.)
 
     Example:
         LOCKEXT=
@@ -166,7 +166,7 @@ def empty_lock_extension(view: View) -> Iterator[Finding]:
 
 
 def deadlock(view: View) -> Iterator[Finding]:
-    """A lockfile that is held already: by LOCKFILE, or by the clone whose block this is in.
+    """A lockfile that is already held: by LOCKFILE, or by the clone that runs this block.
 
     The recipe waits for itself until LOCKTIMEOUT has passed.
 
@@ -189,7 +189,7 @@ def deadlock(view: View) -> Iterator[Finding]:
 
 
 def lock_of_capture(view: View) -> Iterator[Finding]:
-    """A lockfile without a name on `VARIABLE=| program`: no folder names it, so there is none.
+    """A lockfile without a name on `VARIABLE=| program`: there is no folder to name it after, so nothing is locked.
 
     Example:
         :0 w:

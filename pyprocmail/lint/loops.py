@@ -37,7 +37,7 @@ def _conditions(view: View, rule: Rule) -> bytes:
 
 
 def forward_without_guard(view: View) -> Iterator[Finding]:
-    """A forward that nothing keeps from going round: two addresses that forward to each other never stop.
+    """A forward without protection from loops: two addresses that forward to each other never stop.
 
     Test for a field of your own, and add it before you forward.
 
@@ -67,8 +67,8 @@ def forward_without_guard(view: View) -> Iterator[Finding]:
 def answer_without_guard(view: View) -> Iterator[Finding]:
     """An automatic answer that lists, robots or another automatic answer can get.
 
-    RFC 3834: no answer to mail that is automatic itself.  Two answering machines talk for ever; a mailing list gets
-    your holidays.  `^FROM_DAEMON` knows most of the robots, an X-Loop field your own mail.
+    RFC 3834: no answer to mail that is automatic itself.  Two autoresponders answer each other for ever; a mailing
+    list gets your vacation notice.  `^FROM_DAEMON` matches most robots, an X-Loop field your own mail.
 
     Example:
         :0 c

@@ -30,10 +30,11 @@ def add_flag(rule: Rule, flag: bytes) -> tuple[Edit, ...]:
 
 
 def filter_without_wait(view: View) -> Iterator[Finding]:
-    """A filter (`f`) without `w` or `W`: what a failing program leaves of the mail replaces it.
+    """A filter (`f`) without `w` or `W`: the output of a program that fails replaces the mail.
 
-    Without `w` the exit code of the program does not count.  If it dies in the middle, what it wrote so far is the
-    mail from then on, which may be nothing at all.  With a lockfile procmail waits anyway.
+    Without `w` the exit code of the program does not count.  If it dies in the middle, its output so far
+    becomes the mail.  procmail does so even if there is no output; pyprocmail then keeps the mail.  With a lockfile
+    procmail waits anyway.
 
     Example:
         :0 f
@@ -66,8 +67,8 @@ _FAILS_IN_EARNEST = re.compile(rb"\b([ef]?grep|diff|cmp|bogofilter|exit|false|sp
 def folder_ignores_errors(view: View) -> Iterator[Finding]:
     """`i` on a folder: a full disk counts as success.
 
-    The flag says that write errors do not matter.  It is meant for programs that do not read all of their input.  A
-    mail that could not be written to a folder is lost with it.
+    The flag means that write errors do not matter.  It is intended for programs that do not read all of their input.  A
+    mail that cannot be written to a folder is lost.
 
     Example:
         :0 i:
@@ -107,7 +108,7 @@ def delivery_without_wait(view: View) -> Iterator[Finding]:
 
 
 def half_a_mail(view: View) -> Iterator[Finding]:
-    """`h` or `b` alone on a folder that is the end of a mail: the other half is lost.
+    """`h` or `b` alone on the final folder of a mail: the other half is lost.
 
     `h` gives the action the header only, `b` the body only.  On a carbon copy (`c`) that may be wanted.
 
@@ -132,8 +133,8 @@ def half_a_mail(view: View) -> Iterator[Finding]:
 def formail_to_nowhere(view: View) -> Iterator[Finding]:
     """`| formail` without `f`, and nothing that takes its output: the mail goes to the log.
 
-    The program's output is what a filter is about.  Without `f` the recipe delivers: the changed mail is written to
-    standard output, and nobody keeps it.
+    Only a filter uses the program's output.  Without `f` the recipe delivers: the changed mail is written to
+    standard output and is lost.
 
     Example:
         :0 w
@@ -155,8 +156,8 @@ def formail_to_nowhere(view: View) -> Iterator[Finding]:
 def everything_thrown_away(view: View) -> Iterator[Finding]:
     """Every mail that gets here goes to /dev/null.
 
-    The recipe has no conditions and stands in no block.  If it is the net under all others, a folder is a safer one:
-    what no recipe foresaw is not always junk.
+    The recipe has no conditions and is not in a block.  A folder is safer: mail that no recipe expected is not always
+    junk.
 
     Example:
         :0
@@ -182,7 +183,7 @@ def host_may_drop(view: View) -> Iterator[Finding]:
     """`HOST=name` ends the rcfile on any other machine, and the mail is dropped.
 
     procmailrc(5): if HOST is not the name of this machine, the rcfile ends; if no other one is left, the mail is
-    silently discarded.  EXITCODE decides what the mail server then hears.
+    silently discarded.  EXITCODE decides the status that the mail server then gets.
 
     Example:
         HOST=mail.example.org
@@ -202,7 +203,7 @@ def host_may_drop(view: View) -> Iterator[Finding]:
 
 
 def pretended_delivery(view: View) -> Iterator[Finding]:
-    """`DELIVERED=yes`: if nothing below stores the mail, it is gone, and the mail server hears of success.
+    """`DELIVERED=yes`: if no recipe below stores the mail, it is lost, and the mail server gets success.
 
     Example:
         DELIVERED=yes
@@ -217,7 +218,7 @@ def pretended_delivery(view: View) -> Iterator[Finding]:
 
 
 def exit_code_is_no_number(view: View) -> Iterator[Finding]:
-    """An EXITCODE that is not a number from 0 to 255: the mail server hears something else than you meant.
+    """An EXITCODE that is not a number from 0 to 255: the mail server gets another status than you intended.
 
     Example:
         EXITCODE=bounce
@@ -260,7 +261,7 @@ def program_missing(view: View) -> Iterator[Finding]:
 
 
 def duplicates_not_told(view: View) -> Iterator[Finding]:
-    """`formail -D` whose answer nobody hears: without `w` or `W`, as a filter, or without the header.
+    """`formail -D` whose result is ignored: without `w` or `W`, as a filter, or without the header.
 
     It answers with its exit code: 0 for a mail that it has seen before.  Without `w`, `W` or a lockfile each mail
     counts as delivered, and none is kept.  As a filter (`f`) it empties duplicates.  With `b` it sees no Message-ID.
@@ -288,7 +289,7 @@ def duplicates_not_told(view: View) -> Iterator[Finding]:
 
 
 def trap_not_heard(view: View) -> Iterator[Finding]:
-    """A TRAP that ends with a status of its own, which does not count.
+    """A TRAP that exits with its own status, which does not count.
 
     procmailrc(5): the exit code of TRAP is taken only if EXITCODE is set to nothing.
 

@@ -68,7 +68,7 @@ _PCRE = re.compile(
 
 
 def foreign_dialect(view: View) -> Iterator[Finding]:
-    """Perl's pattern syntax, which procmail takes for plain letters: `\\d`, `\\s`, `(?i)`, `{2,3}`, `*?`.
+    """Perl's pattern syntax, which procmail reads as plain letters: `\\d`, `\\s`, `(?i)`, `{2,3}`, `*?`.
 
     `\\d` is the letter d to procmail.  Case is ignored without `(?i)`, unless the recipe has `D`.
 
@@ -209,7 +209,7 @@ def unescaped_dot(view: View) -> Iterator[Finding]:
 def broken_pattern(view: View) -> Iterator[Finding]:
     """Parentheses that do not pair, or a class that is never closed.
 
-    procmail says nothing, and searches for something else than you meant, or never finds it.
+    procmail gives no message; the pattern matches something else than you intended, or nothing.
 
     Example:
         :0
@@ -241,7 +241,7 @@ def broken_pattern(view: View) -> Iterator[Finding]:
 
 
 def pattern_matches_always(view: View) -> Iterator[Finding]:
-    """A pattern that any text matches, since it can match nothing at all: `x*`, `(a|)`, or an empty one.
+    """A pattern that can match the empty text, so it matches any mail: `x*`, `(a|)`, or an empty one.
 
     The recipe does not depend on it, or never runs if it is negated.
 
@@ -355,8 +355,8 @@ def star_in_continuation(view: View) -> Iterator[Finding]:
 def encoded_text(view: View) -> Iterator[Finding]:
     """A pattern for encoded words (`=?utf-8?`), or letters that mail carries encoded.
 
-    Fields hold other letters than ASCII's in an encoding (RFC 2047) that can cut a word anywhere.  The pattern sees the
-    encoded text: it finds some of the mails, or none.
+    Header fields have letters other than ASCII in an encoding (RFC 2047) that can split a word anywhere.  The pattern
+    searches the encoded text: it finds some of the mails, or none.
 
     Example:
         :0
@@ -379,9 +379,9 @@ def encoded_text(view: View) -> Iterator[Finding]:
 
 
 def doubled_dollar(view: View) -> Iterator[Finding]:
-    """`* $ $NAME ?? pattern`: the value of NAME is taken for a variable's name.
+    """`* $ $NAME ?? pattern`: the value of NAME is used as the name of a variable.
 
-    Left of `??` stands a name.  The `$` at the beginning of the condition is for the pattern.
+    A name belongs before `??`.  The `$` at the beginning of the condition is for the pattern.
 
     Example:
         WHO=anna

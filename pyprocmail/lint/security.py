@@ -85,9 +85,9 @@ def _is_narrow(pattern: bytes, bad: bytes) -> bool:
 
 
 def stranger_in_path(view: View) -> Iterator[Finding]:
-    """Text of the mail in a folder's name or in INCLUDERC, with nothing that keeps `/` out of it.
+    """Text of the mail in a folder's name or in INCLUDERC, where it can contain `/`.
 
-    Who sends the mail chooses the file: `../../.procmailrc`, for instance.
+    The sender chooses the file: `../../.procmailrc`, for instance.
 
     Example:
         :0:
@@ -162,7 +162,7 @@ def _without_single(text: bytes) -> bytes:
 def stranger_in_pattern(view: View) -> Iterator[Finding]:
     """Text of the mail in a `$` condition, as a pattern: `$MATCH` where `$\\MATCH` is meant.
 
-    Who sends the mail writes a part of the pattern.  `$\\NAME` stands for the text itself.
+    The sender writes a part of the pattern.  `$\\NAME` matches the text literally.
 
     Example:
         :0
@@ -195,7 +195,7 @@ def stranger_in_pattern(view: View) -> Iterator[Finding]:
 
 
 def files_in_tmp(view: View) -> Iterator[Finding]:
-    """A lockfile, log or folder in /tmp or /var/tmp: any user can make it first, or put a link there.
+    """A lockfile, log or folder in /tmp or /var/tmp: any user can create it first, or put a link there.
 
     Example:
         LOCKFILE=/tmp/procmail.lock

@@ -19,9 +19,9 @@ _LETTERS = {b"t": "a tab", b"n": "a newline", b"s": "a blank and a tab", b"d": "
 
 
 def dollar_that_is_eaten(view: View) -> Iterator[Finding]:
-    """`* $NAME`: the `$` says that the condition is expanded, and NAME is left, which is no variable any more.
+    """`* $NAME`: the `$` means that the condition is expanded; `NAME` is left as plain text.
 
-    A condition that is a variable and nothing else needs two: `* $ $NAME`.  So does one behind `??`.
+    A condition that is only a variable needs two: `* $ $NAME`.  So does one after `??`.
 
     Example:
         FRIENDS="^From:.*(anna|bert)@"
@@ -46,10 +46,10 @@ def dollar_that_is_eaten(view: View) -> Iterator[Finding]:
 
 
 def match_that_may_be_empty(view: View) -> Iterator[Finding]:
-    """Right of `\\/` stands what can match nothing: MATCH is often empty.
+    """The pattern after `\\/` can match nothing: MATCH is often empty.
 
-    procmail ends the left side as early as it can.  What is right of it begins there, even if it finds nothing at that
-    place: behind `Subject:` stands a blank, and no digit.
+    procmail ends the left side as early as it can.  The right side begins there, even if it finds nothing at that
+    place: after `Subject:` comes a blank, not a digit.
 
     Example:
         :0
@@ -71,7 +71,7 @@ def match_that_may_be_empty(view: View) -> Iterator[Finding]:
 
 
 def condition_that_another_implies(view: View) -> Iterator[Finding]:
-    """A pattern that is the beginning of another one of the recipe: it holds whenever that one does.
+    """A pattern that is the beginning of another one of the recipe: it matches whenever the other one does.
 
     Example:
         :0
@@ -112,9 +112,9 @@ def _implies(longer: Test, test: Test) -> bool:
 
 
 def escape_in_class(view: View) -> Iterator[Finding]:
-    """`[ \\t]`: in a class a backslash stands for itself, and the letter for itself.
+    """`[ \\t]`: in a class, backslash and letter are two plain characters.
 
-    This class has a blank, a backslash and the letter t in it, and no tab.
+    This class contains a blank, a backslash and the letter t, but no tab.
 
     Example:
         :0

@@ -31,9 +31,9 @@ _NAME = re.compile(rb"[A-Za-z]\w+")
 
 
 def tilde_is_not_home(view: View) -> Iterator[Finding]:
-    """`~` at the beginning of a path: procmail does not know it.
+    """`~` at the beginning of a path: procmail does not expand it.
 
-    A folder `~/Mail/x` is looked for under a directory that is named `~`.
+    The folder `~/Mail/x` is in a directory that is named `~`.
 
     Example:
         MAILDIR=~/Mail
@@ -50,7 +50,7 @@ def tilde_is_not_home(view: View) -> Iterator[Finding]:
 
 
 def value_cut_off(view: View) -> Iterator[Finding]:
-    """More than one word after `NAME=`: the value is the first one, and the next is taken for a variable to unset.
+    """More than one word after `NAME=`: the value is the first one, and procmail unsets the next as a variable.
 
     Example:
         LOG=hello world
@@ -71,7 +71,7 @@ def never_set(view: View) -> Iterator[Finding]:
     """A variable that nothing sets: it expands to nothing.
 
     The check knows the assignments of this file and of the files that it includes, and the variables of procmail and of
-    mail servers.  It is silent when a file is included whose name it cannot know, unless a name is near.
+    mail servers.  If a file is included whose name it cannot know, it reports only names similar to a known one.
 
     Example:
         FRIENDS=anna
@@ -178,9 +178,9 @@ def not_a_number(view: View) -> Iterator[Finding]:
 
 
 def odd_folder(view: View) -> Iterator[Finding]:
-    """An action that looks like something else: a condition without its `*`, a block without its blank, a command.
+    """A folder name that looks like something else: a condition without its `*`, a block without its blank, a command.
 
-    procmail takes whatever stands after the conditions for the name of a folder, and makes it.
+    procmail uses any text after the conditions as the name of a folder, and makes the folder.
 
     Example:
         :0:
@@ -205,7 +205,7 @@ def odd_folder(view: View) -> Iterator[Finding]:
 
 
 def comma_between_addresses(view: View) -> Iterator[Finding]:
-    """A comma after an address of `!`: the mail program gets it as a part of the address, and not each one takes that.
+    """A comma after an address of `!`: the mail program gets it as a part of the address, and some reject that.
 
     Example:
         :0 c
@@ -226,7 +226,7 @@ def comma_between_addresses(view: View) -> Iterator[Finding]:
 
 
 def several_mailboxes(view: View) -> Iterator[Finding]:
-    """Several folders of which the first is an mbox file: what the others get is a link, for directories only.
+    """Several folders of which the first is an mbox file: the others get a link, which works for directories only.
 
     procmailrc(5): the mail is stored in the first, and linked into the others, which have to be directories.
 
@@ -253,7 +253,7 @@ def several_mailboxes(view: View) -> Iterator[Finding]:
 
 
 def brace_in_value(view: View) -> Iterator[Finding]:
-    """A `}` right after a value: it belongs to the value, and the block goes on.
+    """A `}` right after a value: it belongs to the value, and the block continues.
 
     Example:
         :0

@@ -70,7 +70,7 @@ class Branches:
     def around(self, offset: int) -> Iterator[tuple[int, bytes]]:
         """The branches around the statement at the offset, outermost first: offset and text of each."""
         found = [(branch.body, branch.start, branch.text) for branch in self.all]
-        found += [(body, body[0], b"else, behind " + branch.text) for branch, body in self.otherwise]
+        found += [(body, body[0], b"else, after " + branch.text) for branch, body in self.otherwise]
         for (start, end), place, text in sorted(found):
             if start <= offset < end:
                 yield place, text

@@ -18,9 +18,9 @@ _BUILT_IN = frozenset(
 
 
 def exit_throws_away(view: FilterView) -> Iterator[Finding]:
-    """`exit` where nothing has the mail: it is gone, and the mail server hears of success.
+    """`exit` where the mail is not delivered: it is lost, and the mail server gets success.
 
-    `exit` ends with EXITCODE, which is 0 unless you set it.  An assignment to EXITCODE before it says what you mean.
+    maildrop exits with EXITCODE, which is 0 unless you set it.  Assign EXITCODE before `exit` to show what you intend.
 
     Example:
         if (/^Subject:.*spam/)
@@ -60,9 +60,9 @@ def everything_thrown_away_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def program_may_bounce(view: FilterView) -> Iterator[Finding]:
-    """`to "| program"`: maildrop ends with the exit status of the program, and the mail server bounces the mail.
+    """`to "| program"`: maildrop exits with the status of the program, and the mail server bounces the mail.
 
-    It bounces for most of them, 1 and 127 included.  75 asks it to try again.
+    It bounces for most statuses, 1 and 127 included.  75 makes it try again.
 
     Example:
         to "| store-in-database"
@@ -117,7 +117,7 @@ def filter_stops_all(view: FilterView) -> Iterator[Finding]:
 
 
 def exit_code_is_no_number_in_filter(view: FilterView) -> Iterator[Finding]:
-    """An EXITCODE that is not a number from 0 to 255: the mail server hears something else than you meant.
+    """An EXITCODE that is not a number from 0 to 255: the mail server gets another status than you intended.
 
     Example:
         EXITCODE="bounce"
@@ -156,7 +156,7 @@ def program_missing_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def exit_in_lock(view: FilterView) -> Iterator[Finding]:
-    """`exit` in a `dotlock` block: maildrop leaves the lockfile behind, and the next mail waits for it.
+    """`exit` in a `dotlock` block: maildrop does not remove the lockfile, and the next mail waits for it.
 
     Example:
         dotlock "busy.lock" {

@@ -47,7 +47,7 @@ def dialect_of_procmail(view: FilterView) -> Iterator[Finding]:
 
 
 def broken_pattern_in_filter(view: FilterView) -> Iterator[Finding]:
-    """A pattern that cannot be compiled: maildrop says so for every mail, and the pattern never matches.
+    """A pattern that cannot be compiled: maildrop reports it for every mail, and the pattern never matches.
 
     Example:
         if (/^Subject:.*(spam|junk/)
@@ -66,9 +66,9 @@ def broken_pattern_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def nested_repeat(view: FilterView) -> Iterator[Finding]:
-    """A repeat in a repeat, as `(a+)+`: a stranger can write a mail on which maildrop tries for ever.
+    """A repeat in a repeat, as `(a+)+`: a stranger can write a mail that keeps maildrop busy for ever.
 
-    pyprocmail gives up, or needs no tries at all; maildrop 2 and 3 do not.
+    pyprocmail has a limit, or matches it in linear time; maildrop 2 and 3 do not.
 
     Example:
         if (/^Subject: ([a-z]+)+!/)
@@ -107,7 +107,7 @@ def field_without_caret_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def unknown_option(view: FilterView) -> Iterator[Finding]:
-    """A letter behind a pattern that means nothing: `h b D w` and weights do.
+    """A letter after a pattern that is not an option: the options are `h b D w` and weights.
 
     Case is ignored without an option; `D` distinguishes it.
 
@@ -147,7 +147,7 @@ def unescaped_dot_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def pattern_matches_always_in_filter(view: FilterView) -> Iterator[Finding]:
-    """A condition whose pattern can match nothing at all, and so any text: `x*`, `(a|)`, an empty branch.
+    """A condition whose pattern can match the empty text, so it matches any mail: `x*`, `(a|)`, an empty branch.
 
     Example:
         if (/^Subject:.*spam|/)

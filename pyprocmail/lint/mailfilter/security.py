@@ -92,7 +92,7 @@ def _tested(view: FilterView, place: Place) -> bytes:
 
 
 def forward_without_guard_in_filter(view: FilterView) -> Iterator[Finding]:
-    """A forward that nothing keeps from going round: two addresses that forward to each other never stop.
+    """A forward without protection from loops: two addresses that forward to each other never stop.
 
     Test for a field of your own, and add it before you forward.
 
@@ -138,9 +138,9 @@ def answer_without_guard_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def stranger_in_path_of_filter(view: FilterView) -> Iterator[Finding]:
-    """Text of the mail in the name of a folder or of a file to include, from a pattern that lets `/` in.
+    """Text of the mail in the name of a folder or of a file to include, from a pattern that can match `/`.
 
-    Who sends the mail chooses the file.
+    The sender chooses the file.
 
     Example:
         if (/^Subject:.*\\[(.*)\\]/)
@@ -240,7 +240,7 @@ def _is_harmless(pattern: bytes) -> bool:
 
 
 def files_in_tmp_of_filter(view: FilterView) -> Iterator[Finding]:
-    """A lockfile, log or folder in /tmp or /var/tmp: any user can make it first, or put a link there.
+    """A lockfile, log or folder in /tmp or /var/tmp: any user can create it first, or put a link there.
 
     Example:
         logfile "/tmp/maildrop.log"

@@ -26,7 +26,7 @@ _NUMBER = re.compile(rb"\s*[-+]?(?:0[xX][0-9A-Fa-f]+|[0-9.]+)")
 
 
 def tilde_is_not_home_in_filter(view: FilterView) -> Iterator[Finding]:
-    """`~` at the beginning of a path: maildrop does not know it, and cannot deliver (exit 75).
+    """`~` at the beginning of a path: maildrop does not expand it, and cannot deliver (exit 75).
 
     Example:
         to "~/Maildir"
@@ -69,7 +69,7 @@ def texts_as_numbers(view: FilterView) -> Iterator[Finding]:
 
 
 def never_set_in_filter(view: FilterView) -> Iterator[Finding]:
-    """A variable that nothing sets, and whose name is near that of one that is set.
+    """A variable that nothing sets; its name is similar to that of one that is set.
 
     Example:
         FRIENDS="friends"
@@ -98,7 +98,7 @@ def never_set_in_filter(view: FilterView) -> Iterator[Finding]:
 
 
 def assignment_in_condition(view: FilterView) -> Iterator[Finding]:
-    """`=` in a condition sets the variable: it compares nothing.
+    """`=` in a condition sets the variable and does not compare.
 
     Example:
         if (SENDER="anna")

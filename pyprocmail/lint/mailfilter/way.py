@@ -72,7 +72,8 @@ def shadowed_in_filter(view: FilterView) -> Iterator[Finding]:
 def empty_body(view: FilterView) -> Iterator[Finding]:
     """An empty line or a comment between a condition and its block: the block runs always.
 
-    The empty line is the body then, and the block is one of its own.  The same goes for `else`, `while` and `foreach`.
+    The empty line is the body then, and the block is independent of the condition.  The same applies to `else`,
+    `while` and `foreach`.
 
     Example:
         if (/^Subject:.*spam/)

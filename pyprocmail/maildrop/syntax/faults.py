@@ -127,11 +127,11 @@ def describe(lexemes: list[Lexeme], at: int, said: str) -> Diagnostic:
     elif lexeme.type == "OPEN" and previous == "RIGHT":
         sentence, hint = "the block begins on the line of its condition", "a line of its own"
     elif said == "Syntax error after }":
-        sentence, hint = "a statement ends behind its '}'", "a newline or ';' comes first"
+        sentence, hint = "a statement follows '}' on its line", "a newline or ';' comes first"
     elif said == "Syntax error after =~":
-        sentence, hint = "no pattern behind '=~'", "/pattern/"
+        sentence, hint = "no pattern after '=~'", "/pattern/"
     elif said == "Syntax error after if" or said == "Syntax error after while":
-        sentence, hint = "a condition stands in parentheses", "( condition )"
+        sentence, hint = "a condition needs parentheses", "( condition )"
     elif lexeme.type in ("ELSE", "ELSIF"):
         sentence, hint = "nothing that this belongs to", "no empty line or comment may stand before it"
     elif lexeme.type == "SEPARATOR" and previous in _ENDS_EXPRESSION and _begins_with(lexemes, at, "FOREACH"):
