@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from pyprocmail.commands import serving
+from pyprocmail.commands import server_options, serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.toolbox import Toolbox
 from pyprocmail.commands.values import Seconds, argument, option, permissions
@@ -130,31 +130,13 @@ class _Ruleset:
               help="What becomes of a mail whose rules fail.")  # fmt: skip
 @option("--name", metavar="HOST", default="", help="The name of the gateway in SMTP; by default that of the machine.")
 @option("--user", metavar="NAME", default="", help="Started by root: become this user.")
-@option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
-@option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
+@server_options.socket_mode
+@server_options.socket_group
 @option("--tls-cert", metavar="FILE", default="", help="A certificate with its chain; offers STARTTLS.")
 @option("--tls-key", metavar="FILE", default="", help="The key of the certificate, if it is in another file.")
-@option(
-    "--connections",
-    type=click.IntRange(1, 10_000),
-    default=100,
-    show_default=True,
-    help="The most connections at a time.",
-)
-@option(
-    "--max-size",
-    type=click.IntRange(1024, 1 << 30),
-    default=50 << 20,
-    show_default=True,
-    help="The largest mail, in bytes.",
-)
-@option(
-    "--max-recipients",
-    type=click.IntRange(1, 100_000),
-    default=1000,
-    show_default=True,
-    help="The most recipients of a mail.",
-)
+@server_options.connections(100)
+@server_options.max_size
+@server_options.max_recipients
 @option(
     "--max-hops",
     type=click.IntRange(1, 1000),
@@ -169,13 +151,12 @@ class _Ruleset:
     show_default=True,
     help="The most times that a mail may pass here.",
 )
-@option("--session-timeout", type=Seconds(1), default=300.0, show_default=True,
-              help="How long a client may be silent, in seconds.")  # fmt: skip
+@server_options.session_timeout
 @option("--mail-timeout", type=Seconds(1), default=600.0, show_default=True,
               help="How long a mail may take, with its rules and the next hop.")  # fmt: skip
 @option("--hop-timeout", type=Seconds(1), default=300.0, show_default=True,
               help="How long one reply of the next hop may take.")  # fmt: skip
-@option("--metrics", metavar="FILE", default="", help="Write counters for Prometheus to this file.")
+@server_options.metrics
 @argument("recipients", metavar="[RECIPIENT...]", nargs=-1)
 def gateway(
     addresses: tuple[str, ...],

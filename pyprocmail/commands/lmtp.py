@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pyprocmail.commands import serving
+from pyprocmail.commands import server_options, serving
 from pyprocmail.commands.compiler import compile_filter_here, compile_here
 from pyprocmail.commands.maildrop import _become as become_for_maildrop
 from pyprocmail.commands.procmail import _become as become
@@ -43,8 +43,8 @@ _DEEPEST = 20_000
     required=True,
     help="unix:PATH, HOST:PORT, inet:PORT@HOST or systemd; may be repeated.",
 )
-@option("--socket-mode", metavar="MODE", default="0660", show_default=True, help="Permissions of a Unix socket.")
-@option("--socket-group", metavar="GROUP", default="", help="The group of a Unix socket.")
+@server_options.socket_mode
+@server_options.socket_group
 @option("--user", metavar="NAME", default="", help="Started by root: become this user, and serve only this user.")
 @option("--virtual", metavar="DIR", default="", help="Serve addresses without accounts: folders DIR/DOMAIN/NAME.")
 @option("--rules", metavar="RC", default="", help="With --virtual: the rcfile for all addresses.")
@@ -56,34 +56,10 @@ _DEEPEST = 20_000
     help="The language of --rules.",
 )
 @option("--workers", type=click.IntRange(1, 256), default=4, show_default=True, help="Processes that deliver.")
-@option(
-    "--connections",
-    type=click.IntRange(1, 10_000),
-    default=200,
-    show_default=True,
-    help="The most connections at a time.",
-)
-@option(
-    "--max-size",
-    type=click.IntRange(1024, 1 << 30),
-    default=50 << 20,
-    show_default=True,
-    help="The largest mail, in bytes.",
-)
-@option(
-    "--max-recipients",
-    type=click.IntRange(1, 100_000),
-    default=1000,
-    show_default=True,
-    help="The most recipients of a mail.",
-)
-@option(
-    "--session-timeout",
-    type=Seconds(1),
-    default=300.0,
-    show_default=True,
-    help="How long a client may be silent, in seconds.",
-)
+@server_options.connections(200)
+@server_options.max_size
+@server_options.max_recipients
+@server_options.session_timeout
 @option(
     "--recipient-timeout",
     type=Seconds(1),
@@ -99,7 +75,7 @@ _DEEPEST = 20_000
     help="How long deliveries in progress may take at the end, in seconds.",
 )
 @option("--spool", metavar="DIR", default="/var/tmp", show_default=True, help="The folder for large mails.")  # noqa: S108
-@option("--metrics", metavar="FILE", default="", help="Write counters for Prometheus to this file.")
+@server_options.metrics
 def lmtp(
     addresses: tuple[str, ...],
     socket_mode: str,

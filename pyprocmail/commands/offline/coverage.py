@@ -17,6 +17,7 @@ from pyprocmail.commands.offline.options import (
     about_workers,
     setup_of,
     spread_of,
+    threshold,
 )
 from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK
@@ -37,12 +38,7 @@ _LONGEST_LINE_BYTES = 1 << 20
 @argument("mail", nargs=-1)
 @option("--log", metavar="FILE", default="", help="Count from a VERBOSE log instead of mails.")
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@option(
-    "--threshold",
-    type=click.FloatRange(0, 100),
-    default=0.0,
-    help="Exit with 1 if fewer percent of the recipes matched.",
-)
+@threshold
 @about_workers
 @about_rules
 def coverage(

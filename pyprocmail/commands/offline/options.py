@@ -22,6 +22,12 @@ Function = TypeVar("Function", bound=Callable[..., None])
 DIFFERENT = 1
 """The exit status if a command finds what it searches for: a difference, a mail that would not be delivered."""
 _ONE_PROCESS = "pyprocmail: -j is ignored, because a mail may depend on those before it, or the input is a pipe"
+threshold = option(
+    "--threshold",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Exit with 1 if fewer percent of the recipes matched.",
+)
 EPILOG = "Nothing is delivered, sent or changed.  See pyprocmail-{name}(1)."
 
 

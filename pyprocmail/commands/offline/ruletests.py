@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pyprocmail.commands.offline.options import DIFFERENT, EPILOG, OfflineCommand
+from pyprocmail.commands.offline.options import DIFFERENT, EPILOG, OfflineCommand, threshold
 from pyprocmail.commands.offline.output import write_json
 from pyprocmail.commands.values import argument, option
 from pyprocmail.exits import EX_OK
@@ -21,12 +21,7 @@ from pyprocmail.offline.rules import RulesError
     help="The format of the results.",
 )
 @option("--json", "as_json", is_flag=True, help="Write JSON, one object.")
-@option(
-    "--threshold",
-    type=click.FloatRange(0, 100),
-    default=0.0,
-    help="Exit with 1 if fewer percent of the recipes matched.",
-)
+@threshold
 @option("--update", is_flag=True, help="Write the actual result into the tests that fail.")
 @option("-j", "workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Work in N processes.")
 def test(names: tuple[str, ...], form: str, as_json: bool, threshold: float, update: bool, workers: int) -> None:
