@@ -72,10 +72,10 @@ class Command:
     `shown` is for the "executing" message, `name` for messages of its failure, `line` for LASTFOLDER and the
     log of a condition.  `or_script`: a file that cannot be executed is tried as a shell script.  `path`, if not
     empty, is the file to execute instead of argv[0].  `comment_end`: see Words.  `purpose` is
-    "filter", "condition", "capture", "backquotes", "trap", or else a delivery.
+    "filter", "condition", "capture", "backquotes", "trap", or else a delivery.  `head` is put before its output.
     """
 
-    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path", "comment_end", "purpose")
+    __slots__ = ("argv", "shown", "name", "line", "by_shell", "or_script", "path", "comment_end", "purpose", "head")
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class Command:
         self.path = path
         self.comment_end: int | None = None
         self.purpose = ""
+        self.head = b""
 
 
 class Ended:
@@ -105,19 +106,29 @@ class Ended:
     `status` is its exit code or minus a signal, None if it was not waited for.  `missing`: it could not be
     executed, and a shell was tried instead.  `started` is False if the shell failed, too.
     `unread`: it closed its input early.  `timed_out`: TIMEOUT ended it.  `overflow`:
-    `output` was cut.
+    `output` was cut.  `text` is Command.head, `head_bytes` of it, and the output.
     """
 
-    __slots__ = ("status", "output", "missing", "started", "unread", "timed_out", "overflow")
+    __slots__ = ("status", "text", "head_bytes", "missing", "started", "unread", "timed_out", "overflow")
 
     def __init__(self) -> None:
         self.status: int | None = None
-        self.output = b""
+        self.text = b""
+        self.head_bytes = 0
         self.missing = False
         self.started = True
         self.unread = False
         self.timed_out = False
         self.overflow = False
+
+    @property
+    def output(self) -> bytes:
+        """What the program wrote; with a head each call makes a copy."""
+        return self.text[self.head_bytes :]
+
+    @output.setter
+    def output(self, output: bytes) -> None:
+        self.text, self.head_bytes = output, 0
 
 
 def run(
@@ -299,7 +310,13 @@ class _Talk:
         self.pending = memoryview(b"")
         self.limit = limit
         self.room = session.host.largest_mail()
-        self.kept = BytesIO()
+        self.kept = self._begun()
+
+    def _begun(self) -> BytesIO:
+        """A buffer that has the head: so memory gets no further copy of a large mail."""
+        kept = BytesIO()
+        kept.write(self.command.head)
+        return kept
 
     def write(self) -> None:
         """Write what the pipe takes now; close it when all is written or the program reads no more."""
@@ -358,7 +375,7 @@ class _Talk:
             self.close()
             if answer >= 0:
                 host.close(answer)
-        self.ended.output = self.kept.getvalue()
+        self.ended.text, self.ended.head_bytes = self.kept.getvalue(), len(self.command.head)
 
     def _give_up(self, pid: int) -> None:
         """The output has no end: the program has failed, like one that takes too long."""
@@ -367,7 +384,7 @@ class _Talk:
         host.kill(pid, SIGTERM)
         self.ended.timed_out = True
         self.ended.unread = self.ended.unread or self.out >= 0
-        self.kept = BytesIO()
+        self.kept = self._begun()
 
     def _keep(self, data: bytes) -> None:
         if self.limit is not None:

@@ -335,6 +335,7 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
     strict = session.identity.strict
     text = _fed(session, flags, postmark=postmark)
     command.purpose = "filter"
+    command.head = b"" if header else message.head
     ended = _ask(session, command, text, waited=waited)
     if strict and not postmark and header and not body and envelope_end(message.head):
         # The reference loses the body of a mail with a From_ line if `!` as a filter gets only its header.
@@ -349,20 +350,27 @@ def _filter(session: Session, flags: int, command: Command, *, waited: bool, pos
         session.fate.filter_failed = failed
     if failed:
         _rescued(session, flags, ended, waited=waited)
-        if not (header and message.head) and not (body and message.body):
+        if not (header and message.head) and not (body and message.split < len(message)):
             # There is nothing to rescue, so the program's output is kept.
             kept = message.head, message.body
             session.replace_message((b"" if header else kept[0]) + ended.output + (b"" if body else kept[1]))
         return FAILED
+    session.replace_message(*_filtered(message, ended, header=header, body=body, postmark=postmark))
+    return Outcome(not session.fate.filter_failed)
+
+
+def _filtered(message: Message, ended: Ended, *, header: bool, body: bool, postmark: bool) -> tuple[bytes, int | None]:
+    """The mail with the program's output in it, and where its body begins, if that is known."""
+    if ended.head_bytes and body:
+        return ended.text, message.split
     before = message.head
     if header:
         # The program did not get the From_ line, so it stays.
         before = b"" if postmark else before[: envelope_end(before)]
-    split = message.split if not header and before else None
     # A view, and only what is not empty: memory has no third copy of a large mail.
     rest = b"" if body else memoryview(message.data)[message.split :]
-    session.replace_message(b"".join([piece for piece in (before, ended.output, rest) if len(piece)]), split)
-    return Outcome(not session.fate.filter_failed)
+    split = message.split if not header and before else None
+    return b"".join([piece for piece in (before, ended.output, rest) if len(piece)]), split
 
 
 def _ask(session: Session, command: Command, text: Text, *, waited: bool) -> Ended:
