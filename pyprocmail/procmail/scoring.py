@@ -1,4 +1,4 @@
-"""Weighted conditions: the amount that each adds to the score of its recipe.  procmailsc(5)."""
+"""Weighted conditions: the score of a recipe after each.  procmailsc(5)."""
 
 from __future__ import annotations
 
@@ -35,15 +35,6 @@ class Tally:
         """Whether the recipe can no longer match."""
         return self.total <= MINIMUM
 
-    def add(self, amount: float) -> float:
-        """Add, between the bounds; returns the change."""
-        before = self.total
-        # Infinity wins, also over a NaN.
-        total = amount if amount in (inf, -inf) else before + amount
-        # A NaN stays: both comparisons are false.
-        self.total = MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total  # noqa: FURB136  see above
-        return self.total - before
-
     def displayed(self) -> int:
         """`$=`: truncated, but a score just above 0 shows as 1."""
         total = self.total
@@ -55,40 +46,43 @@ def logged(total: float) -> bytes:
     return b"     +0" if 0 < total < 1 else b"%7d" % truncated(total)
 
 
-def count(tally: Tally, weight: Weight, matches: Iterable[Match]) -> None:
-    """Add w, w*x, w*x*x ... for the matches; an empty match is the limit of infinitely many.
+def added(total: float, amount: float) -> float:
+    """The score after `amount` is added to it, between the bounds."""
+    # Infinity wins, also over a NaN.
+    total = amount if amount in (inf, -inf) else total + amount
+    # A NaN stays: both comparisons are false.
+    return MAXIMUM if total > MAXIMUM else MINIMUM if total < MINIMUM else total  # noqa: FURB136  see above
+
+
+def counted(total: float, weight: Weight, matches: Iterable[Match]) -> float:
+    """The score after w, w*x, w*x*x ... for the matches; an empty match is the limit of infinitely many.
 
     Stops if the weight is 0, if the score has left its bounds, or if weights below 1 in
     size fall: the rest would hardly count.
     """
     w, x = weight
     if x == 1 and isfinite(w):
-        _count_alike(tally, w, matches)
-        return
+        return _counted_alike(total, w, matches)
     for match in matches:
         if match.empty:
-            add_limit(tally, (w, x))
-            return
-        tally.add(w)
+            return with_limit(total, (w, x))
+        total = added(total, w)
         before = w
         w *= x
-        if w == 0 or not MINIMUM < tally.total < MAXIMUM or w * w < before * before < 1:
-            return
+        if w == 0 or not MINIMUM < total < MAXIMUM or w * w < before * before < 1:
+            break
+    return total
 
 
-def _count_alike(tally: Tally, w: float, matches: Iterable[Match]) -> None:
-    """As `count`, but each match is worth the same: there may be millions."""
-    total = tally.total
+def _counted_alike(total: float, w: float, matches: Iterable[Match]) -> float:
+    """As `counted`, but each match is worth the same: there may be millions."""
     for match in matches:
         if match.empty:
-            tally.total = total
-            add_limit(tally, (w, 1))
-            return
+            return with_limit(total, (w, 1))
         total += w
         if not MINIMUM < total < MAXIMUM:
             break
-    tally.total = total
-    tally.add(0)
+    return added(total, 0)
 
 
 def truncated(number: float) -> int:
@@ -96,17 +90,18 @@ def truncated(number: float) -> int:
     return int(number) if isfinite(number) else _NOT_A_NUMBER
 
 
-def add_limit(tally: Tally, weight: Weight) -> None:
-    """Add w, and then the sum of w*x, w*x*x ...; if that sum is infinite, the largest score.
+def with_limit(total: float, weight: Weight) -> float:
+    """The score after w, and then the sum of w*x, w*x*x ...; if that sum is infinite, the largest score.
 
     So a score that was below 0 does not reach its bound, and later conditions still count.
     """
     w, x = weight
-    tally.add(w)
+    total = added(total, w)
     if 0 < x < 1:
-        tally.add(w * x / (1 - x))
-    elif x >= 1 and w:
-        tally.add(MAXIMUM if w > 0 else MINIMUM)
+        return added(total, w * x / (1 - x))
+    if x >= 1 and w:
+        return added(total, MAXIMUM if w > 0 else MINIMUM)
+    return total
 
 
 def size_share(weight: Weight, size: int, limit: int, *, larger: bool, strict: bool) -> float:
@@ -130,20 +125,19 @@ def _power(base: float, exponent: float) -> float:
     return nan if isinstance(power, complex) else power
 
 
-def count_program(tally: Tally, weight: Weight, status: int, *, negated: bool) -> None:
-    """Add what `w^x ? program` is worth: w for success, x for failure.
+def with_program(total: float, weight: Weight, status: int, *, negated: bool) -> float:
+    """The score after `w^x ? program`: w for success, x for failure.
 
     If negated, the exit code counts as the number of matches.
     """
     w, x = weight
     if not negated:
-        tally.add(w if status == 0 else x)
-        return
-    total = 0.0
+        return added(total, w if status == 0 else x)
+    amount = 0.0
     for _ in range(status):
-        total += w
+        amount += w
         w *= x
         # The bounds apply to the sum with the conditions before.
-        if not MINIMUM < tally.total + total < MAXIMUM:
+        if not MINIMUM < total + amount < MAXIMUM:
             break
-    tally.add(total)
+    return added(total, amount)

@@ -13,7 +13,7 @@ from pyprocmail.procmail.scoring import Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pyprocmail.matching.regex import Area, Match, Regex
     from pyprocmail.procmail.compiled.conditions import Condition
@@ -34,12 +34,16 @@ def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
         return True
     tally = Tally()
     tests = _Tests(session, flags, tally)
+    trace = session.trace
+    heard = trace.verbose or trace.tested
     ok = True
     for at, (offset, raw_length, condition, text) in enumerate(entries):
-        session.trace.offset = offset
+        trace.offset = offset
         if _is_too_long(session, raw_length, condition):
             session.exceeded_linebuf()
             ok = False
+        elif not heard and tests.is_plain(condition):
+            ok = tests.hold(condition)
         else:
             finding = tests.run(condition, text)
             ok = apply(session, finding, tally)
@@ -137,27 +141,23 @@ class _Tests:
     # -- patterns --------------------------------------------------------------------------
 
     def _regex(self, condition: Condition) -> Finding:
-        _, negated, weight, name, shown, text = condition
+        _, negated, weight, _, shown, text = condition
         session = self.session
         if not shown:
             finding = self._found(PATTERN, condition, shown, held=not negated)
             if weight is not None and not negated:
-                self._score(finding, lambda tally: scoring.add_limit(tally, weight))
+                self._score(finding, scoring.with_limit(finding.before, weight))
             return finding
+        regex, area = self._pattern(condition)
         # A backslash that protects the beginning of the line is shown, but is not part of the pattern.
-        protected = shown != text
-        literally = not session.identity.strict
-        area = session.area(name or self.area)
-        regex = session.patterns.get(
-            text, fold=self.fold, literally=literally, protected=protected, unicode=area.unicode
-        )
-        shown = b"\\" + regex.expanded if protected else regex.expanded
-        if not regex.valid:
-            session.note("invalid-regexp", regex.expanded)
+        shown = b"\\" + regex.expanded if shown != text else regex.expanded
         finding = self._found(PATTERN, condition, shown, held=False)
         finding.searched = area
         if weight is not None:
-            self._count(finding, regex, area, weight)
+            matches = self._matches(regex, area, weight)
+            if regex.splits:
+                matches = self._keeping(finding, matches)
+            self._score(finding, _counted(finding.before, condition, matches))
         elif regex.splits:
             match = session.mail.questions.match(regex, area)
             finding.held = (match is not None) != negated
@@ -167,16 +167,40 @@ class _Tests:
             finding.held = session.mail.questions.search(regex, area) != negated
         return finding
 
-    def _count(self, finding: Finding, regex: Regex, area: Area, weight: syntax.Weight) -> None:
-        """Score the matches; MATCH comes from the last one that counted."""
-        # A weight of 0 is not even searched for: MATCH stays unchanged.
-        matches = self.session.mail.questions.count(regex, area) if weight[0] else iter(())
-        if regex.splits:
-            matches = self._keeping(finding, matches)
-        if not finding.negated:
-            self._score(finding, lambda tally: scoring.count(tally, weight, matches))
-        elif next(matches, None) is None:
-            self._score(finding, lambda tally: tally.add(weight[0]))
+    def _pattern(self, condition: Condition) -> tuple[Regex, Area]:
+        """What to search for, and where."""
+        _, _, _, name, shown, text = condition
+        session = self.session
+        area = session.area(name or self.area)
+        regex = session.patterns.get(
+            text, fold=self.fold, literally=not session.identity.strict, protected=shown != text, unicode=area.unicode
+        )
+        if not regex.valid:
+            session.note("invalid-regexp", regex.expanded)
+        return regex, area
+
+    def is_plain(self, condition: Condition) -> bool:
+        r"""Whether the condition is a pattern that cannot set MATCH (no `\/`)."""
+        kind, _, _, _, shown, text = condition
+        return kind == syntax.REGEX and shown != b"" and b"\\/" not in text
+
+    def hold(self, condition: Condition) -> bool:
+        """Test and apply such a condition, without a Finding: for a run in which nobody reads it."""
+        _, negated, weight, *_ = condition
+        tally = self.tally
+        if weight is None:
+            regex, area = self._pattern(condition)
+            return self.session.mail.questions.search(regex, area) != negated
+        tally.weighted = True
+        if tally.saturated:
+            return True
+        regex, area = self._pattern(condition)
+        tally.total = _counted(tally.total, condition, self._matches(regex, area, weight))
+        return not tally.hopeless
+
+    def _matches(self, regex: Regex, area: Area, weight: syntax.Weight) -> Iterator[Match]:
+        """The matches that a score counts.  A weight of 0 is not even searched for: MATCH stays unchanged."""
+        return self.session.mail.questions.count(regex, area) if weight[0] else iter(())
 
     def _keeping(self, finding: Finding, matches: Iterator[Match]) -> Iterator[Match]:
         """The matches; each one becomes the new MATCH."""
@@ -218,7 +242,7 @@ class _Tests:
                 finding.after = finding.before
                 finding.held = negated
             else:
-                self._score(finding, lambda tally: scoring.count_program(tally, weight, status, negated=negated))
+                self._score(finding, scoring.with_program(finding.before, weight, status, negated=negated))
         return finding
 
     def _input(self, condition: Condition) -> list[bytes]:
@@ -251,7 +275,7 @@ class _Tests:
         if weight is not None:
             strict = session.identity.strict
             share = scoring.size_share(weight, size, limit, larger=larger != negated, strict=strict)
-            self._score(finding, lambda tally: tally.add(share))
+            self._score(finding, scoring.added(finding.before, share))
         return finding
 
     # -- helpers of all tests --------------------------------------------------------------
@@ -267,13 +291,10 @@ class _Tests:
         """A condition that is too long after its expansion: it fails, whatever its weight."""
         return Finding(PATTERN, self.written, shown, negated=negated, held=False)
 
-    def _score(self, finding: Finding, count: Callable[[Tally], object]) -> None:
-        """Count the condition, from the score so far."""
-        tally = Tally()
-        tally.total = finding.before
-        count(tally)
-        finding.after = tally.total
-        finding.held = finding.after != finding.before
+    def _score(self, finding: Finding, after: float) -> None:
+        """The condition has changed the score to `after`."""
+        finding.after = after
+        finding.held = after != finding.before
 
     def _expand(self, scan: Scan) -> tuple[bytes, int | None]:
         """As expand_marked, but logs the faults of the text."""
@@ -289,6 +310,15 @@ class _Tests:
             self.session.exceeded_linebuf()
             raise error
         return value
+
+
+def _counted(total: float, condition: Condition, matches: Iterator[Match]) -> float:
+    """The score after a condition with a weight and a pattern."""
+    _, negated, weight, *_ = condition
+    assert weight is not None
+    if not negated:
+        return scoring.counted(total, weight, matches)
+    return scoring.added(total, weight[0]) if next(matches, None) is None else total
 
 
 def _disarmed(condition: Condition, before: Condition, own: bytes) -> Condition:
