@@ -78,7 +78,7 @@ class Storing:
 def prepare(host: Host, name: bytes, *, alone: bool = True) -> Folder:
     """The folder `name`: as `spelled`, but an existing directory gets msg files.  `alone` as for `spelled`."""
     folder = spelled(name, alone=alone)
-    if folder.kind == MBOX and is_directory(host, name):
+    if folder.kind == MBOX and host.is_directory(name):
         folder.kind = DIRECTORY
     return folder
 
@@ -101,19 +101,14 @@ def spelled(name: bytes, *, alone: bool = True) -> Folder:
     return Folder(name, name, MBOX)
 
 
-def is_directory(host: Host, path: bytes) -> bool:
-    """Whether `path` leads to a directory."""
-    return host.is_directory(path)
-
-
 def make_directory(host: Host, path: bytes, note: Note) -> OSError | None:
     """Make the directory `path` in its existing parent, if it is missing; returns and notes the error on failure."""
-    if is_directory(host, path or b"/"):
+    if host.is_directory(path or b"/"):
         return None
     try:
         host.mkdir(path, storage.FOLDER_MODE)
     except OSError as error:
-        if is_directory(host, path):
+        if host.is_directory(path):
             return None
         note("unable-as-directory", path)
         if error.errno == errno.EEXIST:

@@ -20,9 +20,8 @@ _PARTS = (b"/tmp", b"/new", b"/cur")
 
 def is_maildir(host: Host, folder: bytes) -> bool:
     """Whether the directory has all three parts of a maildir."""
-    from pyprocmail.delivery.folder import is_directory
 
-    return bool(folder) and all(is_directory(host, folder + part) for part in _PARTS)
+    return bool(folder) and all(host.is_directory(folder + part) for part in _PARTS)
 
 
 def store(

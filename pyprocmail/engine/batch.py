@@ -28,7 +28,8 @@ class BatchHost(Host):
 
     Only this Host changes identity, process id and umask, so it knows them.  It remembers which folders exist, the
     working directory and the status of the rcfile until the mailbox is read again, a program starts or ends,
-    or a delivery fails.  A log file stays open from one mail to the next, as long as it has its name.
+    or a delivery fails; each path with the working directory in which it was used.  A log file stays open from one mail
+    to the next, as long as it has its name.
     """
 
     def __init__(self) -> None:
@@ -40,10 +41,10 @@ class BatchHost(Host):
         self._mask = os.umask(0o077)
         os.umask(self._mask)
         self._here = os.getcwdb()
-        self._folders: set[bytes] = set()
-        self._synced: set[bytes] = set()
+        self._folders: set[tuple[bytes, bytes]] = set()
+        self._synced: set[tuple[bytes, bytes]] = set()
         self._real: dict[bytes, bytes] = {}
-        self._rules: dict[bytes, os.stat_result] = {}
+        self._rules: dict[tuple[bytes, bytes], os.stat_result] = {}
         self._logs: dict[bytes, tuple[int, tuple[int, int]]] = {}
 
     # These methods replace static functions of Host, so that they can use what is remembered.
@@ -79,7 +80,7 @@ class BatchHost(Host):
         """Enter a folder; nothing to do for the one that we are in."""
         if path != b".":
             os.chdir(path)
-            self._here = os.path.join(self._here, path)
+            self._here = path if path.startswith(b"/") else b"%b/%b" % (self._here, path)
 
     # -- what others may change ------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class BatchHost(Host):
 
     def is_directory(self, path: bytes) -> bool:
         """Whether `path` leads to a directory; one that was found is not looked up again."""
-        place = os.path.join(self._here, path)
+        place = (self._here, path)
         if place in self._folders:
             return True
         found = super().is_directory(path)
@@ -144,7 +145,7 @@ class BatchHost(Host):
 
     def rules_status(self, path: bytes) -> os.stat_result:
         """The status of the rcfile."""
-        place = os.path.join(self._here, path)
+        place = (self._here, path)
         found = self._rules.get(place)
         if found is None:
             found = self._rules[place] = self.stat(path)
@@ -180,14 +181,14 @@ class BatchHost(Host):
 
     def sync_new(self, fd: int, path: bytes) -> None:
         """As `fsync`: a file is on the same file system as the files made before in its folder."""
-        folder = os.path.join(self._here, path[: path.rfind(b"/") + 1])
+        folder = (self._here, path[: path.rfind(b"/") + 1])
         if folder not in self._synced:
             self.fsync(fd)
             self._synced.add(folder)
 
     def sync_folder(self, path: bytes) -> None:
         """As `fsync`, of a folder."""
-        place = os.path.join(self._here, path)
+        place = (self._here, path)
         if place in self._synced:
             return
         if os.stat(path).st_dev not in self._file_systems:

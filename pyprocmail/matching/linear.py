@@ -46,22 +46,21 @@ class Linear:
     `expression` is RE2's; None if the pattern is too big.
     """
 
-    __slots__ = ("_pattern", "_fold", "expression", "_automaton")
+    __slots__ = ("_pattern", "_fold", "expression", "begins", "_automaton")
 
     def __init__(self, pattern: egrep.Pattern, *, fold: bool) -> None:
         self._pattern = pattern
         self._fold = fold
         self._automaton: Automaton | None = None
         self.expression = re2core.compile(translate(pattern, fold=fold), fold=fold)
+        self.begins = self._begins if self.expression is None else self.expression.begins
+        """An offset before which no match starts, or NOWHERE; with RE2 the start of the first match."""
 
     def search(self, padded: bytes | memoryview) -> bool:
         """Whether the pattern matches somewhere in a padded text."""
         return self.begins(padded) != NOWHERE
 
-    def begins(self, padded: bytes | memoryview) -> int:
-        """An offset before which no match starts, or NOWHERE; with RE2 the start of the first match."""
-        if self.expression is not None:
-            return self.expression.begins(padded)
+    def _begins(self, padded: bytes | memoryview) -> int:
         if self._automaton is None:
             from pyprocmail.matching.automaton import Automaton
 

@@ -122,7 +122,9 @@ class Regex:
 
     def search(self, area: Area) -> bool:
         """Whether the pattern matches."""
-        return self._begins(area.padded) != NOWHERE
+        linear = self._linear
+        begins = self._begins if linear is None else linear.begins
+        return begins(area.padded) != NOWHERE
 
     def match(self, area: Area) -> Match | None:
         """The match that sets MATCH, or None."""

@@ -16,6 +16,7 @@ from pyprocmail.procmail.compiled.pieces import (
     HASH,
     PREFIX,
     VARIABLE,
+    literal,
 )
 
 TYPE_CHECKING = False
@@ -86,6 +87,9 @@ def expand_marked(session: Session, pieces: Pieces, taken: int = 0) -> tuple[byt
 
     Text of the mail must not become a command: see `Variables.is_foreign`.
     """
+    word = literal(pieces)
+    if word is not None and len(word) <= session.variables.linebuf - taken:
+        return word.partition(b"\0")[0], None
     expander = _Expander(session, split=False, taken=taken)
     value = b"".join(expander.run(pieces).words).partition(b"\0")[0]
     return value, expander.foreign_at
@@ -97,6 +101,9 @@ def expand_list(session: Session, pieces: Pieces, taken: int = 0) -> Words:
     Raises:
         LineTooLongError: procmailrc(5), LINEBUF.
     """
+    word = literal(pieces)
+    if word and b"\0" not in word and len(word) <= session.variables.linebuf - taken:
+        return Words([word], None)
     return _Expander(session, split=True, taken=taken).run(pieces)
 
 
@@ -137,7 +144,7 @@ class _Expander:
     def run(self, pieces: Pieces) -> Words:
         skipping = 0
         # In an unclosed alternative that is not wanted only literal text counts.
-        literal = False
+        text_only = False
         expected = -1
         prefix, prefixed = b"", 0
         for piece in pieces:
@@ -169,10 +176,10 @@ class _Expander:
                 self.mark = len(self.current)
                 self.arguments_at = None
             elif kind == ESCAPED:
-                self._put(escape(b"" if literal else self._value_of(_text(piece[1])) or b""))
+                self._put(escape(b"" if text_only else self._value_of(_text(piece[1])) or b""))
             elif kind == PREFIX:
                 prefix, prefixed = _text(piece[1]), len(self.words)
-            elif literal:
+            elif text_only:
                 continue
             elif kind == VARIABLE:
                 self._put_value(self._value_of(_text(piece[1])), bool(piece[2]))
@@ -182,7 +189,7 @@ class _Expander:
                 value = self._value_of(_text(piece[1]))
                 wanted = _wants_word(value, _text(piece[2]))
                 if len(piece) > 4:
-                    literal = not wanted
+                    text_only = not wanted
                 elif not wanted:
                     skipping = 1
                     if _text(piece[2])[-1:] == b"-":

@@ -211,9 +211,14 @@ class _Run:
         """Go to the next recipe that may match, unless the log shows each one in between."""
         session, file = self.session, self.file
         trace = session.trace
-        if trace.verbose or plan.longest >= session.variables.linebuf or (plan.splits and session.identity.strict):
-            return False
         at = file.at - 1
+        if (
+            at not in plan.rows
+            or trace.verbose
+            or plan.longest >= session.variables.linebuf
+            or (plan.splits and session.identity.strict)
+        ):
+            return False
         candidate = plan.next_candidate(session, at)
         if candidate == at:
             return False

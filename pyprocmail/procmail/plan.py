@@ -76,13 +76,13 @@ class Plan:
 
     `longest` is the longest condition line that is passed over unread; with a shorter LINEBUF the plan
     is not valid.  `splits`: a pattern has `\/`; with PYPROCMAIL_STRICT such a pattern may match where it
-    does not match otherwise.
+    does not match otherwise.  `rows` has for the place of each such recipe its row.
     """
 
-    __slots__ = ("longest", "splits", "_rows")
+    __slots__ = ("longest", "splits", "rows")
 
     def __init__(self, program: Program, patterns: Patterns, memory: int = MEMORY) -> None:
-        self._rows: dict[int, _Row] = {}
+        self.rows: dict[int, _Row] = {}
         by_key: dict[Key, list[_Telling]] = {}
         for at, instruction in enumerate(program):
             telling = _telling(at, instruction, patterns)
@@ -94,18 +94,16 @@ class Plan:
         self.longest = max([telling.longest for telling in chosen], default=0)
         self.splits = any(telling.splits for telling in chosen)
         for telling in sorted(chosen, key=lambda telling: -telling.at):
-            row = self._rows.get(telling.end)
+            row = self.rows.get(telling.end)
             if row is None or row.begin != telling.end:
                 row = _Row(telling.end)
             row.begin = telling.at
             row.searches.setdefault(searches[telling.key], []).insert(0, telling.at)
-            self._rows[telling.at] = row
+            self.rows[telling.at] = row
 
     def next_candidate(self, session: Session, at: int) -> int:
-        """The place where reading continues from `at`: `at` itself if nothing is known about it."""
-        row = self._rows.get(at)
-        if row is None:
-            return at
+        """The place where reading continues from `at`, which is in `rows`: `at` itself if that recipe may match."""
+        row = self.rows[at]
         candidate = row.end
         for search, recipes in row.searches.items():
             index = bisect_left(recipes, at)
@@ -118,7 +116,7 @@ class Plan:
             for place in hits[bisect_left(hits, at) :]:
                 if place >= candidate:
                     break
-                if self._rows[place] is row:
+                if self.rows[place] is row:
                     candidate = place
                     break
         return candidate

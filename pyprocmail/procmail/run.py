@@ -120,6 +120,7 @@ class Recipient:
         "preserve",
         "requeue",
         "variables",
+        "names_rcfile",
     )
 
     def __init__(
@@ -144,11 +145,8 @@ class Recipient:
         self.preserve = preserve
         self.requeue = requeue
         self.variables = variables
-
-    @property
-    def names_rcfile(self) -> bool:
+        self.names_rcfile = not deliver and any(b"=" not in operand for operand in operands)
         """Whether the command line names an rcfile."""
-        return not self.deliver and any(b"=" not in operand for operand in self.operands)
 
 
 def deliver(

@@ -158,8 +158,10 @@ class Session:
     def area(self, name: bytes) -> Area:
         """The text that a condition searches: an area of the mail, or the value of a variable."""
         if name in areas.RAW:
-            self.mail.header_joined = self.mail.header_joined or name != b"B"
-            return self.mail.areas.raw(name)
+            mail = self.mail
+            if name != b"B":
+                mail.header_joined = True
+            return mail.areas.raw(name)
         if self.is_area(name):
             servers = self.environment.get(areas.SERVERS) or self.host.hostname()
             return self.mail.areas.decoded(name, servers, self._ask)

@@ -36,9 +36,10 @@ VALUE, LIST, _TEXT = 0, 1, 2
 
 _SPECIAL_NAMES = b"$?#=_-" + DIGITS
 _MAGIC = b"$`\"'\\"
+_SPECIAL = _MAGIC + b" \t\n#}"
 _MAYBE_NOTHING = (BAD, ALTERNATIVE, END)
 _STOPS = (
-    frozenset(_MAGIC + b" \t\n#}"),  # outside quotes
+    frozenset(_SPECIAL),  # outside quotes
     frozenset(b'$`"\\}'),  # inside double quotes
 )
 
@@ -93,6 +94,8 @@ def scan_size(text: bytes) -> Scan:
 
     A blank at the beginning is not in the pieces; the log shows it.
     """
+    if text and len(text.translate(None, _SPECIAL)) == len(text):
+        return Scan((text,), len(text))
     return Scanner(text, 0, _TEXT).run()
 
 
