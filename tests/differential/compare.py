@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -75,11 +75,20 @@ def _explained(runner: Runner, case: Case, want: Outcome, got: Outcome, *, stric
     row = deviations.explain_always(case, want, got)
     if row or strict:
         return row
-    row = deviations.explain(case, want, got, runner.reference)
+    row = deviations.explain(case, want, got, runner.reference) or _explained_aloud(runner, case)
     if not row:
         return None
     # What nobody chose is no deviation: with PYPROCMAIL_STRICT there has to be agreement.
     return row if judge(runner, case, strict=True).word != DIFFERS else None
+
+
+def _explained_aloud(runner: Runner, case: Case) -> str | None:
+    """The row for a case without VERBOSE: that of the same case with it, whose log shows the reason."""
+    aloud = replace(case, rcfile=case.rcfile.replace(b"\nVERBOSE=no\n", b"\nVERBOSE=yes\n", 1))
+    if aloud.rcfile == case.rcfile:
+        return None
+    row = judge(runner, aloud, strict=False).word
+    return None if row in (AGREES, DIFFERS, UNSTABLE, HANGS, UNDEFINED) else row
 
 
 _runner: list[Runner] = []

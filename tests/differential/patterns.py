@@ -84,8 +84,10 @@ def generate(rng: random.Random) -> Case:
             "MATCH=none",
             f":0{rng.choice(['B', 'B', 'B', '', 'HB', 'D', 'BD', 'HBD'])}",
             f"* {_condition(rng)}",
-            "{ }",
+            '{ LOG="held [$MATCH] $=\n" }',
         ]
+    # Without VERBOSE conditions are tested another way.
+    lines[lines.index("VERBOSE=yes")] = rng.choice(("VERBOSE=yes", "VERBOSE=no"))
     return Case("\n".join(lines).encode("latin-1") + b"\n", f"From: a@b\n{header}\n\n{body}".encode("latin-1"))
 
 

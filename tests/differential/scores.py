@@ -140,6 +140,8 @@ def generate(rng: random.Random) -> Case:
         lines += _recipe(rng)
         lines.append('LOG="=> $= $RES [$MATCH]\n" RES')
     mail = _mail(rng)
+    # Without VERBOSE conditions are tested another way.
+    lines[lines.index("VERBOSE=yes")] = rng.choice(("VERBOSE=yes", "VERBOSE=no"))
     return Case(
         ("\n".join(lines) + "\n").encode(),
         mail,
