@@ -44,11 +44,12 @@ class Finding:
     A program: `status` is its exit code, or minus a signal.  A size: `size` and `limit` in bytes.
 
     `silent`: the reference does not log it, since the score is decided or the condition could not be read.
+    `too_long`: the expanded condition exceeds LINEBUF, so the recipe does not match, whatever its score.
     """
 
     __slots__ = (
         "kind", "written", "shown", "negated", "held", "area", "searched", "weight", "before", "after",
-        "match", "matches", "assigns", "status", "size", "limit", "silent",
+        "match", "matches", "assigns", "status", "size", "limit", "silent", "too_long",
     )  # fmt: skip
 
     def __init__(self, kind: str, written: bytes, shown: bytes, *, negated: bool, held: bool) -> None:
@@ -69,6 +70,7 @@ class Finding:
         self.size = 0
         self.limit = 0
         self.silent = False
+        self.too_long = False
 
     def matched(self, match: Match) -> bytes:
         """The new value of MATCH."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Entry = tuple[int, int, Condition, bytes]
 
 """The largest limit, and negated the smallest: the reference has a long."""
-_EXPANSIONS = 64
-"""How often a `$` condition may become another one; no sensible rcfile needs more than two."""
+_EXPANSIONS = 4096
+"""How often a `$` condition may become another one: enough for one that grows by a byte to reach the usual LINEBUF."""
 
 
 def hold(session: Session, entries: tuple[Entry, ...], flags: int) -> bool:
@@ -78,7 +78,7 @@ def apply(session: Session, finding: Finding, tally: Tally) -> bool:
     if finding.match is not None:
         session.environment[b"MATCH"] = finding.matched(finding.match)
         session.variables.foreign.add(b"MATCH")
-    if weighted and not (finding.kind == PROGRAM and finding.status < 0):
+    if weighted and not finding.too_long and not (finding.kind == PROGRAM and finding.status < 0):
         return finding.silent or not tally.hopeless
     return finding.held
 
@@ -110,23 +110,23 @@ class _Tests:
         self.written = written
         foreign = False
         for _ in range(_EXPANSIONS):
-            kind, negated, weight, _, _, text = condition
+            kind, _, weight, _, _, text = condition
             if kind != syntax.EXPAND or (weight is not None and self.tally.saturated):
                 break
             try:
                 expanded, foreign_at = self._expand(scan_quoted(text))
             except LineTooLongError as error:
-                return self._unreadable(error.shown, negated)
+                return self._too_long(condition, error.shown)
             before, condition = condition, syntax.read(expanded, condition)
             if foreign_at is not None and not self.session.identity.strict:
                 foreign = True
                 condition = _disarmed(condition, before, expanded[:foreign_at])
         else:
             self.session.note("exceeded-linebuf")
-            finding = self._unreadable(b"", False)
+            finding = Finding(PATTERN, self.written, b"", negated=False, held=False)
             finding.silent = True
             return finding
-        kind, negated, weight, _, shown, _ = condition
+        kind, _, weight, _, shown, _ = condition
         if weight is not None and self.tally.saturated:
             finding = self._found(PATTERN, condition, shown, held=True)
             finding.after = finding.before
@@ -260,7 +260,7 @@ class _Tests:
         try:
             value = self._expand(scan_size(text))[0] if expand else text.lstrip(b" \t")
         except LineTooLongError as error:
-            return self._unreadable(error.shown, negated)
+            return self._too_long(condition, error.shown)
         if text[:1] in (b" ", b"\t"):
             value = b" " + value
         limit, rest = _read_limit(value)
@@ -287,9 +287,11 @@ class _Tests:
         finding.before = finding.after = self.tally.total
         return finding
 
-    def _unreadable(self, shown: bytes, negated: bool) -> Finding:
+    def _too_long(self, condition: Condition, shown: bytes) -> Finding:
         """A condition that is too long after its expansion: it fails, whatever its weight."""
-        return Finding(PATTERN, self.written, shown, negated=negated, held=False)
+        finding = self._found(PATTERN, condition, shown, held=False)
+        finding.too_long = True
+        return finding
 
     def _score(self, finding: Finding, after: float) -> None:
         """The condition has changed the score to `after`."""
