@@ -197,6 +197,13 @@ class Host(Signals):
         """Keep or close the log `path` after a mail: its descriptor, and its device and inode.  This Host closes it."""
         self.close(fd)
 
+    def rename_new(self, old: bytes, new: bytes) -> bool:
+        """Rename to a name that must not exist, in one step; False if that is not possible here, and nothing is done.
+
+        This Host never does: the mail keeps both names until the folder is synced.
+        """
+        return False
+
     def sync_new(self, fd: int, path: bytes) -> None:
         """Sync the new file `path`, open as `fd`, to disk."""
         self.fsync(fd)

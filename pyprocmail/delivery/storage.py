@@ -146,7 +146,7 @@ def same_file(host: Host, one: bytes, other: bytes) -> bool:
 
 
 def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
-    """Give the finished file its final name: the folder is synced before the temporary name is removed.
+    """Give the finished file its final name.  With two names, the folder is synced before the first is removed.
 
     After a failure neither name is left.
 
@@ -156,7 +156,9 @@ def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
     """
     host.check_signals()
     try:
-        give_name(host, temporary, path)
+        renamed = host.rename_new(temporary, path)
+        if not renamed:
+            give_name(host, temporary, path)
     except FileExistsError:
         raise
     except OSError as error:
@@ -168,7 +170,8 @@ def settle(host: Host, temporary: bytes, path: bytes, folder: bytes) -> None:
         remove(host, path)
         remove(host, temporary)
         raise UnnamedError(path, error) from error
-    remove(host, temporary)
+    if not renamed:
+        remove(host, temporary)
 
 
 def mark_new_mail(host: Host, path: bytes, status: os.stat_result | None) -> None:
