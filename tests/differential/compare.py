@@ -72,22 +72,22 @@ def judge(runner: Runner, case: Case, *, strict: bool, seed: int = -1) -> Verdic
 
 def _explained(runner: Runner, case: Case, want: Outcome, got: Outcome, *, strict: bool) -> str | None:
     """The row of the deviation that is the reason of a difference."""
-    row = deviations.explain_always(case, want, got)
+    row = deviations.explain_always(case, want, got) or _explained_aloud(runner, case, strict=strict)
     if row or strict:
         return row
-    row = deviations.explain(case, want, got, runner.reference) or _explained_aloud(runner, case)
+    row = deviations.explain(case, want, got, runner.reference)
     if not row:
         return None
     # What nobody chose is no deviation: with PYPROCMAIL_STRICT there has to be agreement.
     return row if judge(runner, case, strict=True).word != DIFFERS else None
 
 
-def _explained_aloud(runner: Runner, case: Case) -> str | None:
+def _explained_aloud(runner: Runner, case: Case, *, strict: bool) -> str | None:
     """The row for a case without VERBOSE: that of the same case with it, whose log shows the reason."""
     aloud = replace(case, rcfile=case.rcfile.replace(b"\nVERBOSE=no\n", b"\nVERBOSE=yes\n", 1))
     if aloud.rcfile == case.rcfile:
         return None
-    row = judge(runner, aloud, strict=False).word
+    row = judge(runner, aloud, strict=strict).word
     return None if row in (AGREES, DIFFERS, UNSTABLE, HANGS, UNDEFINED) else row
 
 
