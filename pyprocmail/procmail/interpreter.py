@@ -130,6 +130,7 @@ class _Run:
             else:
                 _, _, unclosed, holds, _ = instruction
                 if unclosed:
+                    self._release_empty_block()
                     session.note("missing-closing-brace")
                     file.blocks.clear()
                 if not holds:
@@ -141,6 +142,12 @@ class _Run:
             session.note("missing-closing-brace")
         self.file.blocks.clear()
         return FELL_OFF
+
+    def _release_empty_block(self) -> None:
+        """At the end of the file: if a block begins just before it, the lockfile of that block is released."""
+        before = self.file.program[self.file.at - 2] if self.file.at > 1 else None
+        if before is not None and before[0] == op.RECIPE and before[4][0] == op.BLOCK:
+            self.session.locks.release_local()
 
     # -- assignments -----------------------------------------------------------------------
 
