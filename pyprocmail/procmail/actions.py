@@ -113,6 +113,10 @@ def deliver(session: Session, names: list[bytes], flags: int = 0) -> bool:
         return True
     if forgiven and environment.get(b"LASTFOLDER") == result.folder:
         # Flag i does not forgive a failure before the first write, such as a directory that is not a maildir.
+        if flags & CARBON_COPY:
+            # To procmail the copy is stored: it writes the abstract of one with LOGABSTRACT=all.
+            for hear in session.trace.stored:
+                hear(session.trace.place, session.message, Delivered(result.folder, session.fate.size), True)
         return True
     session.refuse(result)
     session.fate.temporary = session.fate.temporary or result.temporary
