@@ -39,13 +39,16 @@ class FrozenHost(Host):
         return b"host.example"
 
 
-def run(arguments: list[str], mail: bytes, environment: dict[str, str] | None = None) -> tuple[int, bytes, bytes]:
-    """Run formail in this process: status, output and messages."""
+def run(
+    arguments: list[str], mail: bytes, environment: dict[str, str] | None = None, piece_bytes: int = sys.maxsize
+) -> tuple[int, bytes, bytes]:
+    """Run formail in this process: status, output and messages.  It reads at most `piece_bytes` at a time."""
     output: list[bytes] = []
     messages: list[bytes] = []
     rest = [mail]
 
     def read(size: int) -> bytes:
+        size = min(size, piece_bytes)
         piece, rest[0] = rest[0][:size], rest[0][size:]
         return piece
 
@@ -80,6 +83,18 @@ def test_generated_message_ids_differ() -> None:
 def test_starts_programs(arguments: list[bytes], starts: bool) -> None:
     """The engine asks before it runs formail in its own process."""
     assert formail.starts_programs([b"formail", *arguments]) is starts
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 2, 3, 5, 8, 13, 21])
+@pytest.mark.parametrize("options", ["-I X:", "-czx Subject:", "-rk", "-fs", "-des", "-bBs", "-fBs"])
+def test_pieces(options: str, piece_bytes: int) -> None:
+    """What comes out does not depend on the pieces in which the input is read."""
+    header = "Subject: x\n folded\n\t\nX : y\nTo:z\n"
+    postmark = "From a@b Thu\n>From c@d Fri\n"
+    babyl = f"\x1f\x0c\n0,,\n{header}\n*** EOOH ***\nSubject: x\n\nFrom x y\nTo: z\nTo: z\n\nTo: z\nTo: z\n"
+    mails = [header, f"{postmark}{header}\ntext\n\n{postmark}no field\n folded\n\n{postmark}{header}", babyl * 3]
+    for mail in mails:
+        assert run(options.split(), mail.encode(), piece_bytes=piece_bytes) == run(options.split(), mail.encode())
 
 
 def test_memory_is_flat() -> None:

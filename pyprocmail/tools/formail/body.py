@@ -196,13 +196,16 @@ class Body:
         self._copy_bytes(length)
         self.ends_within = bool(length) and self._source.at_end()
         adjacent = adjacent and not length
+        examining = True
         while not self._source.at_end():
             if self._before.endswith(b"\n"):
                 if self._layout.babyl and self._source.starts_with(_BABYL_END):
                     return True
-                if self._look_at_line(adjacent=adjacent, after_postmark=adjacent and after_postmark):
+                # In BABYL only the first line is examined; a piece of the input may end before any other.
+                if examining and self._look_at_line(adjacent=adjacent, after_postmark=adjacent and after_postmark):
                     return True
             adjacent = False
+            examining = not self._layout.babyl
             self._copy_run()
         return False
 
@@ -313,5 +316,6 @@ def skip_to_mail(source: Source, layout: Layout) -> bool:
         if starts:
             return True
         # A header cannot begin within these lines: fewer fields in a row are too few as well.
-        source.position += length or len(source.line_at(0))
+        length = length or len(source.line_at(0))
+        source.position += length
     return False
