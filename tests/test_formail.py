@@ -82,7 +82,7 @@ def test_generated_message_ids_differ() -> None:
 )
 def test_starts_programs(arguments: list[bytes], starts: bool) -> None:
     """The engine asks before it runs formail in its own process."""
-    assert formail.starts_programs([b"formail", *arguments]) is starts
+    assert formail.Call([b"formail", *arguments]).starts_programs() is starts
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 2, 3, 5, 8, 13, 21])

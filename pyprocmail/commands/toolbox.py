@@ -12,10 +12,17 @@ if TYPE_CHECKING:
     from pyprocmail.host import Host
 
 
+_MOST_CALLS = 64
+
+
 class Toolbox:
     """formail, lockfile and our own tools, as functions."""
 
-    __slots__ = ()
+    __slots__ = ("launchers", "_formails")
+
+    def __init__(self) -> None:
+        self.launchers: dict[tuple[int, ...], bool] = {}
+        self._formails: dict[tuple[bytes, ...], Tool | None] = {}
 
     def tool(self, argv: Sequence[bytes]) -> Tool | None:
         """The tool for this call; None for a call that starts programs itself."""
@@ -33,9 +40,18 @@ class Toolbox:
                 # `mime` is large and seldom used, so a process that was root has not loaded it.
                 return None
             return None if mime.starts_programs(argv) else mime.run
-        from pyprocmail.tools import formail
+        return self._formail(tuple(argv))
 
-        return None if formail.starts_programs(argv) else formail.run
+    def _formail(self, argv: tuple[bytes, ...]) -> Tool | None:
+        """A call with the same arguments is prepared once."""
+        if argv not in self._formails:
+            from pyprocmail.tools import formail
+
+            if len(self._formails) >= _MOST_CALLS:
+                self._formails.clear()
+            call = formail.Call(argv)
+            self._formails[argv] = None if call.starts_programs() else call
+        return self._formails[argv]
 
     def load(self) -> None:
         """Import the modules that any call may need, before the process gives up the right to import."""

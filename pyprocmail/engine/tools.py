@@ -8,11 +8,13 @@ cost.  PYPROCMAIL_BUILTINS=no in the environment or an rcfile switches that off.
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 
 from pyprocmail.signals import SIGTERM, AlarmError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Protocol
 
@@ -35,7 +37,12 @@ if TYPE_CHECKING:
             """Run it; the exit status."""
 
     class Toolbox(Protocol):
-        """Gives a session the tools, since the engine does not know them."""
+        """Gives a session the tools, since the engine does not know them; it lasts as long as the process.
+
+        `launchers`: which files on PATH are ours, by what stat says of the file.
+        """
+
+        launchers: dict[tuple[int, ...], bool]
 
         def tool(self, argv: Sequence[bytes]) -> Tool | None:
             """The tool that can do this call; None for one that starts programs itself."""
@@ -51,6 +58,7 @@ LIMIT_BYTES = 32 << 20
 
 _OURS = b"pyprocmail.commands.main"
 _LOOK_BYTES = 512
+_MOST_LAUNCHERS = 64
 _STARTER = b"import sys; sys.argv[0] = %r; from pyprocmail.commands.main import main; main()"
 
 
@@ -64,10 +72,10 @@ def find(session: Runner, command: Command, toolbox: Toolbox | None) -> Tool | N
     if session.environment.get(SWITCH) == b"no":
         return None
     place = _place(session, command.argv[0])
-    if place and not _is_ours(session, place):
+    if place is not None and not _is_ours(session, toolbox, *place):
         return None
     tool = toolbox.tool(command.argv)
-    if tool is None and not place:
+    if tool is None and place is None:
         code = _STARTER % command.argv[0].decode()
         command.argv = [sys.executable.encode(), b"-I", b"-c", code, *command.argv[1:]]
     return tool
@@ -89,15 +97,8 @@ def run(
 ) -> int:
     """Run the tool on the chunks; its output goes to `ended` if `capture`, else to `stdout` if there is one."""
     host = session.host
-    mail = memoryview(b"".join(chunks))
-    position = 0
+    read = BytesIO(b"".join(chunks)).read
     said: list[bytes] = []
-
-    def read(size: int) -> bytes:
-        nonlocal position
-        piece = mail[position : position + size]
-        position += len(piece)
-        return bytes(piece)
 
     def write(text: bytes) -> None:
         if capture:
@@ -118,26 +119,32 @@ def run(
     return status
 
 
-def _place(session: Runner, name: bytes) -> bytes:
-    """The path of the program on PATH, b"" if it is missing."""
+def _place(session: Runner, name: bytes) -> tuple[bytes, os.stat_result] | None:
+    """The path of the program on PATH, and what stat says of it; None if it is missing."""
     for folder in session.environment.get(b"PATH", b"").split(b":"):
         path = folder + b"/" + name if folder else name
         try:
-            if session.host.stat(path).st_mode & 0o111:
-                return path
+            status = session.host.stat(path)
         except OSError:
             continue
-    return b""
+        if status.st_mode & 0o111:
+            return path, status
+    return None
 
 
-def _is_ours(session: Runner, path: bytes) -> bool:
-    """Whether the program is one of our launchers."""
-    host = session.host
-    try:
-        fd = host.open(path, 0, 0)
+def _is_ours(session: Runner, toolbox: Toolbox, path: bytes, status: os.stat_result) -> bool:
+    """Whether the program is one of our launchers; a file that has not changed is read once."""
+    host, known = session.host, toolbox.launchers
+    key = (host.geteuid(), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+    if key not in known:
+        if len(known) >= _MOST_LAUNCHERS:
+            known.clear()
         try:
-            return _OURS in host.read(fd, _LOOK_BYTES)
-        finally:
-            host.close(fd)
-    except OSError:
-        return False
+            fd = host.open(path, 0, 0)
+            try:
+                known[key] = _OURS in host.read(fd, _LOOK_BYTES)
+            finally:
+                host.close(fd)
+        except OSError:
+            return False
+    return known[key]

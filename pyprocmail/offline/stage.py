@@ -196,7 +196,7 @@ class Stage(Rehearsal):
             return None
         if name == b"lockfile":
             return _ended(0, b"")
-        if name != b"formail" or formail.starts_programs(command.argv):
+        if name != b"formail" or formail.Call(command.argv).starts_programs():
             return None
         said: list[bytes] = []
         position = 0

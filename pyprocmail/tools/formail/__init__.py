@@ -37,35 +37,56 @@ def run(
 
     `read(n)` returns up to n bytes of the input, none at its end.  `write` writes all of its argument, or
     raises OSError.  `note` writes lines to standard error.  The programs of -s get descriptors 1 and 2 of
-    this process for output; see `starts_programs`.
+    this process for output; see `Call.starts_programs`.
     """
-    try:
-        options = parse(argv[1:])
-    except UsageError as error:
-        note(error.text)
-        return EX_USAGE
-    except VersionAsked:
-        note(_version())
-        return EX_USAGE
-    if options.cache is not None:
+    return Call(argv)(host, argv, environ, read, write, note)
+
+
+class Call:
+    """A call of formail: its arguments are read once, and it runs for any number of inputs."""
+
+    __slots__ = ("_options", "_refusal")
+
+    def __init__(self, argv: Sequence[bytes]) -> None:
+        self._options: Options | None = None
+        self._refusal = b""
         try:
-            idcache.create(host, options.cache)
-        except OSError:
-            note(b'formail: Couldn\'t open "%b"\n' % options.cache)
-            return EX_CANTCREAT
-    try:
-        return _Run(host, options, environ, Source(read, host.largest_mail()), write, note).run()
-    except OSError as error:
-        note(b"formail: %b\n" % (error.strerror or "I/O error").encode())
-        return EX_IOERR
+            self._options = parse(argv[1:])
+        except UsageError as error:
+            self._refusal = error.text
+        except VersionAsked:
+            self._refusal = _version()
 
+    def starts_programs(self) -> bool:
+        """Whether it would start programs, which need real descriptors for output."""
+        return self._options is not None and bool(self._options.program)
 
-def starts_programs(argv: Sequence[bytes]) -> bool:
-    """Whether `formail` with `argv` would start programs, which need real descriptors for output."""
-    try:
-        return bool(parse(argv[1:]).program)
-    except (UsageError, VersionAsked):
-        return False
+    def __call__(
+        self,
+        host: Host,
+        _argv: Sequence[bytes],
+        environ: Mapping[bytes, bytes],
+        read: Callable[[int], bytes],
+        write: Callable[[bytes], None],
+        note: Callable[[bytes], None],
+        /,
+    ) -> int:
+        """As `run`."""
+        options = self._options
+        if options is None:
+            note(self._refusal)
+            return EX_USAGE
+        if options.cache is not None:
+            try:
+                idcache.create(host, options.cache)
+            except OSError:
+                note(b'formail: Couldn\'t open "%b"\n' % options.cache)
+                return EX_CANTCREAT
+        try:
+            return _Run(host, options, environ, Source(read, host.largest_mail()), write, note).run()
+        except OSError as error:
+            note(b"formail: %b\n" % (error.strerror or "I/O error").encode())
+            return EX_IOERR
 
 
 def _version() -> bytes:
@@ -274,9 +295,7 @@ class _Run:
     def _put_header(self, outlet: Outlet, fields: list[Field]) -> None:
         options = self.options
         if not options.extracting():
-            for field in fields:
-                outlet.put(field.text())
-            outlet.put(b"\n")
+            outlet.put(b"".join([field.text() for field in fields]) + b"\n")
             return
         for field in fields:
             if options.extract.match(field.name):

@@ -14,33 +14,35 @@ _KEPT_IN_REPLY = b"x-loop:"
 
 
 def revise(fields: list[Field], options: Options) -> list[Field]:
-    """The fields after -i, -I, -R, -c and -z; the first option that names a field applies.
+    """The fields after -i, -I, -R, -c and -z."""
+    revised = fields
+    if options.changed_names:
+        revised = []
+        for field in fields:
+            changed = _change(field, options) if options.changed_names.match(field.name) else field
+            if changed is not None:
+                revised.append(changed)
+    if options.joined:
+        revised = [field.joined() for field in revised]
+    if options.trimmed:
+        revised = [field.trimmed() for field in revised if not field.is_blank()]
+    return revised
+
+
+def _change(field: Field, options: Options) -> Field | None:
+    """What -i, -I and -R make of a field, None if they remove it; the first option that names the field applies.
 
     For an auto-reply -i renames nothing here: there it names the fields to keep.
     """
-    revised = []
-    for field in fields:
-        changed = field
-        replacing = _content(field, options.replace)
-        if options.supersede_names.match(field.name):
-            # An answer keeps such a field, or gets a new one later.
-            if options.reply and replacing == b"":
-                continue
-            if not options.reply:
-                changed = field.renamed(b"Old-" + field.name)
-        elif replacing is not None:
-            if not (options.reply and replacing):
-                continue
-        else:
-            changed = _rename(field, options)
-        if options.joined:
-            changed = changed.joined()
-        if options.trimmed and changed.name.endswith(b":"):
-            if changed.is_empty():
-                continue
-            changed = Field(changed.name, with_blank(changed.content))
-        revised.append(changed)
-    return revised
+    replacing = _content(field, options.replace_names, options.replace)
+    if options.supersede_names.match(field.name):
+        if not options.reply:
+            return field.renamed(b"Old-" + field.name)
+        # An answer keeps such a field, or gets a new one later.
+        return None if replacing == b"" else field
+    if replacing is not None:
+        return field if options.reply and replacing else None
+    return _rename(field, options)
 
 
 def _rename(field: Field, options: Options) -> Field:
@@ -95,7 +97,7 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
     """
     kept = []
     for field in fields:
-        superseding = _content(field, options.supersede)
+        superseding = _content(field, options.supersede_names, options.supersede)
         keeping = superseding == b"" or (superseding is None and field.name.lower() == _KEPT_IN_REPLY)
         if keeping and not options.replace_names.match(field.name) and _rename(field, options) is field:
             kept.append(field)
@@ -112,16 +114,16 @@ def reply(fields: list[Field], options: Options, address: bytes, *, repeat_re: b
         answer.append(Field(b"In-Reply-To:", identity))
     revised = []
     for field in answer:
-        if _content(field, options.supersede):
+        if _content(field, options.supersede_names, options.supersede):
             revised.append(field.renamed(b"Old-" + field.name))
         elif not options.replace_names.match(field.name):
             revised.append(_rename(field, options))
     return kept + revised
 
 
-def _content(field: Field, insertions: list[Insertion]) -> bytes | None:
+def _content(field: Field, names: Names, insertions: list[Insertion]) -> bytes | None:
     """The replacement in the first -i or -I that names the field; None if no option does."""
-    index = Names(insertion.name for insertion in insertions).find(field.name)
+    index = names.find(field.name)
     return None if index < 0 else insertions[index].content
 
 

@@ -33,9 +33,13 @@ class Field:
         """Whether this is the From_ line (with the `>From ` lines that belong to it)."""
         return self.name == POSTMARK
 
-    def is_empty(self) -> bool:
+    def is_blank(self) -> bool:
         """Whether -z removes the field: no content, or one blank."""
-        return self.content in (b"", b" ", b"\t")
+        return self.name.endswith(b":") and self.content in (b"", b" ", b"\t")
+
+    def trimmed(self) -> Field:
+        """The field with a blank after its name: -z."""
+        return Field(self.name, with_blank(self.content)) if self.name.endswith(b":") else self
 
     def renamed(self, name: bytes) -> Field:
         """The field under another name; `>From ` lines become folds, and for a From_ line folds become `>` lines."""
@@ -60,26 +64,29 @@ class Names:
     A name with its colon (or `From `) selects that field, any other name all fields that begin with it.
     """
 
-    __slots__ = ("_names",)
+    __slots__ = ("_beginnings", "_names", "_whole")
 
     def __init__(self, names: Iterable[bytes]) -> None:
-        self._names = [(name.lower(), is_complete(name)) for name in names]
+        self._names = [name.lower() for name in names]
+        self._whole = frozenset(filter(is_complete, self._names))
+        self._beginnings = tuple(name for name in self._names if name not in self._whole)
 
     def __bool__(self) -> bool:
         return bool(self._names)
 
     def find(self, field_name: bytes) -> int:
         """The index of the first name that selects the field; -1 if none does."""
-        if self._names:
-            wanted = field_name.lower()
-            for index, (name, complete) in enumerate(self._names):
-                if wanted == name if complete else wanted.startswith(name):
+        wanted = field_name.lower()
+        if self.match(wanted):
+            for index, name in enumerate(self._names):
+                if wanted == name or (name not in self._whole and wanted.startswith(name)):
                     return index
         return -1
 
     def match(self, field_name: bytes) -> bool:
         """Whether one of the names selects the field."""
-        return self.find(field_name) >= 0
+        wanted = field_name.lower()
+        return wanted in self._whole or wanted.startswith(self._beginnings)
 
 
 def is_complete(name: bytes) -> bool:

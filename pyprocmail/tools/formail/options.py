@@ -82,7 +82,7 @@ class Options:
         "extract", "extract_whole", "folder", "forced", "joined", "keep_body", "keep_first", "keep_last",
         "minimum_fields", "parallel", "prefix", "program", "quiet", "raw", "replace",
         "reply", "resent", "skip", "splitting", "supersede", "total", "trust_header", "trimmed",
-        "rename_old", "renames", "replace_names", "supersede_names",
+        "changed_names", "rename_old", "renames", "replace_names", "supersede_names",
         "_extract", "_extract_whole", "_keep_first", "_keep_last",
     )  # fmt: skip
 
@@ -120,6 +120,8 @@ class Options:
         self.supersede_names = Names(insertion.name for insertion in self.supersede)
         self.replace_names = Names(insertion.name for insertion in self.replace)
         self.rename_old = Names(old for old, _ in self.renames)
+        insertions = (*self.supersede, *self.replace)
+        self.changed_names = Names([*(insertion.name for insertion in insertions), *(old for old, _ in self.renames)])
 
     def extracting(self) -> bool:
         """Whether -x or -X was given."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK_BYTES = 1 << 18
+_FOLDS = (b" ", b"\t")
 
 
 class Source:
@@ -113,41 +114,43 @@ def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Fiel
     The second value is whether there was an empty line.  A From_ line counts as a field only at the very
     beginning.  There a digest may have `Article 1 of group:`, and BABYL `Mail-from: From who`.
     """
-    fields = []
     names = SameNames()
     first = _read_first(source, digest=digest, babyl=babyl)
-    if first is not None:
-        fields.append(first)
+    fields = [] if first is None else [first]
     while True:
-        line = source.line_at(0)
-        length = name_length(line)
+        data, start = source.data, source.position
+        end = data.find(b"\n", start) + 1
+        while end and data.startswith(_FOLDS, end):
+            end = data.find(b"\n", end) + 1
+        text = data[start : end or len(data)]
+        length = name_length(text)
+        # The next piece of the input may continue the field, or the line that is not a field yet.
+        if not 0 < end < len(data) and (length or b"\n" not in text) and source.more():
+            continue
         if not length:
             break
-        source.position += len(line)
-        name = line[: length - 1].rstrip(BLANKS) + b":"
-        fields.append(Field(names.one(name), _with_folds(source, line[length:], (b" ", b"\t"))))
-    if line == b"\n":
-        source.position += 1
-    return fields, line == b"\n"
+        source.position += len(text)
+        name = text[: length - 1].rstrip(BLANKS) + b":"
+        fields.append(Field(names.one(name), text[length:].removesuffix(b"\n")))
+    ended = source.starts_with(b"\n")
+    source.position += ended
+    return fields, ended
 
 
 def _read_first(source: Source, *, digest: bool, babyl: bool) -> Field | None:
     """Consume a line that is valid only in place of the first field."""
     if source.starts_with(POSTMARK) and not name_length(source.line_at(0)):
-        return Field(POSTMARK, _with_folds(source, source.line()[5:], (QUOTED_POSTMARK,)))
+        return Field(POSTMARK, _with_quoted(source, 5))
     if digest and source.starts_with(b"Article "):
-        return Field(b"Article:", _with_folds(source, source.line()[8:], ()))
+        return Field(b"Article:", source.line()[8:].removesuffix(b"\n"))
     if babyl and source.starts_with(b"Mail-from: From "):
-        return Field(POSTMARK, _with_folds(source, source.line()[16:], (QUOTED_POSTMARK,)))
+        return Field(POSTMARK, _with_quoted(source, 16))
     return None
 
 
-def _with_folds(source: Source, content: bytes, marks: tuple[bytes, ...]) -> bytes:
-    """`content` and the lines after it that begin with one of `marks`, without the last newline."""
-    if not (marks and source.line_at(0).startswith(marks)):
-        return content.removesuffix(b"\n")
-    lines = bytearray(content)
-    while (line := source.line_at(0)).startswith(marks):
-        lines += line
-        source.position += len(line)
+def _with_quoted(source: Source, length: int) -> bytes:
+    """Consume a line and the `>From ` lines after it: their text from `length` on, without the last newline."""
+    lines = bytearray(source.line()[length:])
+    while source.starts_with(QUOTED_POSTMARK):
+        lines += source.line()
     return bytes(lines.removesuffix(b"\n"))
