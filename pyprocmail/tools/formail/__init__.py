@@ -10,7 +10,7 @@ from pyprocmail.numerals import bounded
 from pyprocmail.tools.formail import edit, idcache, sender
 from pyprocmail.tools.formail.abstract import abstract
 from pyprocmail.tools.formail.body import Body, Layout, Outlet, skip_to_mail
-from pyprocmail.tools.formail.header import POSTMARK, Field, last
+from pyprocmail.tools.formail.header import POSTMARK, Field, FoundNames, last
 from pyprocmail.tools.formail.options import Options, UsageError, VersionAsked, parse
 from pyprocmail.tools.formail.programs import Numbering, Programs
 from pyprocmail.tools.formail.source import Source, read_header
@@ -45,9 +45,10 @@ def run(
 class Call:
     """A call of formail: its arguments are read once, and it runs for any number of inputs."""
 
-    __slots__ = ("_options", "_refusal")
+    __slots__ = ("_names", "_options", "_refusal")
 
     def __init__(self, argv: Sequence[bytes]) -> None:
+        self._names = FoundNames()
         self._options: Options | None = None
         self._refusal = b""
         try:
@@ -83,7 +84,8 @@ class Call:
                 note(b'formail: Couldn\'t open "%b"\n' % options.cache)
                 return EX_CANTCREAT
         try:
-            return _Run(host, options, environ, Source(read, host.largest_mail()), write, note).run()
+            source = Source(read, host.largest_mail())
+            return _Run(host, options, environ, source, self._names, write, note).run()
         except OSError as error:
             note(b"formail: %b\n" % (error.strerror or "I/O error").encode())
             return EX_IOERR
@@ -99,8 +101,8 @@ class _Run:
     """One run over one input."""
 
     __slots__ = (
-        "duplicate", "environ", "host", "ids_made", "layout", "no_sender", "note", "options", "source", "strict",
-        "write", "write_failed",
+        "duplicate", "environ", "host", "ids_made", "layout", "names", "no_sender", "note", "options", "source",
+        "strict", "write", "write_failed",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +111,7 @@ class _Run:
         options: Options,
         environ: Mapping[bytes, bytes],
         source: Source,
+        names: FoundNames,
         write: Callable[[bytes], None],
         note: Callable[[bytes], None],
     ) -> None:
@@ -116,6 +119,7 @@ class _Run:
         self.options = options
         self.environ = environ
         self.source = source
+        self.names = names
         self.write = write
         self.note = note
         self.strict = environ.get(b"PYPROCMAIL_STRICT") == b"yes"
@@ -190,7 +194,7 @@ class _Run:
         Without `write` the mail is only read; it still counts for -D and the exit status.
         """
         options, layout = self.options, self.layout
-        fields, ended = read_header(self.source, digest=layout.digest or layout.babyl, babyl=layout.babyl)
+        fields, ended = read_header(self.source, self.names, digest=layout.digest or layout.babyl, babyl=layout.babyl)
         after_postmark = bool(fields) and fields[0].is_postmark()
         fields = edit.unique(edit.revise(fields, options), options.keep_first, options.keep_last)
         if options.cache is not None and self._is_duplicate(options.cache, fields):

@@ -12,6 +12,9 @@ QUOTED_POSTMARK = b">From "
 # The bytes of a field name: no control characters, blanks or colons; bytes above 127 are allowed.
 _NAME_BYTES = bytes(byte for byte in range(256) if 32 < byte != 127 and byte != 58)
 
+_LONGEST_KEPT = 64
+_MOST_KEPT = 256
+
 
 class Field:
     """One field: `name` with its colon (or `From `), `content` without its last newline."""
@@ -87,6 +90,21 @@ class Names:
         """Whether one of the names selects the field."""
         wanted = field_name.lower()
         return wanted in self._whole or wanted.startswith(self._beginnings)
+
+
+class FoundNames(dict[bytes, bytes]):
+    """The name of a field by the text up to its colon, as `read_name`; it keeps those of many mails.
+
+    Equal names are the same object, since a stranger may write a name a million times.
+    """
+
+    def __missing__(self, text: bytes) -> bytes:
+        name = read_name(text)
+        if name and len(text) <= _LONGEST_KEPT:
+            if len(self) >= _MOST_KEPT:
+                self.clear()
+            self[text] = name
+        return name
 
 
 def is_complete(name: bytes) -> bool:

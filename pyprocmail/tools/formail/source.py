@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from pyprocmail.exits import MailTooLargeError
-from pyprocmail.message.header import Names as SameNames
-from pyprocmail.tools.formail.header import BLANKS, POSTMARK, QUOTED_POSTMARK, Field, name_length
+from pyprocmail.tools.formail.header import POSTMARK, QUOTED_POSTMARK, Field, FoundNames, name_length
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,13 +107,12 @@ class Source:
                 return False
 
 
-def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Field], bool]:
+def read_header(source: Source, names: FoundNames, *, digest: bool, babyl: bool) -> tuple[list[Field], bool]:
     """Consume a header, as far as its fields are valid, and the empty line after it.
 
     The second value is whether there was an empty line.  A From_ line counts as a field only at the very
     beginning.  There a digest may have `Article 1 of group:`, and BABYL `Mail-from: From who`.
     """
-    names = SameNames()
     first = _read_first(source, digest=digest, babyl=babyl)
     fields = [] if first is None else [first]
     while True:
@@ -123,15 +121,15 @@ def read_header(source: Source, *, digest: bool, babyl: bool) -> tuple[list[Fiel
         while end and data.startswith(_FOLDS, end):
             end = data.find(b"\n", end) + 1
         text = data[start : end or len(data)]
-        length = name_length(text)
+        length = text.find(b":") + 1
+        name = names[text[:length]]
         # The next piece of the input may continue the field, or the line that is not a field yet.
-        if not 0 < end < len(data) and (length or b"\n" not in text) and source.more():
+        if not 0 < end < len(data) and (name or b"\n" not in text) and source.more():
             continue
-        if not length:
+        if not name:
             break
         source.position += len(text)
-        name = text[: length - 1].rstrip(BLANKS) + b":"
-        fields.append(Field(names.one(name), text[length:].removesuffix(b"\n")))
+        fields.append(Field(name, text[length:].removesuffix(b"\n")))
     ended = source.starts_with(b"\n")
     source.position += ended
     return fields, ended
