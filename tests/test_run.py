@@ -5,6 +5,7 @@ What the reference shows too is in tests/conformance; here is what it cannot sho
 
 import errno
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -400,6 +401,18 @@ def test_another_formail_on_the_path_is_used(run: Run, tmp_path: Path) -> None:
     (tmp_path / "formail").write_text("#!/bin/sh\ncat >/dev/null\necho theirs\n")
     (tmp_path / "formail").chmod(0o755)
     run(f"PATH={tmp_path}:/usr/bin:/bin\nA=`formail -x Subject:`\n:0\n* A ?? ^^theirs^^\nbox\n")
+    assert (tmp_path / "box").exists()
+
+
+def test_a_formail_that_replaces_ours_is_used_at_once(run: Run, launchers: Path, tmp_path: Path) -> None:
+    """What is known of a file on PATH holds as long as the file does."""
+    shutil.copy(launchers / "formail", tmp_path / "formail")
+    (tmp_path / "other").write_text("#!/bin/sh\ncat >/dev/null\necho theirs\n")
+    (tmp_path / "other").chmod(0o755)
+    ask = "`formail -zx Subject:`"
+    values = f"A={ask}{ask}\nB=`cp other formail`\nA=$A{ask}\n"
+    done = run(f"PATH={tmp_path}:/usr/bin:/bin\n{values}:0\n* A ?? ^^oneonetheirs^^\nbox\n")
+    assert not done.stderr
     assert (tmp_path / "box").exists()
 
 
