@@ -471,7 +471,7 @@ def test_a_batch_changes_nothing_but_when_mail_is_synced_and_what_is_asked() -> 
     """What BatchHost has in the place of something of Host is what it means to put off, or to ask once."""
     replaced = {name for name in vars(BatchHost) if not name.startswith("__") and hasattr(Host, name)}
     assert replaced == {
-        "fsync", "sync_folder", "sync_new",
+        "fsync", "sync_folder", "sync_new", "rename_new",
         "getpid", "geteuid", "become", "umask", "current_umask", "chdir", "getcwd", "is_directory", "rules_status",
         "kept_log", "keep_log",
         "forget", "read", "spawn", "wait", "fork",
