@@ -7,13 +7,11 @@ The real run is a process of its own, in a copy of the home.
 import lzma
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from conftest import ROOT
@@ -32,6 +30,7 @@ Place = tuple[bytes, int]
 
 EXAMPLES = ROOT / "examples"
 RCFILES = sorted([*EXAMPLES.glob("*.rc"), *HERE.glob("*.rc")])
+POSTMARK = b"From written@example.com Thu Jan  1 00:00:00 2026\n"
 IGNORED = ("log", "lock", "cache", "from", "asked")
 """Names of logs and of what programs remember; no folder has one of them in its name."""
 LIMITS = {"26-date-archive": "a program makes the folder, and it works in a folder of its own"}
@@ -64,7 +63,9 @@ def corpus(every: int) -> Iterator[bytes]:
         if number % every == 0:
             yield mail
     written = [text for name, text in mails().items() if not name.startswith("inbox-")]
-    yield from written[:: 4 if every > 1 else 1]
+    for mail in written[:: 4 if every > 1 else 1]:
+        # A program such as formail gives a mail without a From_ line one with the time, which differs from run to run.
+        yield mail if mail.startswith(b"From ") else POSTMARK + mail
 
 
 def make_home(home: Path, rcfile: Path) -> None:
@@ -180,13 +181,11 @@ def compare(rcfile: Path, folder: Path, every: int) -> Compared:
         home = folder / str(number)
         make_home(home, rcfile)
         before = contents(home)
-        # All runs get one time: it is in the From_ line that a mail without one gets.
-        with mock.patch.object(Host, "time", return_value=time.time()):
-            rehearsed(home, data, allow=False)
-            said, status, programs, unknown = rehearsed(home, data, allow=True)
-            shutil.rmtree(home)
-            make_home(home, rcfile)
-            ended = really(home, data)
+        rehearsed(home, data, allow=False)
+        said, status, programs, unknown = rehearsed(home, data, allow=True)
+        shutil.rmtree(home)
+        make_home(home, rcfile)
+        ended = really(home, data)
         done = entries(before, contents(home))
         shutil.rmtree(home, ignore_errors=True)
         found.mails += 1
