@@ -168,13 +168,13 @@ def mailboxes(work: Path, ours: Path, mailbox: Path) -> None:
     print(f"{mails} mails, into Maildirs; of each program wall clock / processor time in ms.\n")
     print("| recipes | pyprocmail | `formail -s procmail` | multiple | the floor | calls a mail | peak, MB |")
     print("|---|---|---|---|---|---|---|")
-    for count, rounds in COUNTS.items():
-        (work / "real").write_text(rules(count))
+    rcfiles = {f"{count}, scores, bodies, MATCH, filter": (rules(count), rounds) for count, rounds in COUNTS.items()}
+    rcfiles["3, headers only"] = (HEAD + LAST, 3)
+    for what, (text, rounds) in rcfiles.items():
+        (work / "real").write_text(text)
         # Rules are kept compiled once they are two seconds old, as the rules of users are.
         time.sleep(2.1)
-        row(f"{count}, scores, bodies, MATCH, filter", work, ours, mailbox, mails, "./real", rounds)
-    (work / "real").write_text(HEAD + LAST)
-    row("3, headers only", work, ours, mailbox, mails, "./real", 3)
+        row(what, work, ours, mailbox, mails, "./real", rounds)
 
 
 def row(what: str, work: Path, ours: Path, mailbox: Path, mails: int, rcfile: str, rounds: int) -> None:
