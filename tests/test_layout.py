@@ -86,6 +86,15 @@ def test_what_it_looks_like() -> None:
     )
     rough = b'if (/^A:/)\n{\nto "x"\n  # c \n}\n\n\n\n\nB="c" \\\n"d"\n'
     assert maildrop_layout.arranged(rough) == (b'if (/^A:/)\n{\n    to "x"\n    # c\n}\n\n\nB="c" \\\n    "d"\n')
+    rough = b'if (/a/)\ncc "a"\nelse\n cc "b"\nif (/q/)\n if (/b/)\n{\ncc "c"\n}\nelse\ncc "d"\nto "x"\n'
+    assert maildrop_layout.arranged(rough) == (
+        b'if (/a/)\n    cc "a"\nelse\n    cc "b"\n'
+        b'if (/q/)\n    if (/b/)\n    {\n        cc "c"\n    }\n    else\n        cc "d"\nto "x"\n'
+    )
+    # To maildrop nothing belongs to this `else`, so nothing is indented.
+    assert maildrop_layout.arranged(b'if (/a/)\ncc "a"\nelse\n# c\ncc "b"\n') == (
+        b'if (/a/)\n    cc "a"\nelse\n# c\ncc "b"\n'
+    )
     faulty = b"if (/^A:/) {\n to x }\n"
     assert parse_filter(faulty)[1]
     assert maildrop_layout.arranged(faulty) == faulty
