@@ -90,19 +90,19 @@ def empty_body(view: FilterView) -> Iterator[Finding]:
     """
     for place in view.places:
         match place.statement:
-            case If(branches=branches, otherwise=otherwise):
-                bodies = [(branch.condition, branch.body) for branch in branches]
-                bodies += [(branches[-1].condition, otherwise)] if otherwise is not None else []
+            case If(branches=branches, otherwise=otherwise, own=own):
+                bodies = [("condition", branch.condition.span, branch.body) for branch in branches]
+                bodies += [("'else'", own[0].span, otherwise)] if otherwise is not None else []
             case While(condition=condition, body=body):
-                bodies = [(condition, body)]
+                bodies = [("condition", condition.span, body)]
             case ForEach(matches=matches, body=body):
-                bodies = [(matches, body)]
+                bodies = [("condition", matches.span, body)]
             case _:
                 continue
-        for asked, body in bodies:
+        for asked, span, body in bodies:
             if is_empty(body):
-                sentence = "nothing belongs to this condition: what follows runs for every mail"
-                yield Finding(asked.span, sentence, "no empty line and no comment before the '{'")
+                sentence = f"nothing belongs to this {asked}: what follows runs for every mail"
+                yield Finding(span, sentence, "no empty line and no comment before the '{'")
 
 
 def missing_include_in_filter(view: FilterView) -> Iterator[Finding]:
