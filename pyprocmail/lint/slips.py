@@ -137,9 +137,37 @@ def escape_in_class(view: View) -> Iterator[Finding]:
                 break
 
 
+def backslash_that_is_dropped(view: View) -> Iterator[Finding]:
+    """A backslash at the beginning of a pattern only says that a pattern begins: it is dropped, and escapes nothing.
+
+    It is there for patterns that begin with `!` or `?`.  So `* \\.zip` finds any character before `zip`, and with
+    `* \\<a` the text begins with `<`, not with a word.  The same applies after `??` and after a weight.
+
+    Example:
+        :0 B
+        * \\<free\\>
+        offers/
+
+    Instead:
+        :0 B
+        * ()\\<free\\>
+        offers/
+    """
+    for _, test in view.patterns():
+        if test.plain and view.data[test.at - 1 : test.at] == b"\\" and test.text[:1] in _ESCAPED:
+            first = test.text[:1].decode()
+            sentence = f"this backslash is dropped, and '{first}' begins the pattern"
+            edit = Edit(Span(test.at - 1, test.at - 1), b"()")
+            yield Finding(Span(test.at - 1, test.at + 1), sentence, f"'()\\{first}' is meant?", (edit,))
+
+
+_ESCAPED = tuple(b"%c" % character for character in b".<>$^*+([)|")
+"""The characters that mean something else with a backslash before them."""
+
 CHECKS = (
     Check("P417", Severity.ERROR, dollar_that_is_eaten),
     Check("P418", Severity.WARNING, match_that_may_be_empty),
     Check("P419", Severity.INFO, condition_that_another_implies),
     Check("P420", Severity.WARNING, escape_in_class),
+    Check("P423", Severity.WARNING, backslash_that_is_dropped),
 )
