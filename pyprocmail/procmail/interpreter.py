@@ -128,9 +128,9 @@ class _Run:
             elif instruction[0] == op.CLOSE:
                 session.fate.previous, session.fate.last = file.blocks.pop()
             else:
-                _, _, unclosed, holds, _ = instruction
+                _, end, unclosed, holds, _ = instruction
                 if unclosed:
-                    self._release_empty_block()
+                    self._release_empty_block(end)
                     session.note("missing-closing-brace")
                     file.blocks.clear()
                 if not holds:
@@ -143,10 +143,16 @@ class _Run:
         self.file.blocks.clear()
         return FELL_OFF
 
-    def _release_empty_block(self) -> None:
-        """At the end of the file: if a block begins just before it, the lockfile of that block is released."""
+    def _release_empty_block(self, end: int) -> None:
+        """If only blanks and comments follow a block that begins last in the file, its lockfile is released.
+
+        `end` is the offset of the end of the file.  If the line of the brace is the last one, the lock is still held.
+        """
         before = self.file.program[self.file.at - 2] if self.file.at > 1 else None
-        if before is not None and before[0] == op.RECIPE and before[4][0] == op.BLOCK:
+        if before is None or before[0] != op.RECIPE:
+            return
+        kind, brace, *_ = before[4]
+        if kind == op.BLOCK and end > brace + len(b"{\n"):
             self.session.locks.release_local()
 
     # -- assignments -----------------------------------------------------------------------
